@@ -1,0 +1,459 @@
+"""The records that every layer shares. Standard library only; all frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Verdict(StrEnum):
+    """How an outcome counts in a pass rate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NEITHER = "neither"
+
+
+class Outcome(StrEnum):
+    """How a run ended: a closed set, one per ledger row."""
+
+    PR_OPENED = "pr_opened"
+    ALREADY_FIXED = "already_fixed"
+    NO_CHANGE = "no_change"
+    CHECKS_FAILED = "checks_failed"
+    POLICY_REFUSED = "policy_refused"
+    LIMIT = "limit"
+    OFF_RAILS = "off_rails"
+    WORKER_LOST = "worker_lost"
+    ERROR = "error"
+    NEEDS_HUMAN = "needs_human"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def verdict(self) -> Verdict:
+        if self in (Outcome.PR_OPENED, Outcome.ALREADY_FIXED):
+            return Verdict.PASSED
+        if self in (Outcome.NEEDS_HUMAN, Outcome.CANCELLED, Outcome.INTERRUPTED):
+            return Verdict.NEITHER
+        return Verdict.FAILED
+
+
+class Secret:
+    """A token or key that cannot be printed by accident: `reveal()` is the only way to its value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+_REPO_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def is_repo_name(name: str) -> bool:
+    """True for `OWNER/REPO` as forges allow it."""
+    return _REPO_NAME.fullmatch(name) is not None and not name.endswith(".git")
+
+
+# --- what a forge says -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository as its forge describes it now; `name` is the canonical OWNER/REPO after renames."""
+
+    name: str
+    default_branch: str
+    clone_url: str
+    html_url: str
+    private: bool = False
+    archived: bool = False
+    empty: bool = False
+    has_issues: bool = True
+    has_pulls: bool = True
+    can_push: bool | None = None  # None: the forge does not say
+    open_issues: int | None = None  # GitHub counts pull requests too
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One issue. `trusted`: its author has write access (None: the forge does not tell)."""
+
+    number: int
+    title: str
+    body: str
+    author: str
+    created_at: datetime
+    updated_at: datetime
+    html_url: str = ""
+    labels: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
+    is_open: bool = True
+    locked: bool = False
+    trusted: bool | None = None
+    comments: int = 0
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment on an issue; `trusted` as in Issue."""
+
+    id: int
+    author: str
+    body: str
+    created_at: datetime
+    updated_at: datetime
+    trusted: bool | None = None
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request. `head` and `base` are branch names; `head_repo` is OWNER/REPO (forks differ)."""
+
+    number: int
+    title: str
+    body: str
+    author: str
+    head: str
+    base: str
+    head_repo: str
+    html_url: str
+    is_open: bool
+    created_at: datetime
+    merged_at: datetime | None = None
+    closed_at: datetime | None = None
+    merge_commit: str | None = None
+    draft: bool = False
+    head_sha: str = ""
+
+
+# --- picking -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """An issue that was not picked, and the reason in a few words."""
+
+    number: int
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What picking decided: an issue, or none and `why_none`; always the issues passed over, oldest first."""
+
+    issue: Issue | None
+    passed_over: tuple[PassedOver, ...] = ()
+    why_none: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The newest state of `refs/sprint/issue-N` on the forge's git server.
+
+    `sha` is the commit that holds it ("" before it is written). `attempt` counts the attempts begun so far.
+    `seen` is a digest of the issue's title, body and people's comments when the last attempt began:
+    another digest lifts the back-off.
+    """
+
+    issue: int
+    state: str  # "claimed" | "released"
+    run: str
+    host: str
+    attempt: int
+    expires: datetime
+    not_before: datetime | None = None
+    outcome: str = ""
+    detail: str = ""
+    pr: int | None = None
+    seen: str = ""
+    sha: str = ""
+
+
+# --- a run -------------------------------------------------------------------------------------
+
+
+class Phase(StrEnum):
+    """How far a run has come; each is written to run.json when it is reached."""
+
+    CLAIMED = "claimed"
+    WORKING = "working"
+    WORKED = "worked"
+    VERIFIED = "verified"
+    PUBLISHED = "published"
+    SETTLED = "settled"
+
+
+class Ending(StrEnum):
+    """How a worker ended, by its own account."""
+
+    IMPLEMENTED = "implemented"
+    ALREADY_FIXED = "already_fixed"
+    QUESTION = "question"
+    LIMIT = "limit"
+    OFF_RAILS = "off_rails"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+class Liveness(StrEnum):
+    """What can be said of a worker from here."""
+
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run has used so far. `cost_usd` None means the price is unknown, which is not zero."""
+
+    turns: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """What a worker hands over besides the workspace. `commit`: where the bug was already fixed."""
+
+    ending: Ending
+    summary: str = ""
+    detail: str = ""
+    commit: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+
+
+class CheckStatus(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's run: `failures` are test names where its output has them, `tail` the output's end."""
+
+    command: str
+    status: CheckStatus
+    exit_code: int | None = None
+    seconds: float = 0.0
+    failures: tuple[str, ...] = ()
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class CheckComparison:
+    """One check at the base and at the result."""
+
+    command: str
+    base: CheckResult
+    result: CheckResult
+    new_failures: tuple[str, ...] = ()
+    is_regression: bool = False
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The project's checks at the base and at the result; empty where the project has none."""
+
+    comparisons: tuple[CheckComparison, ...] = ()
+
+    @property
+    def regressions(self) -> tuple[CheckComparison, ...]:
+        return tuple(c for c in self.comparisons if c.is_regression)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One changed path between two trees: git's octal modes, the new blob and its size in bytes."""
+
+    path: str
+    status: str  # A, M, D, T
+    old_mode: str
+    new_mode: str
+    new_sha: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ImportedWork:
+    """What the agent made, in the trusted mirror: a tree and its changes against the base commit."""
+
+    base: str
+    tree: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reason of the policy not to push."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A run's own directory: `root/repo` is the checkout, `root/home` and `root/tmp` go with it.
+
+    `uid` owns it and runs its commands; None means the runner's own uid (the runner is not root).
+    """
+
+    root: Path
+    uid: int | None = None
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "repo"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt at one issue, as run.json holds it. Times are UTC."""
+
+    id: str
+    forge: str
+    repo: str
+    issue: int
+    title: str
+    attempt: int
+    host: str
+    pid: int
+    started_at: datetime
+    deadline: datetime
+    worker: str
+    phase: Phase = Phase.CLAIMED
+    issue_url: str = ""
+    base_branch: str = ""
+    base_sha: str = ""
+    branch: str = ""
+    workspace: str = ""
+    uid: int | None = None
+    claim_sha: str = ""
+    seen: str = ""
+    rounds: int = 0  # how often failed checks went back to the worker
+    tree: str = ""  # the agent's tree once imported
+    commit: str = ""  # the runner's commit once made
+    result: WorkerResult | None = None
+    proof: Proof | None = None
+    outcome: Outcome | None = None
+    detail: str = ""
+    pr_url: str = ""
+    pr_number: int | None = None
+    finished_at: datetime | None = None
+    leftovers: tuple[str, ...] = ()  # paths that setup and base checks made: not the agent's work
+    base_checks: tuple[CheckResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One line of results.csv. None is written as an empty field."""
+
+    finished_at: datetime
+    run_id: str
+    repo: str
+    issue: int
+    outcome: Outcome
+    exit_code: int
+    pr_url: str = ""
+    branch: str = ""
+    worker: str = ""
+    model: str = ""
+    attempt: int = 1
+    duration_s: float = 0.0
+    turns: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    host: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model that can be called: prices in dollars per million tokens, None where unknown.
+
+    `context` in tokens where configured; `source` tells the operator where it was found.
+    """
+
+    name: str
+    base_url: str
+    key: Secret
+    input_price: float | None = None
+    cached_price: float | None = None
+    output_price: float | None = None
+    context: int | None = None
+    source: str = ""
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished command. `killed_by` names the limit that ended it ("timeout", "output", "disk", ...)."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float = 0.0
+    killed_by: str = ""
+    truncated: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and not self.killed_by
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        return self.stderr.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the worker is told."""
+
+    system: str
+    user: str
+    extras: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,46 @@
+"""Where commands that an agent or a project wrote may run, and the kinds there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sprint.domain import Completed, Workspace
+
+
+class Sandbox(Protocol):
+    """Runs commands over a workspace. Inside, the checkout is /work/repo, HOME is /work/home,
+    TMPDIR is /work/tmp and the working directory is /work/repo.
+
+    Nothing that a command forked is alive once `run` has returned or the runner has died.
+    """
+
+    kind: str
+
+    def probe(self) -> None:
+        """Run something in it. Raises SandboxError, with the remedy, where that does not work."""
+        ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        workspace: Workspace,
+        *,
+        timeout: float,
+        network: bool = False,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        read_only: Mapping[Path, str] | None = None,
+        writable_workspace: bool = True,
+        output_cap: int = 1_000_000,
+        output_file: Path | None = None,
+    ) -> Completed:
+        """Run argv to its end, or until a limit ends it (then `killed_by` says which).
+
+        `timeout` in seconds. `env` is added to the sandbox's own fixed environment. `read_only` maps host
+        paths to where they appear inside. Each of stdout and stderr is kept up to `output_cap` bytes,
+        head and tail; with `output_file` the whole of both goes to that file on the host too, up to 64 MB.
+        Raises SandboxError only where the sandbox itself cannot be started.
+        """
+        ...
