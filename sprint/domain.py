@@ -203,7 +203,7 @@ class Phase(StrEnum):
     WORKING = "working"
     WORKED = "worked"
     VERIFIED = "verified"
-    PUBLISHED = "published"
+    CONCLUDED = "concluded"  # the outcome is known; row, comment and claim come next
     SETTLED = "settled"
 
 
@@ -369,6 +369,7 @@ class Run:
     claim_sha: str = ""
     seen: str = ""
     rounds: int = 0  # how often failed checks went back to the worker
+    continued: int = 0  # how often a later tick took it up after its process died
     tree: str = ""  # the agent's tree once imported
     commit: str = ""  # the runner's commit once made
     result: WorkerResult | None = None
