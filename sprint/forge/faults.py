@@ -1,0 +1,182 @@
+"""Turns what a forge answered, or failed to answer, into one sentence for the operator."""
+
+from __future__ import annotations
+
+import re
+import socket
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+import urllib3.exceptions
+
+from sprint.errors import ForgeError
+
+_RATE_LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+_PASSING_STATUS = frozenset({408, 500, 502, 503, 504, *range(520, 531)})
+
+
+class PassingFault(ForgeError):
+    """A fault that may be gone in a while.
+
+    `wait`: seconds that the server asked for, None where it did not say. `maybe_done`: the request may have
+    taken effect all the same.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, wait: float | None = None, maybe_done: bool = False
+    ) -> None:
+        super().__init__(message, status=status)
+        self.wait = wait
+        self.maybe_done = maybe_done
+
+
+def clean(text: str, cap: int = 200) -> str:
+    """A server's words on one line: no control or formatting characters, at most `cap` characters."""
+    visible = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * cap])
+    line = " ".join("".join(visible).split())
+    return line if len(line) <= cap else line[: cap - 3] + "..."
+
+
+def server_message(data: Any) -> str:
+    """The `message` of an error body, with the `errors` that GitHub adds to it."""
+    if not isinstance(data, dict):
+        return ""
+    words = [data.get("message")]
+    errors = data.get("errors")
+    for error in errors if isinstance(errors, list) else []:
+        words.append(error.get("message") or error.get("code") if isinstance(error, dict) else error)
+    return clean(": ".join(str(word) for word in words if word))
+
+
+def told_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, None where it does not say. Its own clock counts, not ours."""
+    now = _date(headers.get("Date")) or datetime.now(UTC)
+    retry_after = headers.get("Retry-After", "").strip()
+    if retry_after.isdecimal():
+        return float(retry_after[:9])
+    if (until := _date(retry_after)) is not None:
+        return max((until - now).total_seconds(), 0.0)
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    if headers.get("X-RateLimit-Remaining", "").strip() == "0" and reset.isdecimal():
+        return max(float(reset[:12]) - now.timestamp(), 0.0) + 1.0
+    return None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def of_answer(what: str, status: int, headers: Mapping[str, str], data: Any, *, token: str) -> ForgeError:
+    """The error for a status that is no success.
+
+    `what` names the request ("git.example.org: GET repos/o/r"), `token` where the token came from, or "".
+    """
+    message = server_message(data)
+    said = f": {message}" if message else ""
+    if status == 429 or (status == 403 and _is_limit(headers, message)):
+        wait = told_wait(headers)
+        return PassingFault(
+            f"{what}: the forge limits our requests ({status}){said}",
+            status=status,
+            # GitHub asks for a minute at least where a secondary limit names no time.
+            wait=60.0 if wait is None and status == 403 else wait,
+        )
+    if status in _PASSING_STATUS:
+        return PassingFault(
+            f"{what}: the server failed ({status}){said}",
+            status=status,
+            wait=told_wait(headers) if status == 503 else None,
+            maybe_done=True,
+        )
+    if status == 401:
+        remedy = (
+            f"{token} is wrong, expired or revoked: make a new one"
+            if token
+            else "no token is configured: set token_file or token_env"
+        )
+        return ForgeError(f"{what}: not signed in (401){said}; {remedy}", status=status)
+    if status == 403:
+        return ForgeError(f"{what}: refused (403){said}; {_missing_right(headers, token)}", status=status)
+    return ForgeError(f"{what}: {_MEANINGS.get(status, 'refused')} ({status}){said}", status=status)
+
+
+_MEANINGS = {
+    400: "the server does not understand this request",
+    404: "not there, or the token cannot see it: check the name and the token's rights",
+    405: "not allowed there, or not yet",
+    409: "in conflict with what is there",
+    410: "gone, or switched off in this repository",
+    413: "too large for this server",
+    422: "not accepted",
+    423: "locked, or the repository is archived",
+    451: "taken down for legal reasons",
+}
+
+
+def _is_limit(headers: Mapping[str, str], message: str) -> bool:
+    spent = headers.get("X-RateLimit-Remaining", "").strip() == "0"
+    return spent or "Retry-After" in headers or _RATE_LIMIT.search(message) is not None
+
+
+def _missing_right(headers: Mapping[str, str], token: str) -> str:
+    if headers.get("X-GitHub-SSO", "").startswith("required"):
+        return f"authorise {token or 'a token'} for the organisation's single sign-on"
+    wanted = headers.get("X-Accepted-GitHub-Permissions") or headers.get("X-Accepted-OAuth-Scopes")
+    if wanted:
+        held = headers.get("X-OAuth-Scopes")
+        has = f", it has: {clean(held, 100)}" if held else ""
+        return f"{token or 'a token'} needs: {clean(wanted, 100)}{has}"
+    if not token:
+        return "no token is configured: set token_file or token_env"
+    return f"{token} or its account lacks the right to do this"
+
+
+def of_exception(what: str, error: Exception, read_timeout: float) -> ForgeError:
+    """The error for a request that got no whole answer."""
+    cause = _cause(error)
+    if isinstance(error, requests.exceptions.SSLError) or isinstance(cause, urllib3.exceptions.SSLError):
+        return ForgeError(
+            f"{what}: no trusted TLS connection ({clean(str(cause), 120)});"
+            " check the address, or name the server's CA file in REQUESTS_CA_BUNDLE"
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return PassingFault(f"{what}: the proxy does not connect us; check HTTPS_PROXY", maybe_done=True)
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return PassingFault(f"{what}: the host's name cannot be resolved; check the url and the DNS")
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return PassingFault(f"{what}: no connection in time; is the server up?")
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return PassingFault(f"{what}: no connection ({_os_reason(cause)}); is the server up?")
+    if isinstance(error, requests.exceptions.Timeout) or isinstance(
+        cause, urllib3.exceptions.ReadTimeoutError
+    ):
+        return PassingFault(f"{what}: no answer within {read_timeout:g} seconds", maybe_done=True)
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return ForgeError(f"{what}: the forge's url is not a valid address")
+    return PassingFault(
+        f"{what}: the connection broke off ({type(cause or error).__name__})", maybe_done=True
+    )
+
+
+def _cause(error: Exception) -> BaseException | None:
+    """urllib3's own exception below one of requests, which wraps it once or twice."""
+    inner = error.args[0] if error.args else None
+    inner = getattr(inner, "reason", inner)
+    if isinstance(inner, BaseException):
+        return inner
+    return error if isinstance(error, urllib3.exceptions.HTTPError) else None
+
+
+def _os_reason(error: urllib3.exceptions.NewConnectionError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.strerror:
+        return cause.strerror
+    return "refused"

@@ -1,0 +1,120 @@
+"""Gitea, and Forgejo which forked from it. Tried with what their API documents for 1.22 to 1.26."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from sprint.domain import Issue, PullRequest, Secret
+from sprint.errors import ForgeError
+from sprint.forge import Rights, walk, wire
+from sprint.forge.http import Api, Query
+from sprint.forge.rest import RestForge, at
+
+_DRAFT = re.compile(r"\s*(\[WIP\]|WIP:)", re.IGNORECASE)
+# How far back closed pull requests are looked through: the list cannot be filtered by branch.
+_RECENT_PAGES = 4
+
+
+def connect(
+    url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
+) -> Gitea:
+    """`url` with or without `/api/v1`."""
+    site = url.rstrip("/").removesuffix("/api/v1")
+    api = Api(
+        f"{site}/api/v1",
+        token,
+        scheme="token",
+        headers={"Accept": "application/json"},
+        token_from=token_from,
+        patience=patience,
+        timeout=timeout,
+    )
+    return Gitea(kind, site, token, api)
+
+
+class Gitea(RestForge):
+    def oldest_issues(self, repo: str) -> Iterator[Issue]:
+        def fetch(page: int, limit: int) -> walk.Page:
+            path = f"{at(repo)}/issues"
+            answer = self.api.get(path, {"state": "open", "type": "issues", "page": page, "limit": limit})
+            items = self._items(answer, path, wire.IssueWire)
+            total = answer.count("X-Total-Count")
+            if total is None and (last := _page_number(answer.link("last"))):
+                total = last * len(items)
+            return walk.Page(items, total)
+
+        for found in walk.oldest_first(fetch, self._paging()["limit"]):
+            if found.pull_request is None:
+                yield self._to_issue(repo, found)
+
+    def open_blockers(self, repo: str, issue: Issue) -> list[int]:
+        try:
+            blockers = self._all(f"{at(repo)}/issues/{issue.number:d}/dependencies", wire.IssueWire)
+        except ForgeError as error:
+            if error.status == 404:  # switched off
+                return []
+            raise
+        return [blocker.number for blocker in blockers if blocker.state == "open"]
+
+    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
+        path = f"{at(repo)}/pulls"
+        query: Query = {"state": "all", "sort": "recentupdate", **self._paging()}
+        found: list[wire.PullWire] = []
+        for count, page in enumerate(self.api.pages(path, query), 1):
+            found += self._items(page, path, wire.PullWire)
+            if count == _RECENT_PAGES:
+                found += self._all(path, wire.PullWire, state="open")
+                break
+        pulls = {pull.number: pull for pull in map(self._to_pull, found)}
+        return sorted(
+            (p for p in pulls.values() if p.head == branch and p.head_repo.lower() == repo.lower()),
+            key=lambda p: p.number,
+            reverse=True,
+        )
+
+    def create_pull(
+        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
+    ) -> PullRequest:
+        def find() -> wire.PullWire | None:
+            for found in self._all(f"{at(repo)}/pulls", wire.PullWire, state="open"):
+                pull = self._to_pull(found)
+                if (pull.head, pull.base, pull.head_repo.lower()) == (head, base, repo.lower()):
+                    return found
+            return None
+
+        payload = {"title": _drafted(title) if draft else title, "body": body, "head": head, "base": base}
+        return self._create_pull(repo, payload, find, (409,))
+
+    def update_pull(self, repo: str, number: int, *, title: str, body: str) -> None:
+        # A draft is one by its title: without this an update would announce it as ready.
+        is_draft = self.pull(repo, number).draft
+        super().update_pull(repo, number, title=_drafted(title) if is_draft else title, body=body)
+
+    def rights(self, repo: str) -> Rights:
+        found = self.repository(repo)
+        may_talk = False if found.archived or not (self.token and found.has_issues) else None
+        return Rights(login=self.whoami(), can_push=found.can_push, can_comment=may_talk)
+
+    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None:
+        return True if wire.login(author).lower() == repo.split("/")[0].lower() else None
+
+    def _to_pull(self, pull: wire.PullWire) -> PullRequest:
+        # After the branch is deleted its name is left in the label only.
+        ref, label = pull.head.ref, pull.head.label or ""
+        head = label if label and ref.startswith("refs/pull/") else ref
+        draft = pull.draft if pull.draft is not None else _DRAFT.match(pull.title) is not None
+        return wire.pull(pull, head=head, draft=draft)
+
+    def _paging(self) -> Mapping[str, int]:
+        return {"limit": 50}
+
+
+def _drafted(title: str) -> str:
+    return title if _DRAFT.match(title) else f"WIP: {title}"
+
+
+def _page_number(link: str) -> int:
+    number = parse_qs(urlsplit(link).query).get("page", [""])[0]
+    return int(number) if re.fullmatch("[0-9]{1,7}", number) else 0

@@ -1,0 +1,161 @@
+"""GitHub and GitHub Enterprise Server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from sprint.domain import Issue, PullRequest, Secret
+from sprint.errors import ForgeError
+from sprint.forge import Rights, wire
+from sprint.forge.http import Api, Query
+from sprint.forge.rest import RestForge, at
+
+API_VERSION = "2026-03-10"
+_INSIDERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+
+
+def connect(
+    url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
+) -> GitHub:
+    """`url` empty for github.com, else an Enterprise server's, with or without `/api/v3`."""
+    site, base = _addresses(url)
+    api = Api(
+        base,
+        token,
+        scheme="Bearer",
+        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+        token_from=token_from,
+        patience=patience,
+        timeout=timeout,
+    )
+    return GitHub(kind, site, token, api)
+
+
+def _addresses(url: str) -> tuple[str, str]:
+    """The site's address, where git is, and its API's."""
+    site = url.rstrip("/").removesuffix("/api/v3")
+    parts = urlsplit(site)
+    host = (parts.hostname or "").removeprefix("api.").removeprefix("www.")
+    if host in ("", "github.com"):
+        return "https://github.com", "https://api.github.com"
+    if host.endswith(".ghe.com"):
+        return f"https://{host}", f"https://api.{host}"
+    return site, f"{site}/api/v3"
+
+
+class GitHub(RestForge):
+    def oldest_issues(self, repo: str) -> Iterator[Issue]:
+        path = f"{at(repo)}/issues"
+        query: Query = {"state": "open", "sort": "created", "direction": "asc", **self._paging()}
+        seen: set[int] = set()
+        for page in self.api.pages(path, query):
+            for found in self._items(page, path, wire.IssueWire):
+                if found.number not in seen and found.pull_request is None:
+                    seen.add(found.number)
+                    yield self._to_issue(repo, found)
+
+    def open_blockers(self, repo: str, issue: Issue) -> list[int]:
+        path = f"{at(repo)}/issues/{issue.number:d}/dependencies/blocked_by"
+        try:
+            blockers = self._all(path, wire.IssueWire)
+        except ForgeError as error:
+            if error.status in (404, 410):  # older Enterprise servers have none
+                return []
+            raise
+        return [blocker.number for blocker in blockers if blocker.state == "open"]
+
+    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
+        owner = repo.split("/")[0]
+        found = self._all(
+            f"{at(repo)}/pulls",
+            wire.PullWire,
+            head=f"{owner}:{branch}",
+            state="all",
+            sort="created",
+            direction="desc",
+        )
+        return [
+            pull
+            for pull in map(self._to_pull, found)
+            if pull.head == branch and pull.head_repo.lower() == repo.lower()
+        ]
+
+    def create_pull(
+        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
+    ) -> PullRequest:
+        def find() -> wire.PullWire | None:
+            owner = repo.split("/")[0]
+            query = {"head": f"{owner}:{head}", "base": base, "state": "open"}
+            found = self._all(f"{at(repo)}/pulls", wire.PullWire, **query)
+            return found[0] if found else None
+
+        payload = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
+        try:
+            return self._create_pull(repo, payload, find, (422,))
+        except ForgeError as error:
+            # Private repositories of some plans have no drafts.
+            if not draft or error.status != 422 or "draft" not in str(error).lower():
+                raise
+        return self._create_pull(repo, {**payload, "draft": False}, find, (422,))
+
+    def rights(self, repo: str) -> Rights:
+        answer = self.api.get(at(repo))
+        found = self._to_repository(repo, answer)
+        scopes = _scopes(answer.headers)
+        if scopes is None:
+            # A fine-grained token does not tell what it may do; the account's right is an upper bound.
+            can_push = False if found.can_push is False else None
+            can_comment = False if not self.token else None
+            workflows = None
+        else:
+            has_scope = "repo" in scopes or (not found.private and "public_repo" in scopes)
+            can_push = found.can_push and has_scope
+            can_comment = has_scope
+            workflows = "workflow" in scopes
+        return Rights(
+            login=self.whoami(),
+            can_push=can_push,
+            can_comment=can_comment and found.has_issues and not found.archived,
+            can_change_workflows=workflows,
+            scopes=scopes,
+            expires_at=_expiry(answer.headers.get("GitHub-Authentication-Token-Expiration", "")),
+        )
+
+    def _is_empty(self, repo: wire.RepoWire) -> bool:
+        if repo.size:
+            return False
+        # The size lags behind: only a commit tells.
+        try:
+            self.api.get(f"{at(repo.full_name)}/commits", {"per_page": 1})
+        except ForgeError as error:
+            if error.status == 409:
+                return True
+            raise
+        return False
+
+    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None:
+        return association in _INSIDERS
+
+    def _to_pull(self, pull: wire.PullWire) -> PullRequest:
+        return wire.pull(pull, head=pull.head.ref, draft=bool(pull.draft))
+
+    def _paging(self) -> Mapping[str, int]:
+        return {"per_page": 100}
+
+
+def _scopes(headers: Mapping[str, str]) -> tuple[str, ...] | None:
+    """A classic token's scopes; None for the other kinds, which do not tell."""
+    if "X-OAuth-Scopes" not in headers:
+        return None
+    return tuple(scope for part in headers["X-OAuth-Scopes"].split(",") if (scope := part.strip()))
+
+
+def _expiry(text: str) -> datetime | None:
+    for form in ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z"):
+        with contextlib.suppress(ValueError):
+            moment = datetime.strptime(text.strip(), form)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None

@@ -1,0 +1,305 @@
+"""HTTP to one forge: patience with a limit, pages, and a token that goes to one host only."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import msgspec
+import requests
+import requests.auth
+import tenacity
+import urllib3.exceptions
+
+from sprint.domain import Secret
+from sprint.errors import ForgeError
+from sprint.forge import faults
+from sprint.forge.faults import PassingFault
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Query = Mapping[str, str | int]
+
+BODY_CAP = 20_000_000  # bytes of one answer, after decompression
+CONNECT_SECONDS = 10.0
+ATTEMPTS = 5
+REDIRECTS = 5
+PAGES = 2000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer. `url` is where it came from in the end; `data` is None where there is no body."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    data: Any
+    redirected: bool = False
+
+    def link(self, relation: str) -> str:
+        """The address in the Link header for that relation, or ""."""
+        for link in requests.utils.parse_header_links(self.headers.get("Link", "")):
+            if link.get("rel") == relation:
+                return link["url"]
+        return ""
+
+    def count(self, header: str) -> int | None:
+        text = self.headers.get(header, "").strip()
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+class Api:
+    """One forge's API below `base`, with one token. Every method raises ForgeError, and nothing else.
+
+    `patience`: seconds that one request may take with all its waiting and repeating. `timeout`: seconds
+    without a byte from the server. `token_from` tells the operator where the token came from.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        token: Secret | None,
+        *,
+        scheme: str,
+        headers: Mapping[str, str],
+        token_from: str = "",
+        patience: float = 60.0,
+        timeout: float = 30.0,
+    ) -> None:
+        self.base = base.rstrip("/")
+        self.host = urlsplit(self.base).netloc
+        self._patience = patience
+        self._timeout = timeout
+        self._token_from = (token_from or "the token") if token else ""
+        self._session = requests.Session()
+        self._session.headers.update(headers)
+        # With an auth object of its own requests does not take credentials from ~/.netrc.
+        self._session.auth = _TokenAuth(scheme, token)
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get(self, path: str, params: Query | None = None, *, follow: bool = True) -> Answer:
+        """GET `base/path`. Redirects are followed below `base` only, and not at all unless `follow`."""
+        return self._patiently("GET", self._url(path), params=params, follow=follow)
+
+    def patch(self, path: str, payload: Any) -> Answer:
+        return self._patiently("PATCH", self._url(path), payload=payload)
+
+    def post(self, path: str, payload: Any, *, find: Callable[[], Any | None] | None = None) -> Any:
+        """POST `payload`; returns the answer's data.
+
+        Where an attempt failed and may have taken effect all the same, `find` looks for what it made, before
+        another attempt and at the end: what it finds is returned. Without `find` nothing is repeated then.
+        """
+        doubt = False
+
+        def attempt() -> Any:
+            nonlocal doubt
+            if doubt and find is not None and (found := find()) is not None:
+                return found
+            try:
+                return self._once("POST", self._url(path), payload=payload).data
+            except PassingFault as fault:
+                doubt = doubt or fault.maybe_done
+                raise
+
+        try:
+            return self._repeat(attempt, even_if_maybe_done=find is not None)
+        except ForgeError:
+            if doubt and find is not None and (found := find()) is not None:
+                return found
+            raise
+
+    def pages(self, path: str, params: Query) -> Iterator[Answer]:
+        """The pages of a list, asked for as they are used; each next one is what Link names."""
+        answer = self.get(path, params)
+        been = {answer.url}
+        while True:
+            yield answer
+            link = answer.link("next")
+            if not link:
+                return
+            url = self._own(link, answer.url)
+            if url in been or len(been) >= PAGES:
+                raise ForgeError(f"{self.host}: the pages of {path} do not end; is a proxy in the way?")
+            been.add(url)
+            answer = self._patiently("GET", url)
+
+    def _url(self, path: str) -> str:
+        return f"{self.base}/{path}"
+
+    def _own(self, link: str, current: str) -> str:
+        """`link` on our own base: a server that thinks it has another address still means itself.
+
+        Only the query is taken from a link elsewhere, so that the token stays where it belongs.
+        """
+        url = urljoin(current, link)
+        if self._is_ours(url):
+            return url
+        here, there = urlsplit(current), urlsplit(url)
+        return urlunsplit((here.scheme, here.netloc, here.path, there.query, ""))
+
+    def _is_ours(self, url: str) -> bool:
+        return _origin(url) == _origin(self.base) and urlsplit(url).path.startswith(
+            urlsplit(self.base).path + "/"
+        )
+
+    def _patiently(
+        self, method: str, url: str, *, params: Query | None = None, payload: Any = None, follow: bool = True
+    ) -> Answer:
+        return self._repeat(lambda: self._once(method, url, params=params, payload=payload, follow=follow))
+
+    def _repeat(self, attempt: Callable[[], T], *, even_if_maybe_done: bool = True) -> T:
+        def is_passing(error: BaseException) -> bool:
+            return isinstance(error, PassingFault) and (even_if_maybe_done or not error.maybe_done)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_passing),
+            wait=_told_or_growing,
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(self._patience)
+            ),
+            before_sleep=_say_waiting,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except PassingFault as fault:
+            again = datetime.now(UTC) + timedelta(seconds=min(fault.wait or 0.0, 1e8))
+            when = f"after {again:%Y-%m-%d %H:%M:%S} UTC" if fault.wait else "later"
+            raise ForgeError(f"{fault}; try again {when}", status=fault.status) from fault
+
+    def _once(
+        self, method: str, url: str, *, params: Query | None = None, payload: Any = None, follow: bool = True
+    ) -> Answer:
+        first = url
+        for _ in range(REDIRECTS):
+            # The path as the operator knows it: without the query, which may be long.
+            what = f"{self.host}: {method} {urlsplit(url).path.removeprefix(urlsplit(self.base).path + '/')}"
+            try:
+                status, headers, body = self._exchange(method, url, params, payload, what)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                raise faults.of_exception(what, error, self._timeout) from error
+            if status in (301, 302, 303, 307, 308):
+                url = self._redirected(what, method, url, status, headers, follow)
+                params = None
+                continue
+            data = _parsed(body, what, status)
+            if status >= 300:
+                raise faults.of_answer(what, status, headers, data, token=self._token_from)
+            return Answer(status, url, headers, data, redirected=url != first)
+        raise ForgeError(f"{self.host}: more than {REDIRECTS} redirects for {method} {urlsplit(first).path}")
+
+    def _exchange(
+        self, method: str, url: str, params: Query | None, payload: Any, what: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        response = self._session.request(
+            method,
+            url,
+            params=dict(params) if params else None,
+            data=msgspec.json.encode(payload) if payload is not None else None,
+            headers={"Content-Type": "application/json"} if payload is not None else None,
+            timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
+            allow_redirects=False,
+            stream=True,
+        )
+        with response:
+            return response.status_code, response.headers, _read(response, what, self._patience)
+
+    def _redirected(
+        self, what: str, method: str, url: str, status: int, headers: Mapping[str, str], follow: bool
+    ) -> str:
+        target = urljoin(url, headers.get("Location", ""))
+        if _origin(target) != _origin(self.base):
+            raise ForgeError(
+                f"{what}: sends us on to {faults.clean(_shown_origin(target), 100)}, where the token must not"
+                " go; if that is the forge's real address, put it into the configuration",
+                status=status,
+            )
+        if not self._is_ours(target):
+            raise ForgeError(
+                f"{what}: sends us on to {faults.clean(urlsplit(target).path, 100)}, which is not its API;"
+                " check the url, and whether a login page is in the way",
+                status=status,
+            )
+        if not follow or (status == 303 and method != "GET"):
+            raise ForgeError(f"{what}: moved ({status}), which is not followed here", status=status)
+        return target
+
+
+class _TokenAuth(requests.auth.AuthBase):
+    def __init__(self, scheme: str, token: Secret | None) -> None:
+        self._scheme = scheme
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"{self._scheme} {self._token.reveal()}"
+        return request
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; a port that is no number makes an origin of its own."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        return ("", url, None)
+    return (parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme))
+
+
+def _shown_origin(url: str) -> str:
+    scheme, host, port = _origin(url)
+    return f"{scheme}://{host}:{port}"
+
+
+def _read(response: requests.Response, what: str, seconds: float) -> bytes:
+    """The body, at most BODY_CAP bytes and not longer than `seconds`, however slowly it trickles."""
+    body = bytearray()
+    deadline = time.monotonic() + seconds
+    while chunk := response.raw.read1(1 << 16, decode_content=True):
+        body += chunk
+        if len(body) > BODY_CAP:
+            raise ForgeError(f"{what}: the answer is larger than {BODY_CAP // 1_000_000} MB")
+        if time.monotonic() > deadline:
+            raise PassingFault(f"{what}: the answer did not end within {seconds:g} seconds", maybe_done=True)
+    return bytes(body)
+
+
+def _parsed(body: bytes, what: str, status: int) -> Any:
+    if not body.strip():
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if status >= 300:
+            return None
+        found = "a web page" if body.lstrip()[:1] == b"<" else "something else"
+        raise ForgeError(
+            f"{what}: {found} came where JSON was expected; check the url,"
+            " and whether a login page or a proxy is in the way",
+            status=status,
+        ) from error
+
+
+def _told_or_growing(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, PassingFault) and error.wait is not None:
+        return error.wait
+    return _growing(state)
+
+
+_growing = tenacity.wait_exponential_jitter(initial=1.0, max=20.0, jitter=1.0)
+
+
+def _say_waiting(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.info("%s; waiting %.1f s", error, state.upcoming_sleep)

@@ -1,0 +1,250 @@
+"""What the APIs of Gitea and GitHub have in common; each kind adds where it differs."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from sprint.domain import Comment, Issue, PullRequest, Repository, Secret, is_repo_name
+from sprint.errors import ForgeError
+from sprint.forge import Rights, wire
+from sprint.forge.http import Answer, Api
+
+# What the model may read. Left out on purpose: the repository itself and its contents (GitHub puts download
+# tokens there), hooks, keys, secrets and everything else that administrators see.
+READABLE = frozenset(
+    {"branches", "comments", "commits", "compare", "issues", "labels", "milestones", "pulls", "releases"}
+    | {"statuses", "tags"}
+)
+# `sudo` makes Gitea act as another user.
+_REFUSED_PARAMS = frozenset({"sudo", "token", "access_token"})
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#\\]|//|^/|:/")
+
+
+class RestForge(ABC):
+    """A forge with GitHub's manner of REST; see Forge for what the methods promise."""
+
+    def __init__(self, kind: str, url: str, token: Secret | None, api: Api) -> None:
+        self.kind = kind
+        self.url = url
+        self.token = token
+        self.api = api
+        self._login: str | None = None
+        self._writers: dict[tuple[str, str], bool | None] = {}
+
+    # --- where the kinds differ
+
+    @abstractmethod
+    def oldest_issues(self, repo: str) -> Iterator[Issue]: ...
+
+    @abstractmethod
+    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]: ...
+
+    @abstractmethod
+    def open_blockers(self, repo: str, issue: Issue) -> list[int]: ...
+
+    @abstractmethod
+    def create_pull(
+        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
+    ) -> PullRequest: ...
+
+    @abstractmethod
+    def rights(self, repo: str) -> Rights: ...
+
+    @abstractmethod
+    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None: ...
+
+    @abstractmethod
+    def _to_pull(self, pull: wire.PullWire) -> PullRequest: ...
+
+    # --- who we are and where
+
+    def whoami(self) -> str:
+        if not self.token:
+            return ""
+        if self._login is None:
+            self._login = wire.convert(self.api.get("user").data, wire.User, self._what("user")).login
+        return self._login
+
+    def repository(self, repo: str) -> Repository:
+        return self._to_repository(repo, self.api.get(at(repo)))
+
+    def _to_repository(self, repo: str, answer: Answer) -> Repository:
+        found = wire.convert(answer.data, wire.RepoWire, self._what(repo))
+        if not is_repo_name(found.full_name):
+            raise ForgeError(f"{self._what(repo)}: the forge gives it an impossible name")
+        return Repository(
+            name=found.full_name,
+            default_branch=found.default_branch,
+            # Always on the host that the operator named: git sends the token there.
+            clone_url=f"{self.url}/{found.full_name}.git",
+            html_url=found.html_url,
+            private=found.private,
+            archived=found.archived or found.disabled,
+            empty=self._is_empty(found),
+            has_issues=found.has_issues,
+            has_pulls=found.has_pull_requests,
+            can_push=_can_push(found),
+            open_issues=found.open_issues_count,
+        )
+
+    def _is_empty(self, repo: wire.RepoWire) -> bool:
+        return bool(repo.empty)
+
+    # --- issues and comments
+
+    def issue(self, repo: str, number: int) -> Issue:
+        answer = self.api.get(f"{at(repo)}/issues/{number:d}")
+        found = wire.convert(answer.data, wire.IssueWire, self._what(f"{repo}#{number}"))
+        if found.pull_request is not None:
+            raise ForgeError(f"{self._what(repo)}: #{number} is a pull request, not an issue", status=404)
+        if answer.redirected and self._moved_away(repo, number, found):
+            raise ForgeError(f"{self._what(repo)}: #{number} was moved to another repository", status=404)
+        return self._to_issue(repo, found)
+
+    def _moved_away(self, repo: str, number: int, found: wire.IssueWire) -> bool:
+        """True unless the redirect was only for the repository's own new name."""
+        place = f"/{self.repository(repo).name}/issues/{number}"
+        return not found.html_url.lower().endswith(place.lower())
+
+    def comments(self, repo: str, number: int) -> list[Comment]:
+        return [
+            wire.comment(found, self._is_trusted(repo, found.user, found.author_association))
+            for found in self._all(f"{at(repo)}/issues/{number:d}/comments", wire.CommentWire)
+        ]
+
+    def add_comment(self, repo: str, number: int, body: str) -> Comment:
+        """Comment; where it is unclear whether an attempt did it, an equal comment of ours counts as made."""
+
+        path = f"{at(repo)}/issues/{number:d}/comments"
+
+        def find() -> wire.CommentWire | None:
+            for found in reversed(self._all(path, wire.CommentWire)):
+                if wire.login(found.user) == self.whoami() and _same_text(found.body or "", body):
+                    return found
+            return None
+
+        made = self._make(path, {"body": body}, wire.CommentWire, find)
+        return wire.comment(made, self._is_trusted(repo, made.user, made.author_association))
+
+    def edit_comment(self, repo: str, comment_id: int, body: str) -> None:
+        self.api.patch(f"{at(repo)}/issues/comments/{comment_id:d}", {"body": body})
+
+    def can_write(self, repo: str, user: str) -> bool | None:
+        if (repo, user) not in self._writers:
+            self._writers[repo, user] = self._ask_can_write(repo, user)
+        return self._writers[repo, user]
+
+    def _ask_can_write(self, repo: str, user: str) -> bool | None:
+        if user == self.whoami():
+            return self.repository(repo).can_push
+        path = f"{at(repo)}/collaborators/{quote(user, safe='')}/permission"
+        try:
+            found = wire.convert(self.api.get(path).data, wire.PermissionWire, self._what(path))
+        except ForgeError as error:
+            if error.status == 404:
+                return False  # no such account, or no relation to this repository
+            if error.status in (401, 403):
+                return None
+            raise
+        return found.permission in ("owner", "admin", "maintain", "write")
+
+    # --- pull requests
+
+    def open_pulls(self, repo: str) -> list[PullRequest]:
+        found = self._all(f"{at(repo)}/pulls", wire.PullWire, state="open")
+        return [self._to_pull(pull) for pull in found]
+
+    def pull(self, repo: str, number: int) -> PullRequest:
+        return self._to_pull(self._one(f"{at(repo)}/pulls/{number:d}", wire.PullWire))
+
+    def update_pull(self, repo: str, number: int, *, title: str, body: str) -> None:
+        self.api.patch(f"{at(repo)}/pulls/{number:d}", {"title": title, "body": body})
+
+    def is_reviewed(self, repo: str, pull: PullRequest) -> bool:
+        me = self.whoami()
+
+        def is_person(user: wire.User | None) -> bool:
+            return user is not None and wire.login(user) != me and not wire.is_bot(user)
+
+        reviews = self._all(f"{at(repo)}/pulls/{pull.number:d}/reviews", wire.ReviewWire)
+        # Gitea lists a review that was asked for, and one that is still being written.
+        if any(is_person(r.user) and r.state not in ("REQUEST_REVIEW", "PENDING") for r in reviews):
+            return True
+        comments = self._all(f"{at(repo)}/issues/{pull.number:d}/comments", wire.CommentWire)
+        return any(is_person(comment.user) for comment in comments)
+
+    def _create_pull(
+        self,
+        repo: str,
+        payload: Mapping[str, Any],
+        find: Callable[[], wire.PullWire | None],
+        exists: Collection[int],
+    ) -> PullRequest:
+        """Create it; where it turns out to be there (a status in `exists`, or `find` says so), that one."""
+        try:
+            made = self._make(f"{at(repo)}/pulls", payload, wire.PullWire, find)
+        except ForgeError as error:
+            if error.status not in exists or (there := find()) is None:
+                raise
+            made = there
+        return self._to_pull(made)
+
+    # --- for the model
+
+    def read(self, repo: str, path: str, params: Mapping[str, str]) -> Any:
+        segments = path.split("/")
+        if _NO_PATH.search(path) or not {"", ".", ".."}.isdisjoint(segments):
+            raise ForgeError(f'"{path[:80]!a}" is no path below the repository: write it like issues/3')
+        if segments[0] not in READABLE:
+            raise ForgeError(f"{segments[0][:40]!a} cannot be read here: only {', '.join(sorted(READABLE))}")
+        if refused := _REFUSED_PARAMS.intersection(key.lower() for key in params):
+            raise ForgeError(f"the parameter {min(refused)} is not allowed")
+        quoted = "/".join(quote(segment, safe="") for segment in segments)
+        return self.api.get(f"{at(repo)}/{quoted}", params, follow=False).data
+
+    # --- helpers of the kinds
+
+    def _what(self, name: str) -> str:
+        return f"{self.api.host}: {name}"
+
+    def _one(self, path: str, kind: type[wire.T]) -> wire.T:
+        return wire.convert(self.api.get(path).data, kind, self._what(path))
+
+    def _make(
+        self, path: str, payload: Mapping[str, Any], kind: type[wire.T], find: Callable[[], wire.T | None]
+    ) -> wire.T:
+        made = self.api.post(path, payload, find=find)
+        return made if isinstance(made, kind) else wire.convert(made, kind, self._what(path))
+
+    def _all(self, path: str, kind: type[wire.T], **params: str | int) -> list[wire.T]:
+        query = {**params, **self._paging()}
+        return [item for page in self.api.pages(path, query) for item in self._items(page, path, kind)]
+
+    def _items(self, page: Answer, path: str, kind: type[wire.T]) -> list[wire.T]:
+        return wire.convert(page.data or [], list[kind], self._what(path))  # type: ignore[valid-type]
+
+    @abstractmethod
+    def _paging(self) -> Mapping[str, int]: ...
+
+    def _to_issue(self, repo: str, found: wire.IssueWire) -> Issue:
+        return wire.issue(found, self._is_trusted(repo, found.user, found.author_association))
+
+
+def at(repo: str) -> str:
+    if not is_repo_name(repo):
+        raise ForgeError(f"{repo[:80]!a} is no repository name: write OWNER/REPO")
+    return f"repos/{repo}"
+
+
+def _can_push(repo: wire.RepoWire) -> bool | None:
+    if repo.archived or repo.disabled or repo.mirror:
+        return False
+    return repo.permissions.push if repo.permissions else None
+
+
+def _same_text(one: str, other: str) -> bool:
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()

@@ -1,0 +1,186 @@
+"""The JSON that Gitea and GitHub share, and what it means in our records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from sprint.domain import Comment, Issue, PullRequest
+from sprint.errors import ForgeError
+
+T = TypeVar("T")
+
+GHOST = "ghost"  # how both forges call an account that is gone
+
+
+class User(Struct):
+    login: str
+    type: str = ""  # GitHub: "User", "Bot"; Gitea does not say
+
+
+class Label(Struct):
+    name: str = ""
+
+
+class Permissions(Struct):
+    push: bool = False
+
+
+class RepoWire(Struct):
+    full_name: str
+    default_branch: str = ""
+    html_url: str = ""
+    private: bool = False
+    archived: bool = False
+    disabled: bool = False
+    mirror: bool = False
+    empty: bool | None = None
+    size: int | None = None
+    has_issues: bool = True
+    has_pull_requests: bool = True
+    permissions: Permissions | None = None
+    open_issues_count: int | None = None
+
+
+class IssueWire(Struct):
+    number: int
+    created_at: datetime
+    updated_at: datetime
+    title: str = ""
+    body: str | None = None
+    user: User | None = None
+    state: str = "open"
+    html_url: str = ""
+    labels: list[Label | str] | None = None
+    assignees: list[User] | None = None
+    locked: bool = False
+    is_locked: bool = False
+    comments: int = 0
+    author_association: str = ""
+    pull_request: Any = None
+
+
+class CommentWire(Struct):
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    body: str | None = None
+    user: User | None = None
+    author_association: str = ""
+
+
+class RepoRef(Struct):
+    full_name: str
+
+
+class BranchWire(Struct):
+    ref: str = ""
+    label: str | None = None
+    sha: str | None = None
+    repo: RepoRef | None = None
+
+
+class PullWire(Struct):
+    number: int
+    head: BranchWire
+    base: BranchWire
+    created_at: datetime
+    title: str = ""
+    body: str | None = None
+    user: User | None = None
+    state: str = "open"
+    html_url: str = ""
+    draft: bool | None = None
+    merged_at: datetime | None = None
+    closed_at: datetime | None = None
+    merge_commit_sha: str | None = None
+
+
+class ReviewWire(Struct):
+    user: User | None = None
+    state: str = ""
+
+
+class PermissionWire(Struct):
+    permission: str = ""
+    user: User | None = field(default=None)
+
+
+def convert(data: Any, kind: type[T], what: str) -> T:
+    """`data` as `kind`; ForgeError with the place where it is something else."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise ForgeError(f"{what}: the answer is not what this API promises ({error})") from error
+
+
+def login(user: User | None) -> str:
+    return user.login if user and user.login else GHOST
+
+
+def is_bot(user: User | None) -> bool:
+    """A program's account, as far as its type and its name tell."""
+    name = login(user).lower()
+    return user is not None and (
+        user.type == "Bot" or name.endswith("[bot]") or name in ("gitea-actions", "forgejo-actions")
+    )
+
+
+def utc(moment: datetime) -> datetime:
+    """In UTC. The year 1 (Go's zero time) has no hours to lose."""
+    if moment.tzinfo is None or moment.year == 1:
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
+
+
+def issue(wire: IssueWire, trusted: bool | None) -> Issue:
+    labels = (label if isinstance(label, str) else label.name for label in wire.labels or ())
+    return Issue(
+        number=wire.number,
+        title=wire.title,
+        body=wire.body or "",
+        author=login(wire.user),
+        created_at=utc(wire.created_at),
+        updated_at=utc(wire.updated_at),
+        html_url=wire.html_url,
+        labels=tuple(label for label in labels if label),
+        assignees=tuple(login(user) for user in wire.assignees or ()),
+        is_open=wire.state == "open",
+        locked=wire.locked or wire.is_locked,
+        trusted=trusted,
+        comments=wire.comments,
+    )
+
+
+def comment(wire: CommentWire, trusted: bool | None) -> Comment:
+    return Comment(
+        id=wire.id,
+        author=login(wire.user),
+        body=wire.body or "",
+        created_at=utc(wire.created_at),
+        updated_at=utc(wire.updated_at),
+        trusted=trusted,
+    )
+
+
+def pull(wire: PullWire, *, head: str, draft: bool) -> PullRequest:
+    return PullRequest(
+        number=wire.number,
+        title=wire.title,
+        body=wire.body or "",
+        author=login(wire.user),
+        head=head,
+        base=wire.base.ref,
+        head_repo=wire.head.repo.full_name if wire.head.repo else "",
+        html_url=wire.html_url,
+        is_open=wire.state == "open",
+        created_at=utc(wire.created_at),
+        merged_at=utc(wire.merged_at) if wire.merged_at else None,
+        closed_at=utc(wire.closed_at) if wire.closed_at else None,
+        merge_commit=wire.merge_commit_sha if wire.merged_at else None,
+        draft=draft,
+        head_sha=wire.head.sha or "",
+    )
