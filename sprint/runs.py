@@ -1,0 +1,238 @@
+"""Runs on disk: results/runs/<run id>/ holds run.json, transcript.jsonl, patch.diff and logs.
+
+results/active/ has an empty marker for each run that is not settled, so that a tick need not open every
+run.json. A marker is made before run.json and removed after the run is settled: one that outlived its run
+is taken away when it is met, and where the folder itself is missing it is made anew from the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from sprint import files
+from sprint.domain import Phase, Run
+from sprint.errors import SprintError
+
+VERSION = 1
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_ISSUE_REFERENCE = re.compile(r"(?P<repo>[^#\s]*)#(?P<number>[0-9]{1,18})")
+_MAKING_SECONDS = 60.0  # how long another process may be between a run's marker and its run.json
+_GONE = ".gone-"
+
+log = logging.getLogger(__name__)
+
+
+def new_id(now: datetime, repo: str, issue: int) -> str:
+    """A run's name: sorts by time, is safe as a file name, and no two hosts make the same.
+
+    `20261121T120102Z-owner-repo-12-3f9c21aa`; a very long repository name is shortened.
+    """
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", repo)[:100]
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{issue}-{secrets.token_hex(4)}"
+
+
+class RunStore:
+    """The runs under one results directory, which several hosts may share."""
+
+    def __init__(self, results: Path) -> None:
+        self._runs = results / "runs"
+        self._active = results / "active"
+
+    def folder(self, run_id: str) -> Path:
+        """Where a run's files are, whether or not they exist. Raises SprintError for no run's name."""
+        if _RUN_ID.fullmatch(run_id) is None:
+            raise SprintError(f"{run_id!r} is no run's name: `sprint monitor` lists them")
+        return self._runs / run_id
+
+    def create(self, run: Run) -> Path:
+        """Make the run's folder (0700) and its first run.json. Raises SprintError, also where it exists."""
+        folder = self.folder(run.id)
+        files.make_folder(self._runs)
+        self._make_index()
+        try:
+            (self._active / run.id).touch(mode=0o600)
+            files.sync_folder(self._active)
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise files.refusal("make", folder, error) from error
+        self.save(run)
+        files.sync_folder(self._runs)
+        return folder
+
+    def save(self, run: Run) -> None:
+        """Replace run.json at once; on the disk when this returns. Raises SprintError."""
+        record = {"version": VERSION, **msgspec.to_builtins(run)}
+        # A forge's JSON may hold half a surrogate pair, which no UTF-8 file can.
+        text = json.dumps(record, ensure_ascii=False, indent=1).encode("utf-8", "replace")
+        files.replace(self.folder(run.id) / "run.json", text + b"\n")
+        if run.phase is Phase.SETTLED:
+            self._unmark(run.id)
+
+    def discard(self, run_id: str) -> None:
+        """Forget a run that never began, its folder too; nothing happens where there is none."""
+        self._delete(self.folder(run_id))
+        self._unmark(run_id)
+
+    def load(self, run_id: str) -> Run:
+        """A run by its full name. Raises SprintError where there is none or it cannot be read."""
+        path = self.folder(run_id) / "run.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Run)
+        except FileNotFoundError:
+            raise SprintError(f"no run {run_id} in {self._runs}: `sprint monitor` lists them") from None
+        except OSError as error:
+            raise files.refusal("read", path, error) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SprintError(f"cannot read {path}: {error}; repair it or move its folder away") from error
+
+    def under_way(self, forge: str, repo: str, host: str) -> list[Run]:
+        """This host's runs on a repository that are not settled, oldest first.
+
+        A run.json that cannot be read is logged, and stays where it is.
+        """
+        self._make_index()
+        found = []
+        for run_id in sorted(_names(self._active)):
+            if not (self._runs / run_id / "run.json").exists():
+                self._forget_unmade(run_id)
+                continue
+            run = self._readable(run_id)
+            if run is None:
+                continue
+            if run.phase is Phase.SETTLED:
+                self._unmark(run_id)
+            elif (run.forge, run.repo, run.host) == (forge, repo, host):
+                found.append(run)
+        return found
+
+    def active(self) -> list[Run]:
+        """Every run that is not settled, of all repositories and hosts, oldest first; changes nothing."""
+        names = _names(self._active) if self._active.is_dir() else _names(self._runs)
+        runs = (self._readable(name) for name in sorted(names) if (self._runs / name / "run.json").exists())
+        return [run for run in runs if run is not None and run.phase is not Phase.SETTLED]
+
+    def all(self) -> Iterator[Run]:
+        """Every run that can be read, newest first; the others are logged."""
+        for run_id in sorted(_names(self._runs), reverse=True):
+            if (self._runs / run_id / "run.json").exists():
+                run = self._readable(run_id)
+                if run is not None:
+                    yield run
+
+    def find(self, reference: str) -> Run:
+        """The run that a person means: the start of its name, or `OWNER/REPO#N` or `#N` for the newest one.
+
+        Raises SprintError where nothing or more than one thing is meant.
+        """
+        issue = _ISSUE_REFERENCE.fullmatch(reference)
+        if issue is not None:
+            return self._newest_of(reference, issue["repo"], int(issue["number"]))
+        matches = sorted(name for name in _names(self._runs) if reference and name.startswith(reference))
+        if reference in matches:
+            return self.load(reference)
+        if not matches:
+            raise SprintError(f"no run {reference!r} in {self._runs}: `sprint monitor` lists them")
+        if len(matches) > 1:
+            some = ", ".join(matches[-3:])
+            raise SprintError(
+                f"{reference!r} begins the names of {len(matches)} runs ({some}): give more of it"
+            )
+        return self.load(matches[0])
+
+    def clean(self, keep: int = 100) -> list[str]:
+        """Delete run folders but the newest `keep`; never one that is under way or cannot be read.
+
+        Returns the names of those deleted.
+        """
+        for leftover in self._runs.glob(f"{_GONE}*") if self._runs.is_dir() else ():
+            shutil.rmtree(leftover, ignore_errors=True)
+        marked = set(_names(self._active))
+        gone = []
+        for name in sorted(_names(self._runs), reverse=True)[keep:]:
+            if name not in marked and self._is_over(name) and self._delete(self._runs / name):
+                gone.append(name)
+        return gone
+
+    def _delete(self, folder: Path) -> bool:
+        """Delete a run's folder; renamed first, for a half-deleted one must not pass for a run."""
+        away = folder.with_name(f"{_GONE}{folder.name}")
+        try:
+            folder.rename(away)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            log.warning("cannot delete the run folder %s: %s", folder, error)
+            return False
+        shutil.rmtree(away, ignore_errors=True)
+        return True
+
+    def _is_over(self, run_id: str) -> bool:
+        if not (self._runs / run_id / "run.json").exists():
+            return True
+        run = self._readable(run_id)
+        return run is not None and run.phase is Phase.SETTLED
+
+    def _newest_of(self, reference: str, repo: str, number: int) -> Run:
+        ending = re.compile(rf".*-{number}-[0-9a-f]+")
+        runs = [self._readable(name) for name in sorted(_names(self._runs)) if ending.fullmatch(name)]
+        matches = [run for run in runs if run and run.issue == number and repo in ("", run.repo)]
+        repos = sorted({run.repo for run in matches})
+        if not matches:
+            raise SprintError(f"no run for {reference} in {self._runs}: `sprint monitor` lists them")
+        if len(repos) > 1:
+            raise SprintError(f"{reference} is an issue of {', '.join(repos)}: say OWNER/REPO#{number}")
+        return matches[-1]
+
+    def _readable(self, run_id: str) -> Run | None:
+        try:
+            return self.load(run_id)
+        except SprintError as error:
+            log.warning("%s", error)
+            return None
+
+    def _unmark(self, run_id: str) -> None:
+        with suppress(OSError):
+            (self._active / run_id).unlink()
+
+    def _forget_unmade(self, run_id: str) -> None:
+        """Remove the marker of a run whose making was killed before run.json: it claimed nothing on disk."""
+        with suppress(OSError):
+            if abs(time.time() - (self._active / run_id).stat().st_mtime) > _MAKING_SECONDS:
+                self._unmark(run_id)
+
+    def _make_index(self) -> None:
+        """Make results/active/ where it is missing, complete from the moment it is there."""
+        if self._active.is_dir():
+            return
+        files.make_folder(self._active.parent)
+        draft = Path(tempfile.mkdtemp(prefix=".active.", dir=self._active.parent))
+        try:
+            for run in self.all():
+                if run.phase is not Phase.SETTLED:
+                    (draft / run.id).touch(mode=0o600)
+            with suppress(OSError):  # another process was first
+                draft.rename(self._active)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _names(folder: Path) -> list[str]:
+    """The entries that may be runs; none where the folder is missing. Raises SprintError."""
+    try:
+        return [name for path in folder.iterdir() if _RUN_ID.fullmatch(name := path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise files.refusal("read", folder, error) from error
