@@ -1,0 +1,325 @@
+"""An HTTP server on loopback: whole or streamed answers, a log of what was asked, faults on demand."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
+from typing import IO, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_CHUNK = 65536
+_BODY_KEPT = 4_000_000
+
+
+class HangUp(Exception):
+    """Close the connection now, without another byte."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong, for requests whose method and path (with the query) match.
+
+    `times` None means for ever; the first `skip` matches pass unharmed. `hang` waits so many seconds first.
+    Then one of: `drop` closes the connection, `truncate` sends the first half of the true answer as if it
+    were all, `status` answers with `headers` and `body`; none of them lets the true answer through. `after`
+    does the work before failing. `call` runs when the request arrives, before anything else.
+    """
+
+    path: str = ""
+    method: str = ""
+    times: int | None = 1
+    skip: int = 0
+    hang: float = 0.0
+    drop: bool = False
+    truncate: bool = False
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | bytes = ""
+    after: bool = False
+    call: Callable[[], object] | None = None
+    hits: int = 0
+
+    def matches(self, method: str, target: str) -> bool:
+        return (not self.method or self.method == method) and re.search(self.path, target) is not None
+
+
+@dataclass
+class Request:
+    """One request. Header names are in lower case; `path` is decoded, `target` is as it was sent."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    source: BufferedIOBase | IO[bytes]
+    _kept: bytes | None = None
+    _pieces: Iterator[bytes] | None = None
+
+    @property
+    def path(self) -> str:
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query_string(self) -> str:
+        return urlsplit(self.target).query
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, once, as it comes: chunked or by its length."""
+        if self._pieces is None:
+            self._pieces = self._read_pieces()
+        return self._pieces
+
+    def body(self) -> bytes:
+        if self._kept is None:
+            self._kept = b"".join(self.pieces())
+        return self._kept
+
+    def json(self) -> Any:
+        return json.loads(self.body() or b"{}")
+
+    def _read_pieces(self) -> Iterator[bytes]:
+        if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            while size := int(self.source.readline().split(b";")[0] or b"0", 16):
+                yield self.source.read(size)
+                self.source.readline()
+            while self.source.readline().strip():
+                pass
+            return
+        left = int(self.headers.get("content-length") or 0)
+        while left and (piece := self.source.read(min(left, _CHUNK))):
+            left -= len(piece)
+            yield piece
+
+
+@dataclass
+class Answer:
+    """An answer: bytes are sent whole, a generator's in chunks as they come."""
+
+    status: int = 200
+    body: bytes | Generator[bytes, None, None] = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    body = json.dumps(value).encode()
+    return Answer(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was asked and how it ended; status 0 where no answer was sent."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    has_token: bool
+    status: int
+    seconds: float
+
+
+class LoopbackServer:
+    """Serves `handle` on 127.0.0.1 at a free port from `start` to `stop`.
+
+    `secrets` are the tokens looked for in Authorization headers, to say in `requests` who brought one.
+    """
+
+    def __init__(self, handle: Callable[[Request], Answer], secrets: Callable[[], list[str]] = list) -> None:
+        self.requests: list[Seen] = []
+        self.faults: list[Fault] = []
+        self.stopping = threading.Event()
+        self._handle = handle
+        self._secrets = secrets
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.owner = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        with self._lock:
+            still_open = list(self._sockets)
+        for connection in still_open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but never longer than the server lives. Raises HangUp once it stops."""
+        if self.stopping.wait(seconds):
+            raise HangUp
+
+    def connection_made(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._sockets.add(connection)
+
+    def connection_lost(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._sockets.discard(connection)
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request, spoiled where a fault says so. Raises HangUp for no answer at all."""
+        fault = self._fault_for(request)
+        if fault is None:
+            return self._handle(request)
+        if fault.call is not None:
+            fault.call()
+        if fault.hang:
+            self.wait(fault.hang)
+        spoiled = fault.drop or fault.status
+        true_answer = self._handle(request) if fault.after or fault.truncate or not spoiled else Answer()
+        if fault.drop:
+            _exhaust(true_answer)
+            raise HangUp
+        if fault.truncate:
+            return Answer(true_answer.status, _first_half(true_answer), true_answer.headers)
+        if not fault.status:
+            return true_answer
+        _exhaust(true_answer)
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return Answer(fault.status, body, dict(fault.headers))
+
+    def log(self, request: Request, status: int, seconds: float) -> None:
+        headers = request.headers
+        body = (request._kept or b"")[:_BODY_KEPT]
+        seen = Seen(
+            request.method,
+            request.path,
+            request.query,
+            headers,
+            body,
+            self._brings_token(headers.get("authorization", "")),
+            status,
+            seconds,
+        )
+        with self._lock:
+            self.requests.append(seen)
+
+    def _fault_for(self, request: Request) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                spent = fault.times is not None and fault.hits >= fault.skip + fault.times
+                if spent or not fault.matches(request.method, request.target):
+                    continue
+                fault.hits += 1
+                if fault.hits > fault.skip:
+                    return fault
+        return None
+
+    def _brings_token(self, authorization: str) -> bool:
+        return any(secret in authorization + basic_credentials(authorization) for secret in self._secrets())
+
+
+def basic_credentials(authorization: str) -> str:
+    """The `user:password` of a Basic header, else ""."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value, validate=True).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+def _exhaust(answer: Answer) -> None:
+    if not isinstance(answer.body, bytes):
+        for _ in answer.body:
+            pass
+
+
+def _first_half(answer: Answer) -> Generator[bytes, None, None]:
+    whole = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
+    yield whole[: len(whole) // 2]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    owner: LoopbackServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are part of the play; anything else is a fault of ours and is shown."""
+        import sys
+
+        if not isinstance(sys.exception(), (ConnectionError, HangUp)):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.owner.connection_made(self.connection)
+
+    def finish(self) -> None:
+        self.server.owner.connection_lost(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """The log of requests is kept for whoever asks, not printed."""
+
+    def serve(self) -> None:
+        owner = self.server.owner
+        started = time.monotonic()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, self.rfile)
+        status = 0
+        try:
+            answer = owner.answer(request)
+            for _ in request.pieces() if isinstance(answer.body, bytes) else ():
+                pass  # what was not read would be taken for the next request
+            status = answer.status
+            self._send(answer, request)
+        except (HangUp, ConnectionError):
+            self.close_connection = True
+        finally:
+            owner.log(request, status, time.monotonic() - started)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815 - http.server's names
+
+    def _send(self, answer: Answer, request: Request) -> None:
+        whole = answer.body if isinstance(answer.body, bytes) else None
+        headers = dict(answer.headers)
+        if whole is None:
+            headers["Transfer-Encoding"] = "chunked"
+        elif answer.status not in (204, 304):
+            headers["Content-Length"] = str(len(whole))
+        reason = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else "Status"
+        head = [f"HTTP/1.1 {answer.status} {reason}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+        start = "\r\n".join(head).encode("latin-1")
+        if whole is not None:
+            self.wfile.write(start + (b"" if request.method == "HEAD" else whole))
+            return
+        self.wfile.write(start)
+        assert not isinstance(answer.body, bytes)
+        with contextlib.closing(answer.body) as pieces:
+            for piece in filter(None, pieces):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")

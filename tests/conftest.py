@@ -1,0 +1,129 @@
+"""What every test stands on: no home, no network but loopback, forges and models of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint.demo.forge import DemoForge
+
+_SCRUBBED = re.compile(
+    r"(GITEA|FORGEJO|GITHUB|GH|OPENAI|OPENROUTER|OLLAMA|ANTHROPIC|SPRINT|HERMES|GIT|XDG)_.*"
+    r"|(?i:(http|https|all|no)_proxy)|EDITOR|VISUAL|PAGER"
+)
+_IDENTITY = {"NAME": "Tess Tester", "EMAIL": "tess@example.org"}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the machine's home, tokens, proxies or git configuration."""
+    for name in list(os.environ):
+        if _SCRUBBED.fullmatch(name):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name, folder in (
+        ("CONFIG", ".config"),
+        ("CACHE", ".cache"),
+        ("DATA", ".local/share"),
+        ("STATE", ".state"),
+    ):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / folder))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    for role in ("AUTHOR", "COMMITTER"):
+        for part, value in _IDENTITY.items():
+            monkeypatch.setenv(f"GIT_{role}_{part}", value)
+
+
+def _is_loopback(host: object) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode("latin-1")
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A connection to anywhere else fails, and so does the test that tried it; names do not resolve."""
+    tried: list[object] = []
+    resolve = socket.getaddrinfo
+
+    def guarded(name: str) -> Callable[..., Any]:
+        original = getattr(socket.socket, name)
+
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+                tried.append(address)
+                raise OSError(101, f"tests reach loopback only, not {address}")
+            return original(self, address)
+
+        return connect
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if _is_loopback(host):
+            return resolve(host, *args, **kwargs)
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise socket.gaierror(socket.EAI_NONAME, f"tests resolve no name: {host}") from None
+        return resolve(host, *args, **kwargs)
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, guarded(name))
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield
+    assert not tried, f"the test tried to leave the machine: {tried}"
+
+
+@pytest.fixture
+def make_forge(tmp_path: Path) -> Iterator[Callable[..., DemoForge]]:
+    """Makes running forges: `make_forge("github")`, each with its own root."""
+    with ExitStack() as stack:
+
+        def make(kind: Any = "gitea", **options: Any) -> DemoForge:
+            root = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=tmp_path))
+            return stack.enter_context(DemoForge(kind, root, **options))
+
+        yield make
+
+
+@pytest.fixture
+def gitea(make_forge: Callable[..., DemoForge]) -> DemoForge:
+    return make_forge("gitea")
+
+
+@pytest.fixture
+def github(make_forge: Callable[..., DemoForge]) -> DemoForge:
+    return make_forge("github")
+
+
+@pytest.fixture(params=["gitea", "github"])
+def forge_server(request: pytest.FixtureRequest, make_forge: Callable[..., DemoForge]) -> DemoForge:
+    """One test, both kinds of forge."""
+    return make_forge(request.param)
+
+
+@pytest.fixture
+def workspaces() -> Iterator[Path]:
+    """A folder for workspaces that other users can pass through, which tmp_path is not."""
+    folder = Path(tempfile.mkdtemp(prefix="sprint-test-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
