@@ -2,120 +2,295 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct
+from msgspec.structs import replace
 
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-NonNegative = Annotated[float, Meta(ge=0)]
+from sprint.config_schema import (
+    Config,
+    ForgeConfig,
+    Limits,
+    ModelConfig,
+    Paths,
+    PickConfig,
+    Price,
+    PublishConfig,
+    RepoConfig,
+    SandboxConfig,
+)
+from sprint.config_values import (
+    absolute,
+    check_branch_pattern,
+    check_line,
+    check_not_secret,
+    check_variable,
+    is_branch,
+    merged,
+    server_url,
+    typed,
+    web_address,
+)
+from sprint.domain import is_repo_name
+from sprint.errors import ConfigError
 
+__all__ = [
+    "Config",
+    "ForgeConfig",
+    "Limits",
+    "ModelConfig",
+    "Paths",
+    "PickConfig",
+    "Price",
+    "PublishConfig",
+    "RepoConfig",
+    "SandboxConfig",
+    "find",
+    "load",
+    "resolve",
+]
 
-class ForgeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A forge server. `url` without `/api/v1`; the token comes from exactly one place, or is detected."""
-
-    kind: Literal["gitea", "forgejo", "github"]
-    url: str = ""
-    token_file: str = ""
-    token_env: str = ""
-
-
-class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Dollars per million tokens."""
-
-    input: NonNegative
-    output: NonNegative
-    cached: NonNegative | None = None  # None: as input
-
-
-class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A model behind an OpenAI-compatible API. `context` in tokens, where the server cannot be asked."""
-
-    name: str = ""
-    base_url: str = ""
-    api_key_env: str = ""
-    api_key_file: str = ""
-    price: Price | None = None
-    context: Count | None = None
-    fallbacks: tuple[ModelConfig, ...] = ()
-
-
-class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Ceilings of one run; `usd_per_day` of all runs that share the results directory."""
-
-    turns: Count = 100
-    minutes: Positive = 30.0
-    tokens: Count | None = None
-    usd: Positive | None = 2.0
-    usd_per_day: Positive | None = 20.0
-    command_seconds: Positive = 120.0
-    silence_seconds: Positive = 180.0
-    check_rounds: Annotated[int, Meta(ge=0)] = 2
-    check_minutes: Positive = 15.0
-
-
-class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where commands run. `readable`: more host paths to show read-only. Sizes in megabytes."""
-
-    kind: Literal["bwrap", "none"] = "bwrap"
-    network: Literal["none", "host"] = "none"
-    setup_network: Literal["none", "host"] = "host"
-    readable: tuple[str, ...] = ()
-    memory_mb: Count = 4096
-    processes: Count = 512
-    file_mb: Count = 512
-    disk_mb: Count = 4096
-    files: Count = 500_000
+FILE_NAME = "sprint.yaml"
+_SIZE_CAP = 1_000_000
+_SECTIONS = ("limits", "sandbox", "pick", "publish")
+_FORGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_GITHUB_ITSELF = frozenset({"https://github.com", "https://www.github.com", "https://api.github.com"})
 
 
-class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    skip_labels: tuple[str, ...] = ("epic", "study")
-    max_open_prs: Count = 5
-    max_attempts: Count = 3
-    backoff_minutes: NonNegative = 60.0
-    authors: Literal["write-access", "anyone"] = "write-access"
+class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The keys that a file may have, before a look into them."""
+
+    forges: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
+    defaults: dict[str, Any] | None = None
+    repos: list[Any] | None = None
+    pick: dict[str, Any] | None = None
+    publish: dict[str, Any] | None = None
+    paths: dict[str, Any] | None = None
 
 
-class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    branch: str = "feat/issue-{number}"
-    draft: bool = False
-    protected: tuple[str, ...] = (".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/")
-    max_files: Count = 50
-    max_bytes: Count = 1_000_000
-    author_name: str = "sprint"
-    author_email: str = "sprint@localhost"
+def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path) -> Config:
+    """The configuration from `path`, else the first file that `find` finds, else from the environment alone.
+
+    Paths in it come out absolute: relative to the file, or to `cwd` where there is none. Raises ConfigError.
+    """
+    source = find(path, environ=environ, cwd=cwd, home=home)
+    if source is None:
+        return _from_raw({}, None, environ, cwd, home)
+    name = source.name if source.parent == cwd else str(source)
+    raw = _read(source, name)
+    try:
+        return _from_raw(raw, source, environ, source.parent, home)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
-class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One repository with the defaults applied. `base` empty: its default branch. `checks` None: found."""
-
-    name: str
-    forge: str = ""
-    worker: str = "local"
-    base: str = ""
-    setup: tuple[str, ...] = ()
-    checks: tuple[str, ...] | None = None
-    limits: Limits = field(default_factory=Limits)
-    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
-    pick: PickConfig = field(default_factory=PickConfig)
-    publish: PublishConfig = field(default_factory=PublishConfig)
-
-
-class Paths(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Absolute once loaded."""
-
-    results: Path = Path("results")
-    cache: Path = Path("~/.cache/sprint")
-    workspaces: Path = Path("/tmp")  # noqa: S108 - a run's folder in it is made with mkdtemp
+def find(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+    """Where the file is: `path`, $SPRINT_CONFIG, the working directory, the user's configuration folder."""
+    named = {"--config": path, "SPRINT_CONFIG": environ.get("SPRINT_CONFIG", "").strip() or None}
+    for origin, value in named.items():
+        if value is not None:
+            chosen = Path(os.path.abspath(absolute(value, cwd, home, origin)))  # noqa: PTH100 - keeps links
+            if not chosen.is_file():
+                raise ConfigError(f"{origin}: there is no file {chosen}")
+            return chosen
+    xdg = Path(environ.get("XDG_CONFIG_HOME") or "-")
+    folder = xdg if xdg.is_absolute() else home / ".config"
+    return next((file for file in (cwd / FILE_NAME, folder / "sprint" / FILE_NAME) if file.is_file()), None)
 
 
-class Config(Struct, frozen=True, kw_only=True):
-    """Everything, validated. `source` is the file it came from, None where there is none."""
+def _read(source: Path, name: str) -> object:
+    from sprint.strict_yaml import parse
 
-    forges: dict[str, ForgeConfig]
-    model: ModelConfig | None
-    repos: tuple[RepoConfig, ...]
-    defaults: RepoConfig  # what a repository named on the command line alone gets; its name is ""
-    paths: Paths
-    source: Path | None = None
+    try:
+        with source.open("rb") as file:
+            data = file.read(_SIZE_CAP + 1)
+        if len(data) > _SIZE_CAP:
+            raise ConfigError(f"{name}: larger than {_SIZE_CAP} bytes; this is no configuration")
+        return parse(data.decode("utf-8-sig"), name)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}; see its owner and mode") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base: Path, home: Path) -> Config:
+    _explain_misplaced(raw)
+    file = typed({} if raw is None else raw, _File, "")
+    detected = _forges_of_environment(environ) if not file.forges else {}
+    forges = {name: _forge(name, value, base, home) for name, value in (file.forges or {}).items()}
+    forges = forges or detected
+    model = (
+        None if file.model is None else _model(typed(file.model, ModelConfig, "model"), "model", base, home)
+    )
+    below: dict[str, Any] = {"pick": file.pick or {}, "publish": file.publish or {}}
+    typed(below["pick"], PickConfig, "pick")
+    _check_publish(typed(below["publish"], PublishConfig, "publish"), "publish")
+    own = _sections(file.defaults or {})
+    if "name" in own:
+        raise ConfigError("defaults.name: a name belongs to one repository; move it under repos")
+    _check_repo(typed({**own, "name": ""}, RepoConfig, "defaults"), forges, "defaults")
+    below = merged(below, own)
+    if not below.get("forge"):
+        below["forge"] = next(iter(forges)) if detected or len(forges) == 1 else ""
+    repos = [
+        _repo(value, below, forges, f"repos[{index}]", base, home)
+        for index, value in enumerate(file.repos or [])
+    ]
+    _refuse_twice(repos)
+    paths = typed(file.paths or {}, Paths, "paths")
+    return Config(
+        forges=forges,
+        model=model,
+        repos=tuple(repos),
+        defaults=_with_paths(typed({**below, "name": ""}, RepoConfig, "defaults"), "defaults", base, home),
+        paths=Paths(
+            results=absolute(paths.results, base, home, "paths.results"),
+            cache=absolute(paths.cache, base, home, "paths.cache"),
+            workspaces=absolute(paths.workspaces, base, home, "paths.workspaces"),
+        ),
+        source=source,
+    )
+
+
+def _explain_misplaced(raw: object) -> None:
+    for key in raw if isinstance(raw, dict) else ():
+        if key not in _File.__struct_fields__ and key in RepoConfig.__struct_fields__:
+            raise ConfigError(f"unknown key {key}; put it under defaults, or under one of repos")
+
+
+def _forges_of_environment(environ: Mapping[str, str]) -> dict[str, ForgeConfig]:
+    """The forges that need no file; the first one is the default. Whether there is a token shows later."""
+    forges = {"github": ForgeConfig(kind="github")}
+    if url := environ.get("GITEA_URL", "").strip():
+        forges = {"gitea": ForgeConfig(kind="gitea", url=server_url(url, "GITEA_URL")), **forges}
+    return forges
+
+
+def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
+    at = f"forges.{name}"
+    if _FORGE_NAME.fullmatch(name) is None:
+        raise ConfigError(f"{at}: a forge's name is made of letters, digits, dots, dashes and underscores")
+    forge = typed(value, ForgeConfig, at)
+    if not forge.url and forge.kind != "github":
+        raise ConfigError(f"{at}.url: a {forge.kind} forge needs its address, as in https://git.example.org")
+    url = server_url(forge.url, f"{at}.url") if forge.url else ""
+    return replace(
+        forge,
+        url="" if forge.kind == "github" and url in _GITHUB_ITSELF else url,
+        token_file=_secret_place(forge.token_file, forge.token_env, "token", at, base, home),
+    )
+
+
+def _secret_place(file: str, variable: str, what: str, at: str, base: Path, home: Path) -> str:
+    """The absolute path of a secret's file, or "" where it is in an environment variable or detected."""
+    if file and variable:
+        raise ConfigError(f"{at}: {what}_file and {what}_env are both there; keep one")
+    check_variable(variable, f"{at}.{what}_env")
+    check_not_secret(file, f"{at}.{what}_file")
+    return str(absolute(file, base, home, f"{at}.{what}_file")) if file.strip() else ""
+
+
+def _model(model: ModelConfig, at: str, base: Path, home: Path) -> ModelConfig:
+    fallbacks = [
+        _model(fallback, f"{at}.fallbacks[{index}]", base, home)
+        for index, fallback in enumerate(model.fallbacks)
+    ]
+    return replace(
+        model,
+        base_url=model.base_url and web_address(model.base_url, f"{at}.base_url"),
+        api_key_file=_secret_place(model.api_key_file, model.api_key_env, "api_key", at, base, home),
+        fallbacks=tuple(fallbacks),
+    )
+
+
+def _sections(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A repository's keys with `sandbox: none` written out and empty sections taken as absent."""
+    own = {key: value for key, value in raw.items() if value is not None or key not in _SECTIONS}
+    if isinstance(own.get("sandbox"), str):
+        own["sandbox"] = {"kind": own["sandbox"]}
+    return own
+
+
+def _repo(
+    raw: object, below: Mapping[str, Any], forges: Mapping[str, ForgeConfig], at: str, base: Path, home: Path
+) -> RepoConfig:
+    if isinstance(raw, str):
+        forge, colon, name = raw.rpartition(":")
+        raw = {"name": name, "forge": forge} if colon else {"name": name}
+    own = _sections(raw) if isinstance(raw, dict) else raw
+    _check_repo(repo := typed(own, RepoConfig, at), forges, at)
+    if not is_repo_name(repo.name):
+        raise ConfigError(f"{at}.name: {repo.name!r} is not OWNER/REPO")
+    assert isinstance(own, dict)
+    repo = typed(merged(below, own), RepoConfig, at)
+    if not repo.forge:
+        names = ", ".join(forges)
+        raise ConfigError(f"{at}.forge: there are several ({names}); name one here or in defaults.forge")
+    return _with_paths(repo, at, base, home)
+
+
+def _check_repo(repo: RepoConfig, forges: Mapping[str, ForgeConfig], at: str) -> None:
+    if repo.forge and repo.forge not in forges:
+        raise ConfigError(f"{at}.forge: no forge is called {repo.forge!r}; there are {', '.join(forges)}")
+    if repo.base and not is_branch(repo.base):
+        raise ConfigError(f"{at}.base: {repo.base!r} is no branch name that git accepts")
+    for key, commands in (("setup", repo.setup), ("checks", repo.checks or ())):
+        for index, command in enumerate(commands):
+            if not command.strip() or "\0" in command:
+                raise ConfigError(f"{at}.{key}[{index}]: expected a command")
+    _check_publish(repo.publish, f"{at}.publish")
+
+
+def _check_publish(publish: PublishConfig, at: str) -> None:
+    check_branch_pattern(publish.branch, f"{at}.branch")
+    check_line(publish.author_name, f"{at}.author_name", "<>")
+    check_line(publish.author_email, f"{at}.author_email", "<> ")
+    for index, path in enumerate(publish.protected):
+        check_line(path, f"{at}.protected[{index}]")
+        if path.startswith("/"):
+            raise ConfigError(
+                f"{at}.protected[{index}]: paths begin at the repository's root, without a slash"
+            )
+
+
+def _with_paths(repo: RepoConfig, at: str, base: Path, home: Path) -> RepoConfig:
+    readable = [
+        str(absolute(path, base, home, f"{at}.sandbox.readable[{index}]"))
+        for index, path in enumerate(repo.sandbox.readable)
+    ]
+    return replace(repo, sandbox=replace(repo.sandbox, readable=tuple(readable)))
+
+
+def _refuse_twice(repos: list[RepoConfig]) -> None:
+    first: dict[tuple[str, str], int] = {}
+    for index, repo in enumerate(repos):
+        earlier = first.setdefault((repo.forge, repo.name.lower()), index)
+        if earlier != index:
+            raise ConfigError(f"repos[{index}]: {repo.name} is repos[{earlier}] already; keep one")
+
+
+def resolve(config: Config, name: str) -> RepoConfig:
+    """The repository that OWNER/REPO or FORGE:OWNER/REPO on the command line means.
+
+    Its configured entry where there is one, else the defaults with that name. Raises ConfigError.
+    """
+    forge, _, repo_name = name.strip().rpartition(":")
+    if not is_repo_name(repo_name):
+        raise ConfigError(f"{name!r} is no repository; write OWNER/REPO or FORGE:OWNER/REPO")
+    if forge and forge not in config.forges:
+        raise ConfigError(f"{name}: no forge is called {forge!r}; there are {', '.join(config.forges)}")
+    same = [repo for repo in config.repos if repo.name.lower() == repo_name.lower()]
+    preferred = forge or (config.defaults.forge if len(same) != 1 else same[0].forge)
+    for repo in same:
+        if repo.forge == preferred:
+            return repo
+    if not preferred:
+        raise ConfigError(
+            f"{name}: on which forge? Write FORGE:{repo_name}; there are {', '.join(config.forges)}"
+        )
+    return replace(config.defaults, name=repo_name, forge=preferred)

@@ -1,0 +1,121 @@
+"""The keys of sprint.yaml, their types and their defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+NonNegative = Annotated[float, Meta(ge=0)]
+
+
+class ForgeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A forge server. `url` without `/api/v1`; the token comes from exactly one place, or is detected."""
+
+    kind: Literal["gitea", "forgejo", "github"]
+    url: str = ""
+    token_file: str = ""
+    token_env: str = ""
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Dollars per million tokens."""
+
+    input: NonNegative
+    output: NonNegative
+    cached: NonNegative | None = None  # None: as input
+
+
+class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model behind an OpenAI-compatible API. `context` in tokens, where the server cannot be asked."""
+
+    name: str = ""
+    base_url: str = ""
+    api_key_env: str = ""
+    api_key_file: str = ""
+    price: Price | None = None
+    context: Count | None = None
+    fallbacks: tuple[ModelConfig, ...] = ()
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Ceilings of one run; `usd_per_day` of all runs that share the results directory."""
+
+    turns: Count = 100
+    minutes: Positive = 30.0
+    tokens: Count | None = None
+    usd: Positive | None = 2.0
+    usd_per_day: Positive | None = 20.0
+    command_seconds: Positive = 120.0
+    silence_seconds: Positive = 180.0
+    check_rounds: Annotated[int, Meta(ge=0)] = 2
+    check_minutes: Positive = 15.0
+
+
+class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where commands run. `readable`: more host paths to show read-only. Sizes in megabytes."""
+
+    kind: Literal["bwrap", "none"] = "bwrap"
+    network: Literal["none", "host"] = "none"
+    setup_network: Literal["none", "host"] = "host"
+    readable: tuple[str, ...] = ()
+    memory_mb: Count = 4096
+    processes: Count = 512
+    file_mb: Count = 512
+    disk_mb: Count = 4096
+    files: Count = 500_000
+
+
+class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    skip_labels: tuple[str, ...] = ("epic", "study")
+    max_open_prs: Count = 5
+    max_attempts: Count = 3
+    backoff_minutes: NonNegative = 60.0
+    authors: Literal["write-access", "anyone"] = "write-access"
+
+
+class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    branch: str = "feat/issue-{number}"
+    draft: bool = False
+    protected: tuple[str, ...] = (".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/")
+    max_files: Count = 50
+    max_bytes: Count = 1_000_000
+    author_name: str = "sprint"
+    author_email: str = "sprint@localhost"
+
+
+class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One repository with the defaults applied. `base` empty: its default branch. `checks` None: found."""
+
+    name: str
+    forge: str = ""
+    worker: str = "local"
+    base: str = ""
+    setup: tuple[str, ...] = ()
+    checks: tuple[str, ...] | None = None
+    limits: Limits = field(default_factory=Limits)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    pick: PickConfig = field(default_factory=PickConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+
+
+class Paths(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Absolute once loaded."""
+
+    results: Path = Path("results")
+    cache: Path = Path("~/.cache/sprint")
+    workspaces: Path = Path("/tmp")  # noqa: S108 - a run's folder in it is made with mkdtemp
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything, validated. `source` is the file it came from, None where there is none."""
+
+    forges: dict[str, ForgeConfig]
+    model: ModelConfig | None
+    repos: tuple[RepoConfig, ...]
+    defaults: RepoConfig  # what a repository named on the command line alone gets; its name is ""
+    paths: Paths
+    source: Path | None = None
