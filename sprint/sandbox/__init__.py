@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
+from sprint.sandbox.bwrap import Bwrap
 
 
 class Sandbox(Protocol):
@@ -17,6 +19,10 @@ class Sandbox(Protocol):
     """
 
     kind: str
+
+    def inside(self, workspace: Workspace) -> str:
+        """The checkout's path as commands see it."""
+        ...
 
     def probe(self) -> None:
         """Run something in it. Raises SandboxError, with the remedy, where that does not work."""
@@ -44,3 +50,13 @@ class Sandbox(Protocol):
         Raises SandboxError only where the sandbox itself cannot be started.
         """
         ...
+
+
+KINDS: dict[str, Callable[[SandboxConfig], Sandbox]] = {
+    "bwrap": Bwrap,
+}
+
+
+def make(config: SandboxConfig) -> Sandbox:
+    """The configured kind of sandbox. Nothing is run: see `probe`."""
+    return KINDS[config.kind](config)
