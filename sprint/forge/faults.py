@@ -13,6 +13,7 @@ from typing import Any
 import requests
 import urllib3.exceptions
 
+from sprint.domain import Secret
 from sprint.errors import ForgeError
 
 _RATE_LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
@@ -41,15 +42,16 @@ def clean(text: str, cap: int = 200) -> str:
     return line if len(line) <= cap else line[: cap - 3] + "..."
 
 
-def server_message(data: Any) -> str:
-    """The `message` of an error body, with the `errors` that GitHub adds to it."""
+def server_message(data: Any, token: Secret | None) -> str:
+    """The `message` of an error body and the `errors` that GitHub adds to it, without the token."""
     if not isinstance(data, dict):
         return ""
     words = [data.get("message")]
     errors = data.get("errors")
     for error in errors if isinstance(errors, list) else []:
         words.append(error.get("message") or error.get("code") if isinstance(error, dict) else error)
-    return clean(": ".join(str(word) for word in words if word))
+    text = ": ".join(str(word) for word in words if word)
+    return clean(text.replace(token.reveal(), "***") if token else text)
 
 
 def told_wait(headers: Mapping[str, str]) -> float | None:
@@ -74,12 +76,12 @@ def _date(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def of_answer(what: str, status: int, headers: Mapping[str, str], data: Any, *, token: str) -> ForgeError:
+def of_answer(what: str, status: int, headers: Mapping[str, str], message: str, *, token: str) -> ForgeError:
     """The error for a status that is no success.
 
-    `what` names the request ("git.example.org: GET repos/o/r"), `token` where the token came from, or "".
+    `what` names the request ("git.example.org: GET repos/o/r"), `message` is the server's own; `token` tells
+    where the token came from, "" where there is none.
     """
-    message = server_message(data)
     said = f": {message}" if message else ""
     if status == 429 or (status == 403 and _is_limit(headers, message)):
         wait = told_wait(headers)

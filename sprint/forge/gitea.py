@@ -97,8 +97,11 @@ class Gitea(RestForge):
         may_talk = False if found.archived or not (self.token and found.has_issues) else None
         return Rights(login=self.whoami(), can_push=found.can_push, can_comment=may_talk)
 
-    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None:
-        return True if wire.login(author).lower() == repo.split("/")[0].lower() else None
+    def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None:
+        # What was migrated is signed by whoever migrated it, and is somebody else's word all the same.
+        if text.original_author:
+            return False
+        return True if wire.login(text.user).lower() == repo.split("/")[0].lower() else None
 
     def _to_pull(self, pull: wire.PullWire) -> PullRequest:
         # After the branch is deleted its name is left in the label only.

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
 from sprint.forge import Rights, wire
+from sprint.forge.answer import Answer
 from sprint.forge.http import Api, Query
 from sprint.forge.rest import RestForge, at
 
@@ -51,11 +52,27 @@ class GitHub(RestForge):
         path = f"{at(repo)}/issues"
         query: Query = {"state": "open", "sort": "created", "direction": "asc", **self._paging()}
         seen: set[int] = set()
+        before: Answer | None = None
         for page in self.api.pages(path, query):
-            for found in self._items(page, path, wire.IssueWire):
+            # Whatever was closed meanwhile pulled issues over the page's edge, to where we have been.
+            slid = self._items(self.api.again(before), path, wire.IssueWire) if before else []
+            before = page
+            for found in slid + self._items(page, path, wire.IssueWire):
                 if found.number not in seen and found.pull_request is None:
                     seen.add(found.number)
                     yield self._to_issue(repo, found)
+
+    def whoami(self) -> str:
+        try:
+            return super().whoami()
+        except ForgeError as error:
+            # An app's token, like that of Actions, has no user; the other API knows its name all the same.
+            if error.status != 403 or urlsplit(self.api.base).path:
+                raise
+        viewer = self.api.post("graphql", {"query": "{viewer {login}}"})
+        found = wire.convert(viewer, wire.ViewerAnswer, self._what("graphql"))
+        self._login = found.data.viewer.login
+        return self._login
 
     def open_blockers(self, repo: str, issue: Issue) -> list[int]:
         path = f"{at(repo)}/issues/{issue.number:d}/dependencies/blocked_by"
@@ -105,21 +122,19 @@ class GitHub(RestForge):
         answer = self.api.get(at(repo))
         found = self._to_repository(repo, answer)
         scopes = _scopes(answer.headers)
-        if scopes is None:
-            # A fine-grained token does not tell what it may do; the account's right is an upper bound.
-            can_push = False if found.can_push is False else None
-            can_comment = False if not self.token else None
-            workflows = None
-        else:
+        can_push, can_comment = found.can_push, None if self.token else False
+        if scopes is not None:
             has_scope = "repo" in scopes or (not found.private and "public_repo" in scopes)
-            can_push = found.can_push and has_scope
-            can_comment = has_scope
-            workflows = "workflow" in scopes
+            can_push, can_comment = can_push and has_scope, has_scope
+        elif can_push:
+            can_push = None  # the account may; what a fine-grained token may is not told
+        if found.archived or not found.has_issues:
+            can_comment = False
         return Rights(
             login=self.whoami(),
             can_push=can_push,
-            can_comment=can_comment and found.has_issues and not found.archived,
-            can_change_workflows=workflows,
+            can_comment=can_comment,
+            can_change_workflows=None if scopes is None else "workflow" in scopes,
             scopes=scopes,
             expires_at=_expiry(answer.headers.get("GitHub-Authentication-Token-Expiration", "")),
         )
@@ -136,8 +151,8 @@ class GitHub(RestForge):
             raise
         return False
 
-    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None:
-        return association in _INSIDERS
+    def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None:
+        return text.author_association in _INSIDERS
 
     def _to_pull(self, pull: wire.PullWire) -> PullRequest:
         return wire.pull(pull, head=pull.head.ref, draft=bool(pull.draft))

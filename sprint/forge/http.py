@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
@@ -21,40 +18,19 @@ import urllib3.exceptions
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import faults
+from sprint.forge.answer import Answer, parse, read_body
 from sprint.forge.faults import PassingFault
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
+Payload = Mapping[str, str | bool]
 
-BODY_CAP = 20_000_000  # bytes of one answer, after decompression
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5
 REDIRECTS = 5
 PAGES = 2000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A successful answer. `url` is where it came from in the end; `data` is None where there is no body."""
-
-    status: int
-    url: str
-    headers: Mapping[str, str]
-    data: Any
-    redirected: bool = False
-
-    def link(self, relation: str) -> str:
-        """The address in the Link header for that relation, or ""."""
-        for link in requests.utils.parse_header_links(self.headers.get("Link", "")):
-            if link.get("rel") == relation:
-                return link["url"]
-        return ""
-
-    def count(self, header: str) -> int | None:
-        text = self.headers.get(header, "").strip()
-        return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 class Api:
@@ -77,6 +53,7 @@ class Api:
     ) -> None:
         self.base = base.rstrip("/")
         self.host = urlsplit(self.base).netloc
+        self._token = token
         self._patience = patience
         self._timeout = timeout
         self._token_from = (token_from or "the token") if token else ""
@@ -86,14 +63,18 @@ class Api:
         self._session.auth = _TokenAuth(scheme, token)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def get(self, path: str, params: Query | None = None, *, follow: bool = True) -> Answer:
+    def get(self, path: str, query: Query | None = None, *, follow: bool = True) -> Answer:
         """GET `base/path`. Redirects are followed below `base` only, and not at all unless `follow`."""
-        return self._patiently("GET", self._url(path), params=params, follow=follow)
+        return self._patiently("GET", self._url(path), query=query, follow=follow)
 
-    def patch(self, path: str, payload: Any) -> Answer:
-        return self._patiently("PATCH", self._url(path), payload=payload)
+    def again(self, answer: Answer) -> Answer:
+        """Ask for the same once more; `data` is None, and no limit counts it, where nothing has changed."""
+        return self._patiently("GET", answer.url, known=answer.headers.get("ETag", ""))
 
-    def post(self, path: str, payload: Any, *, find: Callable[[], Any | None] | None = None) -> Any:
+    def patch(self, path: str, payload: Payload) -> Answer:
+        return self._patiently("PATCH", self._url(path), payload=_encodable(payload))
+
+    def post(self, path: str, payload: Payload, *, find: Callable[[], Any | None] | None = None) -> Any:
         """POST `payload`; returns the answer's data.
 
         Where an attempt failed and may have taken effect all the same, `find` looks for what it made, before
@@ -106,7 +87,7 @@ class Api:
             if doubt and find is not None and (found := find()) is not None:
                 return found
             try:
-                return self._once("POST", self._url(path), payload=payload).data
+                return self._once("POST", self._url(path), payload=_encodable(payload)).data
             except PassingFault as fault:
                 doubt = doubt or fault.maybe_done
                 raise
@@ -118,9 +99,9 @@ class Api:
                 return found
             raise
 
-    def pages(self, path: str, params: Query) -> Iterator[Answer]:
+    def pages(self, path: str, query: Query) -> Iterator[Answer]:
         """The pages of a list, asked for as they are used; each next one is what Link names."""
-        answer = self.get(path, params)
+        answer = self.get(path, query)
         been = {answer.url}
         while True:
             yield answer
@@ -141,21 +122,18 @@ class Api:
 
         Only the query is taken from a link elsewhere, so that the token stays where it belongs.
         """
-        url = urljoin(current, link)
+        url = _joined(current, link)
         if self._is_ours(url):
             return url
-        here, there = urlsplit(current), urlsplit(url)
-        return urlunsplit((here.scheme, here.netloc, here.path, there.query, ""))
+        here = urlsplit(current)
+        return urlunsplit((here.scheme, here.netloc, here.path, urlsplit(url).query, ""))
 
     def _is_ours(self, url: str) -> bool:
-        return _origin(url) == _origin(self.base) and urlsplit(url).path.startswith(
-            urlsplit(self.base).path + "/"
-        )
+        base = urlsplit(self.base)
+        return _origin(url) == _origin(self.base) and urlsplit(url).path.startswith(base.path + "/")
 
-    def _patiently(
-        self, method: str, url: str, *, params: Query | None = None, payload: Any = None, follow: bool = True
-    ) -> Answer:
-        return self._repeat(lambda: self._once(method, url, params=params, payload=payload, follow=follow))
+    def _patiently(self, method: str, url: str, **more: Any) -> Answer:
+        return self._repeat(lambda: self._once(method, url, **more))
 
     def _repeat(self, attempt: Callable[[], T], *, even_if_maybe_done: bool = True) -> T:
         def is_passing(error: BaseException) -> bool:
@@ -178,50 +156,63 @@ class Api:
             raise ForgeError(f"{fault}; try again {when}", status=fault.status) from fault
 
     def _once(
-        self, method: str, url: str, *, params: Query | None = None, payload: Any = None, follow: bool = True
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Query | None = None,
+        payload: Any = None,
+        follow: bool = True,
+        known: str = "",
     ) -> Answer:
-        first = url
-        for _ in range(REDIRECTS):
+        redirected = False
+        for _ in range(1 + REDIRECTS):
             # The path as the operator knows it: without the query, which may be long.
             what = f"{self.host}: {method} {urlsplit(url).path.removeprefix(urlsplit(self.base).path + '/')}"
             try:
-                status, headers, body = self._exchange(method, url, params, payload, what)
+                status, asked, headers, body = self._exchange(method, url, query, payload, known, what)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 raise faults.of_exception(what, error, self._timeout) from error
             if status in (301, 302, 303, 307, 308):
-                url = self._redirected(what, method, url, status, headers, follow)
-                params = None
+                url = self._redirected(what, method, asked, status, headers, follow)
+                query = None if urlsplit(url).query else query
+                redirected = True
                 continue
-            data = _parsed(body, what, status)
-            if status >= 300:
-                raise faults.of_answer(what, status, headers, data, token=self._token_from)
-            return Answer(status, url, headers, data, redirected=url != first)
-        raise ForgeError(f"{self.host}: more than {REDIRECTS} redirects for {method} {urlsplit(first).path}")
+            data = parse(body, what, status)
+            if status >= 300 and not (known and status == 304):
+                message = faults.server_message(data, self._token)
+                raise faults.of_answer(what, status, headers, message, token=self._token_from)
+            return Answer(status, asked, headers, data, redirected)
+        raise ForgeError(f"{what}: more than {REDIRECTS} redirects")
 
     def _exchange(
-        self, method: str, url: str, params: Query | None, payload: Any, what: str
-    ) -> tuple[int, Mapping[str, str], bytes]:
+        self, method: str, url: str, query: Query | None, payload: Any, known: str, what: str
+    ) -> tuple[int, str, Mapping[str, str], bytes]:
+        headers = {"If-None-Match": known} if known else {}
+        if payload is not None:
+            headers["Content-Type"] = "application/json"
         response = self._session.request(
             method,
             url,
-            params=dict(params) if params else None,
+            params=dict(query) if query else None,
             data=msgspec.json.encode(payload) if payload is not None else None,
-            headers={"Content-Type": "application/json"} if payload is not None else None,
+            headers=headers,
             timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
             allow_redirects=False,
             stream=True,
         )
         with response:
-            return response.status_code, response.headers, _read(response, what, self._patience)
+            body = read_body(response, what, max(self._patience, self._timeout))
+            return response.status_code, response.url, response.headers, body
 
     def _redirected(
         self, what: str, method: str, url: str, status: int, headers: Mapping[str, str], follow: bool
     ) -> str:
-        target = urljoin(url, headers.get("Location", ""))
+        target = _joined(url, headers.get("Location", ""))
         if _origin(target) != _origin(self.base):
+            elsewhere = "{}://{}:{}".format(*_origin(target))
             raise ForgeError(
-                f"{what}: sends us on to {faults.clean(_shown_origin(target), 100)}, where the token must not"
-                " go; if that is the forge's real address, put it into the configuration",
+                f"{what}: sends us on to {faults.clean(elsewhere, 100)}, where the token must not go; if that is the forge's real address, put it into the configuration",
                 status=status,
             )
         if not self._is_ours(target):
@@ -246,48 +237,26 @@ class _TokenAuth(requests.auth.AuthBase):
         return request
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port; a port that is no number makes an origin of its own."""
-    parts = urlsplit(url)
+def _joined(current: str, link: str) -> str:
+    """The address that `link` means on the page `current`; "" where it means none."""
     try:
-        port = parts.port
+        url = urljoin(current, link)
+        return url if urlsplit(url).port != 0 else ""
     except ValueError:
-        return ("", url, None)
-    return (parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme))
+        return ""
 
 
-def _shown_origin(url: str) -> str:
-    scheme, host, port = _origin(url)
-    return f"{scheme}://{host}:{port}"
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return (parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme))
 
 
-def _read(response: requests.Response, what: str, seconds: float) -> bytes:
-    """The body, at most BODY_CAP bytes and not longer than `seconds`, however slowly it trickles."""
-    body = bytearray()
-    deadline = time.monotonic() + seconds
-    while chunk := response.raw.read1(1 << 16, decode_content=True):
-        body += chunk
-        if len(body) > BODY_CAP:
-            raise ForgeError(f"{what}: the answer is larger than {BODY_CAP // 1_000_000} MB")
-        if time.monotonic() > deadline:
-            raise PassingFault(f"{what}: the answer did not end within {seconds:g} seconds", maybe_done=True)
-    return bytes(body)
-
-
-def _parsed(body: bytes, what: str, status: int) -> Any:
-    if not body.strip():
-        return None
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if status >= 300:
-            return None
-        found = "a web page" if body.lstrip()[:1] == b"<" else "something else"
-        raise ForgeError(
-            f"{what}: {found} came where JSON was expected; check the url,"
-            " and whether a login page or a proxy is in the way",
-            status=status,
-        ) from error
+def _encodable(payload: Payload) -> Payload:
+    """Without the lone surrogates that a model can put into a text and UTF-8 cannot hold."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in payload.items()
+    }
 
 
 def _told_or_growing(state: tenacity.RetryCallState) -> float:

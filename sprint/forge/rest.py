@@ -11,7 +11,8 @@ from urllib.parse import quote
 from sprint.domain import Comment, Issue, PullRequest, Repository, Secret, is_repo_name
 from sprint.errors import ForgeError
 from sprint.forge import Rights, wire
-from sprint.forge.http import Answer, Api
+from sprint.forge.answer import Answer
+from sprint.forge.http import Api
 
 # What the model may read. Left out on purpose: the repository itself and its contents (GitHub puts download
 # tokens there), hooks, keys, secrets and everything else that administrators see.
@@ -21,7 +22,7 @@ READABLE = frozenset(
 )
 # `sudo` makes Gitea act as another user.
 _REFUSED_PARAMS = frozenset({"sudo", "token", "access_token"})
-_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#\\]|//|^/|:/")
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#\\\ud800-\udfff]|//|^/|:/")
 
 
 class RestForge(ABC):
@@ -34,6 +35,7 @@ class RestForge(ABC):
         self.api = api
         self._login: str | None = None
         self._writers: dict[tuple[str, str], bool | None] = {}
+        self._unasked: set[str] = set()  # repositories whose writers we may not ask for
 
     # --- where the kinds differ
 
@@ -55,7 +57,7 @@ class RestForge(ABC):
     def rights(self, repo: str) -> Rights: ...
 
     @abstractmethod
-    def _is_trusted(self, repo: str, author: wire.User | None, association: str) -> bool | None: ...
+    def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None: ...
 
     @abstractmethod
     def _to_pull(self, pull: wire.PullWire) -> PullRequest: ...
@@ -112,7 +114,7 @@ class RestForge(ABC):
 
     def comments(self, repo: str, number: int) -> list[Comment]:
         return [
-            wire.comment(found, self._is_trusted(repo, found.user, found.author_association))
+            wire.comment(found, self._is_trusted(repo, found))
             for found in self._all(f"{at(repo)}/issues/{number:d}/comments", wire.CommentWire)
         ]
 
@@ -128,7 +130,7 @@ class RestForge(ABC):
             return None
 
         made = self._make(path, {"body": body}, wire.CommentWire, find)
-        return wire.comment(made, self._is_trusted(repo, made.user, made.author_association))
+        return wire.comment(made, self._is_trusted(repo, made))
 
     def edit_comment(self, repo: str, comment_id: int, body: str) -> None:
         self.api.patch(f"{at(repo)}/issues/comments/{comment_id:d}", {"body": body})
@@ -141,13 +143,16 @@ class RestForge(ABC):
     def _ask_can_write(self, repo: str, user: str) -> bool | None:
         if user == self.whoami():
             return self.repository(repo).can_push
+        if repo in self._unasked:
+            return None
         path = f"{at(repo)}/collaborators/{quote(user, safe='')}/permission"
         try:
             found = wire.convert(self.api.get(path).data, wire.PermissionWire, self._what(path))
         except ForgeError as error:
             if error.status == 404:
                 return False  # no such account, or no relation to this repository
-            if error.status in (401, 403):
+            if error.status == 403:
+                self._unasked.add(repo)
                 return None
             raise
         return found.permission in ("owner", "admin", "maintain", "write")
@@ -203,8 +208,9 @@ class RestForge(ABC):
             raise ForgeError(f"{segments[0][:40]!a} cannot be read here: only {', '.join(sorted(READABLE))}")
         if refused := _REFUSED_PARAMS.intersection(key.lower() for key in params):
             raise ForgeError(f"the parameter {min(refused)} is not allowed")
+        query = {key: value.encode("utf-8", "replace").decode() for key, value in params.items()}
         quoted = "/".join(quote(segment, safe="") for segment in segments)
-        return self.api.get(f"{at(repo)}/{quoted}", params, follow=False).data
+        return self.api.get(f"{at(repo)}/{quoted}", query, follow=False).data
 
     # --- helpers of the kinds
 
@@ -231,7 +237,7 @@ class RestForge(ABC):
     def _paging(self) -> Mapping[str, int]: ...
 
     def _to_issue(self, repo: str, found: wire.IssueWire) -> Issue:
-        return wire.issue(found, self._is_trusted(repo, found.user, found.author_association))
+        return wire.issue(found, self._is_trusted(repo, found))
 
 
 def at(repo: str) -> str:

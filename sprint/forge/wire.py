@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from sprint.domain import Comment, Issue, PullRequest
 from sprint.errors import ForgeError
@@ -22,7 +22,7 @@ class User(Struct):
 
 
 class Label(Struct):
-    name: str = ""
+    name: str | None = None
 
 
 class Permissions(Struct):
@@ -60,6 +60,7 @@ class IssueWire(Struct):
     is_locked: bool = False
     comments: int = 0
     author_association: str = ""
+    original_author: str = ""  # Gitea: who wrote it on the forge that it was migrated from
     pull_request: Any = None
 
 
@@ -70,6 +71,7 @@ class CommentWire(Struct):
     body: str | None = None
     user: User | None = None
     author_association: str = ""
+    original_author: str = ""
 
 
 class RepoRef(Struct):
@@ -106,7 +108,14 @@ class ReviewWire(Struct):
 
 class PermissionWire(Struct):
     permission: str = ""
-    user: User | None = field(default=None)
+
+
+class Viewer(Struct):
+    viewer: User
+
+
+class ViewerAnswer(Struct):
+    data: Viewer
 
 
 def convert(data: Any, kind: type[T], what: str) -> T:
@@ -142,7 +151,7 @@ def issue(wire: IssueWire, trusted: bool | None) -> Issue:
         number=wire.number,
         title=wire.title,
         body=wire.body or "",
-        author=login(wire.user),
+        author=wire.original_author or login(wire.user),
         created_at=utc(wire.created_at),
         updated_at=utc(wire.updated_at),
         html_url=wire.html_url,
@@ -158,7 +167,7 @@ def issue(wire: IssueWire, trusted: bool | None) -> Issue:
 def comment(wire: CommentWire, trusted: bool | None) -> Comment:
     return Comment(
         id=wire.id,
-        author=login(wire.user),
+        author=wire.original_author or login(wire.user),
         body=wire.body or "",
         created_at=utc(wire.created_at),
         updated_at=utc(wire.updated_at),

@@ -1,0 +1,69 @@
+"""An answer of a forge, read with limits."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import requests
+
+from sprint.errors import ForgeError
+from sprint.forge.faults import PassingFault
+
+BODY_CAP = 20_000_000  # bytes of one answer, after decompression
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer. `url` is where it came from in the end; `data` is None where there is no body."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    data: Any
+    redirected: bool = False
+
+    def link(self, relation: str) -> str:
+        """The address in the Link header for that relation, or ""."""
+        for link in requests.utils.parse_header_links(self.headers.get("Link", "")):
+            if link.get("rel") == relation:
+                return link["url"]
+        return ""
+
+    def count(self, header: str) -> int | None:
+        text = self.headers.get(header, "").strip()
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def read_body(response: requests.Response, what: str, seconds: float) -> bytes:
+    """The body, at most BODY_CAP bytes and not longer than `seconds`, however slowly it trickles."""
+    body = bytearray()
+    deadline = time.monotonic() + seconds
+    while chunk := response.raw.read1(1 << 16, decode_content=True):
+        body += chunk
+        if len(body) > BODY_CAP:
+            raise ForgeError(f"{what}: the answer is larger than {BODY_CAP // 1_000_000} MB")
+        if time.monotonic() > deadline:
+            raise PassingFault(f"{what}: the answer did not end within {seconds:g} seconds", maybe_done=True)
+    return bytes(body)
+
+
+def parse(body: bytes, what: str, status: int) -> Any:
+    """The body as JSON; None where it is empty, or an error's body in another format."""
+    if not body.strip():
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if status >= 300:
+            return None
+        found = "a web page" if body.lstrip()[:1] == b"<" else "something else"
+        raise ForgeError(
+            f"{what}: {found} came where JSON was expected; check the url,"
+            " and whether a login page or a proxy is in the way",
+            status=status,
+        ) from error
