@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
 
 _SCRUBBED = re.compile(
     r"(GITEA|FORGEJO|GITHUB|GH|OPENAI|OPENROUTER|OLLAMA|ANTHROPIC|SPRINT|HERMES|GIT|XDG)_.*"
@@ -127,3 +128,10 @@ def workspaces() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def model_server() -> Iterator[Callable[..., DemoModel]]:
+    """Makes running models: `model_server([say("hello"), finish()])` or `model_server(script)`."""
+    with ExitStack() as stack:
+        yield lambda script, **options: stack.enter_context(DemoModel(script, **options))

@@ -69,6 +69,18 @@ Handler = Callable[[Call], Any]
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How one kind of forge speaks: where its API is, its git realm, and what it answers below `prefix`.
+
+    The last argument of `answer` is False where a wrong token came along.
+    """
+
+    prefix: str
+    realm: str
+    answer: Callable[[Call, str, bool], Answer]
+
+
+@dataclass(frozen=True)
 class Route:
     method: str
     pattern: re.Pattern[str]

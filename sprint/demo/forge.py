@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from sprint.demo import bare, gitea_api
 from sprint.demo.api import Call, credentials
@@ -20,19 +20,7 @@ Kind = Literal["gitea", "github"]
 _GIT_PATH = re.compile(
     r"/(?P<repo>[^/]+/[^/]+?)(\.git)?(?P<rest>/(info/refs|git-(upload|receive)-pack|HEAD|objects/.*))"
 )
-
-
-class Dialect(Protocol):
-    """A module that speaks one forge's REST."""
-
-    PREFIX: str
-    REALM: str
-
-    @staticmethod
-    def answer(call: Call, path: str, *, settled: bool) -> Answer: ...
-
-
-_DIALECTS: dict[str, Dialect] = {"gitea": gitea_api}
+_DIALECTS = {"gitea": gitea_api.DIALECT}
 __all__ = ["Commit", "DemoForge", "Fault"]
 
 
@@ -66,7 +54,7 @@ class DemoForge:
 
     @property
     def api_url(self) -> str:
-        return self.url + self._dialect.PREFIX
+        return self.url + self._dialect.prefix
 
     @property
     def requests(self) -> list[Seen]:
@@ -79,11 +67,11 @@ class DemoForge:
     def _answer(self, request: Request) -> Answer:
         login, settled = credentials(request, self.store.tokens)
         path = request.path
-        if path.startswith(self._dialect.PREFIX):
+        if path.startswith(self._dialect.prefix):
             request.body()  # before the lock: a slow body must not hold up the others
             with self.store.lock:
                 call = Call(self.store, request, self.url, login)
-                return self._dialect.answer(call, path.removeprefix(self._dialect.PREFIX), settled=settled)
+                return self._dialect.answer(call, path.removeprefix(self._dialect.prefix), settled)
         if found := _GIT_PATH.fullmatch(path):
             return self._git(request, found["repo"], found["rest"], login, settled)
         return Answer(404, b"<html><title>Page Not Found</title></html>", {"Content-Type": "text/html"})
@@ -95,7 +83,7 @@ class DemoForge:
         repo = self.store.repos.get(name)
         pushes = "git-receive-pack" in f"{rest}?{request.query_string}"
         anonymous = Answer(
-            401, b"Unauthorized\n", {"WWW-Authenticate": f'Basic realm="{self._dialect.REALM}"'}
+            401, b"Unauthorized\n", {"WWW-Authenticate": f'Basic realm="{self._dialect.realm}"'}
         )
         if not settled or (login is None and (pushes or repo is None or repo.private)):
             return anonymous

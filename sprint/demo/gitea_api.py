@@ -10,6 +10,7 @@ from sprint.demo import gitea_json as shape
 from sprint.demo.api import (
     ApiError,
     Call,
+    Dialect,
     dispatch,
     issue_or_404,
     page_links,
@@ -19,8 +20,6 @@ from sprint.demo.api import (
 from sprint.demo.loopback import Answer, json_answer
 from sprint.demo.store import Rejected, StoredIssue, now
 
-PREFIX = "/api/v1"
-REALM = "Gitea"
 VERSION = "1.26.3"
 PAGE_CAP = 50
 _PAGE = 30
@@ -28,8 +27,8 @@ _GONE = "The target couldn't be found."
 _T = TypeVar("_T")
 
 
-def answer(call: Call, path: str, *, settled: bool) -> Answer:
-    """Answer a path below PREFIX; `settled` False means that a wrong token came along."""
+def answer(call: Call, path: str, settled: bool) -> Answer:
+    """Answer a path below the API's own; `settled` False means that a wrong token came along."""
     try:
         if not settled:
             raise ApiError(401, "invalid username, password or token")
@@ -362,3 +361,5 @@ _REPO_ROUTES = [
     route("GET", "/branches/{branch:path}", _branch),
     route("GET", "/commits/{sha}/status", _status),
 ]
+
+DIALECT = Dialect("/api/v1", "Gitea", answer)
