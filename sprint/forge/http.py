@@ -212,7 +212,8 @@ class Api:
         if _origin(target) != _origin(self.base):
             elsewhere = "{}://{}:{}".format(*_origin(target))
             raise ForgeError(
-                f"{what}: sends us on to {faults.clean(elsewhere, 100)}, where the token must not go; if that is the forge's real address, put it into the configuration",
+                f"{what}: sends us on to {faults.clean(elsewhere, 100)}, where the token must not go;"
+                " if that is the forge's real address, put it into the configuration",
                 status=status,
             )
         if not self._is_ours(target):
