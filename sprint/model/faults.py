@@ -1,0 +1,165 @@
+"""What went wrong with a model's server, and what helps: told from statuses and providers' own wordings."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any
+
+
+class Remedy(Enum):
+    """What the caller may do about a fault."""
+
+    WAIT = auto()  # and ask the same server again
+    AT_ONCE = auto()  # ask the same server again, now otherwise
+    OTHER = auto()  # ask another server; this one will not do
+    SHORTEN = auto()  # the conversation
+
+
+class Fault(Exception):
+    """An endpoint's failure. `reason` is one line without secrets; `retry_after` in seconds as told."""
+
+    def __init__(
+        self, remedy: Remedy, reason: str, *, retry_after: float | None = None, window: int | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+        self.reason = reason
+        self.retry_after = retry_after
+        self.window = window
+
+
+_OVERFLOW = re.compile(
+    r"context[ _-]*length|context[ _-]*window|context[ _-]*size|context_overflow|maximum context"
+    r"|(prompt|input|request|message)s? (is|are|was) too (long|large)|too many (input )?tokens"
+    r"|exceeds? the (available|maximum) (context|number of tokens|input|prompt|token)|reduce the length"
+    r"|input token count|maximum (prompt|input) length|prompt contains .{0,40}tokens|token limit exceeded"
+    r"|input length .{0,60}exceeds",
+    re.I,
+)
+_OUT_OF_QUOTA = re.compile(
+    r"insufficient[_ ](quota|balance|credits?|funds)|exceeded your current quota|billing (hard|limit|not)"
+    r"|out of credits"
+    r"|credit balance|payment required|quota[_ ]exhausted|spending limit",
+    re.I,
+)
+_NO_TOOLS = re.compile(
+    r"(not|n't|no) (currently )?support(ed|ing|s)?[^.]{0,40}(tool|function)"
+    r"|(tool|function)s?( use| call(s|ing)?| choice)?[^.]{0,40}(not|n't) (be )?"
+    r"(support|enabled|available|allowed)"
+    r"|no endpoints found that support|requires --enable-auto-tool-choice|tool-call-parser",
+    re.I,
+)
+_NO_USAGE_IN_STREAM = re.compile(r"stream_options|include_usage", re.I)
+_WANTS_REASONING = re.compile(r"reasoning_content", re.I)
+_WINDOWS = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        r"tokens? > (\d{3,9})",
+        r"(?:maximum|max|available)[^.\d]{0,60}?(?:is|of|:|=|\()\s*(\d{3,9})",
+        r"context (?:size|length|window)[^.\d]{0,30}(\d{3,9})",
+        r"(?:limit|maximum)[^.\d]{0,40}(\d{3,9})",
+        r'"?n_ctx"?\D{1,4}(\d{3,9})',
+    )
+)
+_TOO_LARGE_EVER = re.compile(r"request too large", re.I)
+_TOLD_WAIT = re.compile(r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s\b|sec|m\b|min)", re.I)
+_TRANSIENT = frozenset({408, 409, 425, 429})
+
+
+def judge(status: int | None, text: str, headers: Mapping[str, str]) -> Fault:
+    """The fault behind an error answer. `status` None: the error came inside a stream without a number."""
+    shown = f"HTTP {status}: {text}" if status else text
+    if _OVERFLOW.search(text) and status not in (401, 403, 404, 429):
+        return Fault(Remedy.SHORTEN, shown, window=told_window(text))
+    if status == 413 or (status == 429 and _TOO_LARGE_EVER.search(text)):
+        return Fault(Remedy.SHORTEN, shown, window=told_window(text))
+    wait = retry_after(headers)
+    if wait is None:
+        wait = _told_wait(text)
+    if status == 402 or (_OUT_OF_QUOTA.search(text) and wait is None):
+        return Fault(Remedy.OTHER, f"out of quota ({shown})")
+    if status is not None and status < 500 and _NO_TOOLS.search(text):
+        return Fault(Remedy.OTHER, f"cannot call tools ({shown})")
+    if status is None or status in _TRANSIENT or status >= 500:
+        return Fault(Remedy.WAIT, shown, retry_after=wait)
+    if status in (401, 403):
+        return Fault(Remedy.OTHER, f"the key is refused ({shown})")
+    if status == 404:
+        return Fault(Remedy.OTHER, f"no such model or address ({shown})")
+    if 300 <= status < 400:
+        return Fault(Remedy.OTHER, f"redirects elsewhere ({shown}); set base_url to where it leads")
+    return Fault(Remedy.OTHER, shown)
+
+
+def refuses_usage(status: int | None, text: str) -> bool:
+    """True where a server cannot count tokens in a stream and will answer without being asked to."""
+    return status in (400, 422) and _NO_USAGE_IN_STREAM.search(text) is not None
+
+
+def wants_reasoning(status: int | None, text: str) -> bool:
+    """True where a server insists on getting back the reasoning that it sent."""
+    return status in (400, 422) and _WANTS_REASONING.search(text) is not None
+
+
+def told_window(text: str) -> int | None:
+    """The window in tokens that an overflow message names, or None."""
+    for pattern in _WINDOWS:
+        if match := pattern.search(text.replace(",", "")):
+            return int(match[1])
+    return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds a server asks to wait, or None; the header holds seconds or a date."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(float(milliseconds) / 1000, 0.0)
+        value = headers.get("retry-after")
+        if not value:
+            return None
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+            return float(value)
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _told_wait(text: str) -> float | None:
+    """The pause that a message names in words, in seconds."""
+    match = _TOLD_WAIT.search(text)
+    if match is None:
+        return None
+    return float(match[1]) * {"ms": 0.001, "m": 60.0}.get(match[2][:2].rstrip("i"), 1.0)
+
+
+def text_of(body: Any, limit: int = 300) -> str:
+    """An error body in one line: its message where it has one, whatever shape the provider gave it."""
+    if isinstance(body, dict):
+        inner = body.get("error") or body.get("message") or body.get("detail") or body
+        if inner is not body:
+            code = body.get("code") or body.get("type")
+            return one_line(f"{text_of(inner, limit)}{f' ({code})' if isinstance(code, str) else ''}", limit)
+    text = body if isinstance(body, str) else repr(body)
+    if re.match(r"\s*<(!doctype|html|head|body)\b", text, re.I):
+        title = re.search(r"<title>(.*?)</title>", text, re.I | re.S)
+        return one_line(f"a web page{f' titled {title[1].strip()}' if title else ''}", limit)
+    return one_line(text, limit)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    flat = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).split())
+    return flat if len(flat) <= limit else flat[: limit - 3] + "..."
+
+
+def status_in(body: Any) -> int | None:
+    """The HTTP status that an error inside a stream stands for, where it gives one."""
+    if isinstance(body, dict):
+        for key in ("code", "status", "status_code"):
+            value = body.get(key)
+            if isinstance(value, int | str) and re.fullmatch(r"[45]\d\d", str(value)):
+                return int(value)
+    return None

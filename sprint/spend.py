@@ -1,0 +1,86 @@
+"""Dollars per day, kept across processes: results/spend/YYYY-MM-DD.jsonl (UTC), a line per model call.
+
+A line is `{"at": ISO time, "run": run id, "usd": dollars}`. Calls whose price is unknown have no line: an
+unknown price is not zero, and no ceiling in dollars can hold for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from sprint import files
+
+_log = logging.getLogger(__name__)
+
+
+def record(results: Path, run_id: str, usd: float) -> None:
+    """Add what one call cost. Lines of processes that append at once do not mix; SprintError if not written."""
+    now = datetime.now(UTC)
+    path = _path(results, now.date())
+    files.make_folder(path.parent)
+    line = json.dumps({"at": now.isoformat(timespec="milliseconds"), "run": run_id, "usd": usd})
+    try:
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":  # a writer died in the middle of its line
+                    line = "\n" + line
+            file.write(line.encode() + b"\n")
+    except OSError as error:
+        raise files.refusal("write", path, error) from error
+
+
+def spent_today(results: Path) -> float:
+    """Dollars recorded today (UTC) by every run that shares the results directory."""
+    return Today(results).spent()
+
+
+class Today:
+    """Today's spending, reading only what was added since it was last asked."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._day: date | None = None
+        self._read = 0
+        self._usd = 0.0
+
+    def spent(self) -> float:
+        """Dollars so far today (UTC). Raises SprintError where the file cannot be read."""
+        today = datetime.now(UTC).date()
+        if today != self._day:
+            self._day, self._read, self._usd = today, 0, 0.0
+        path = _path(self._results, today)
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read)
+                added = file.read()
+        except FileNotFoundError:
+            return self._usd
+        except OSError as error:
+            raise files.refusal("read", path, error) from error
+        whole = added[: added.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._usd += sum(_usd(line, path) for line in whole.splitlines())
+        return self._usd
+
+
+def _path(results: Path, day: date) -> Path:
+    return results / "spend" / f"{day.isoformat()}.jsonl"
+
+
+def _usd(line: bytes, path: Path) -> float:
+    if not line.strip():
+        return 0.0
+    try:
+        usd = float(json.loads(line)["usd"])
+    except (ValueError, TypeError, KeyError):
+        _log.warning("%s: a line that cannot be read counts as nothing: %.80r", path, line)
+        return 0.0
+    return max(usd, 0.0)
