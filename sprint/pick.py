@@ -1,0 +1,276 @@
+"""Which issue to work on: pure, with a reason for each one that is passed over.
+
+What costs a request is a callable, asked only where nothing cheaper decided; issues are taken from the
+iterator one by one, and none after the pick. They come oldest first and stay in that order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+from sprint.closing import closed_by, own_branch
+from sprint.config_schema import PickConfig
+from sprint.domain import (
+    Claim,
+    Comment,
+    Issue,
+    Outcome,
+    PassedOver,
+    Pick,
+    PullRequest,
+    Repository,
+    Run,
+)
+
+COMMENT_MARKER = "<!-- sprint:issue-"
+
+# Nothing is gained by doing these again before somebody has said something new at the issue.
+_SETTLED: dict[str, str] = {
+    Outcome.PR_OPENED: "its pull request was closed or merged",
+    Outcome.ALREADY_FIXED: "it was found to be fixed already",
+    Outcome.NEEDS_HUMAN: "a question to a person is open",
+}
+_TAG = re.compile(r"\s*[\[(]([^\])]{1,40})[\])]")
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+@dataclass(frozen=True)
+class _Backlog:
+    """What the reasons look at besides the issue."""
+
+    policy: PickConfig
+    repository: Repository
+    claims: Mapping[int, Claim]
+    pulls: Mapping[int, PullRequest]
+    me: str
+    blockers: Callable[[Issue], Sequence[int]]
+    can_write: Callable[[str], bool | None]
+    seen: Callable[[Issue], str]
+    now: datetime
+
+
+def choose(
+    issues: Iterable[Issue],
+    *,
+    policy: PickConfig,
+    repository: Repository,
+    claims: Mapping[int, Claim],
+    open_pulls: Sequence[PullRequest],
+    me: str,
+    branch_pattern: str,
+    blockers: Callable[[Issue], Sequence[int]],
+    can_write: Callable[[str], bool | None],
+    seen: Callable[[Issue], str],
+    reviewed: Callable[[PullRequest], bool],
+    now: datetime,
+    only: int | None = None,
+    force: bool = False,
+) -> Pick:
+    """The first issue that nothing speaks against, oldest first.
+
+    `only` leaves the others out; with `force` nothing counts but that the issue is open. `seen` is the
+    issue's digest now, as `issue_digest` makes it. `reviewed` is asked of our own open pull requests until
+    the answer is clear. Raises only what the callables raise.
+    """
+    if not force and (
+        crowd := _too_many_waiting(open_pulls, policy, repository.name, branch_pattern, me, reviewed)
+    ):
+        return Pick(None, why_none=crowd)
+    backlog = _Backlog(
+        policy=policy,
+        repository=repository,
+        claims=claims,
+        pulls=_pulls_by_issue(open_pulls, repository.name, branch_pattern),
+        me=me,
+        blockers=blockers,
+        can_write=cache(can_write),
+        seen=seen,
+        now=now,
+    )
+    passed_over: dict[int, PassedOver] = {}
+    for issue in issues:
+        if issue.number in passed_over or only not in (None, issue.number):
+            continue
+        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue)
+        reason = next(reasons, "")
+        if not reason:
+            return Pick(issue, tuple(passed_over.values()))
+        passed_over[issue.number] = PassedOver(issue.number, issue.title, reason)
+    return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only))
+
+
+def _why_none(passed_over: Mapping[int, PassedOver], only: int | None) -> str:
+    if only is not None:
+        found = passed_over.get(only)
+        return f"#{only}: {found.reason}" if found else f"there is no open issue #{only}"
+    if not passed_over:
+        return "no open issues"
+    return f"none of the {len(passed_over)} open issues is fit to work on"
+
+
+def _too_many_waiting(
+    pulls: Sequence[PullRequest],
+    policy: PickConfig,
+    repo: str,
+    branch_pattern: str,
+    me: str,
+    reviewed: Callable[[PullRequest], bool],
+) -> str:
+    """Why people have enough of ours to review, or ""; asks about no more pull requests than it must."""
+    ours = [
+        pull
+        for pull in pulls
+        if pull.is_open
+        and own_branch(pull, repo, branch_pattern) is not None
+        and (not me or pull.author.lower() == me.lower())
+    ]
+    waiting = 0
+    for index, pull in enumerate(ours):
+        if waiting + len(ours) - index < policy.max_open_prs:
+            return ""
+        waiting += not reviewed(pull)
+        if waiting >= policy.max_open_prs:
+            return (
+                f"{waiting} of our pull requests wait for a review (pick.max_open_prs: {policy.max_open_prs})"
+            )
+    return ""
+
+
+def _reasons_despite_force(issue: Issue) -> Iterator[str]:
+    if not issue.is_open:
+        yield "it is closed"
+
+
+def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
+    """Reasons to pass an issue over, the cheapest to find first; a reader stops at the first."""
+    if not issue.is_open:
+        yield "it is closed"
+    if issue.locked:
+        yield "its conversation is locked"
+    if label := skipping_label(issue, backlog.policy.skip_labels):
+        yield label
+    others = [name for name in issue.assignees if name.lower() != backlog.me.lower()]
+    if others:
+        yield f"assigned to {', '.join(others)}"
+    if pull := backlog.pulls.get(issue.number):
+        yield f"pull request #{pull.number} is open for it"
+    claim = backlog.claims.get(issue.number)
+    if claim is not None and claim.state == "claimed" and claim.expires > backlog.now:
+        yield f"claimed by {claim.host} until {_moment(claim.expires)} (run {claim.run})"
+    if reason := _reason_in_author(issue, backlog):
+        yield reason
+    if claim is not None and (reason := _reason_in_history(claim, backlog.policy, backlog.now)):
+        # An edit or a comment since then is new information: it lifts all of this.
+        news = claim.seen and backlog.seen(issue) != claim.seen
+        if not news:
+            yield reason
+    if numbers := backlog.blockers(issue):
+        yield f"blocked by {', '.join(f'#{number}' for number in numbers)}"
+
+
+def _reason_in_history(claim: Claim, policy: PickConfig, now: datetime) -> str:
+    """What earlier attempts say against another one now."""
+    again = "a comment or an edit has it tried again"
+    if claim.state != "claimed" and (claim.pr is not None or claim.outcome in _SETTLED):
+        why = _SETTLED.get(claim.outcome, _SETTLED[Outcome.PR_OPENED])
+        return f"{why}{f' (#{claim.pr})' if claim.pr else ''}; {again}"
+    if claim.attempt >= policy.max_attempts:
+        last = f", the last: {claim.outcome}" if claim.outcome else ""
+        return f"out of attempts ({claim.attempt}{last}); {again}"
+    if claim.not_before is not None and claim.not_before > now:
+        return f"backs off until {_moment(claim.not_before)} (attempt {claim.attempt}: {claim.outcome})"
+    return ""
+
+
+def _reason_in_author(issue: Issue, backlog: _Backlog) -> str:
+    """On a public repository anybody can write an issue; only people with write access are listened to."""
+    if backlog.repository.private or backlog.policy.authors == "anyone" or issue.trusted:
+        return ""
+    author = issue.author.lower()
+    if author and author in (backlog.me.lower(), backlog.repository.name.split("/")[0].lower()):
+        return ""
+    may = False if issue.trusted is False or not issue.author else backlog.can_write(issue.author)
+    # Where we may not ask, a label or our assignment stands for a maintainer: others can set neither.
+    if may or (may is None and (issue.labels or issue.assignees)):
+        return ""
+    who = issue.author or "a deleted account"
+    if may is None:
+        return (
+            f"whether its author {who} has write access cannot be asked; give it a label or assign it to "
+            f"{backlog.me or 'us'}, or set pick.authors: anyone"
+        )
+    return f"its author {who} has no write access; set pick.authors: anyone to listen to everybody"
+
+
+def skipping_label(issue: Issue, skip_labels: Sequence[str]) -> str:
+    """Why its labels, or a title that begins with one in brackets, keep an issue from being picked; or "".
+
+    `epic` also means `Epic`, `type/epic`, `kind: epic` and `🚀 epic`.
+    """
+    skip = {_plain(label): label for label in skip_labels}
+    for label in issue.labels:
+        scope_less = re.split(r"[/:]", label)[-1]
+        if _plain(label) in skip or _plain(scope_less) in skip:
+            return f"labelled {label}"
+    tag = _TAG.match(issue.title)
+    if tag and _plain(tag[1]) in skip:
+        return f"titled {tag[0].strip()}"
+    return ""
+
+
+def _plain(label: str) -> str:
+    return _EDGES.sub("", label.casefold())
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def _pulls_by_issue(pulls: Sequence[PullRequest], repo: str, branch_pattern: str) -> dict[int, PullRequest]:
+    """The open pull request, ours by its branch or anyone's by its words, that closes each issue."""
+    found: dict[int, PullRequest] = {}
+    for pull in pulls:
+        if pull.is_open:
+            ours = own_branch(pull, repo, branch_pattern)
+            for number in closed_by(pull, repo) | ({ours} if ours is not None else set()):
+                found.setdefault(number, pull)
+    return found
+
+
+def competing_pull(run: Run, issue: Issue, pulls: Sequence[PullRequest], repo: str) -> str:
+    """Why a run is no longer needed: somebody else's open pull request closes its issue, or "".
+
+    `repo` is OWNER/REPO. Also asked right before publishing, where our own branch may be there already.
+    """
+    for pull in pulls:
+        ours = pull.head_repo.lower() == repo.lower() and _is_run_branch(pull.head, run.branch)
+        if pull.is_open and not ours and issue.number in closed_by(pull, repo):
+            return f"pull request #{pull.number} closes it already"
+    return ""
+
+
+def _is_run_branch(head: str, branch: str) -> bool:
+    return bool(branch) and re.fullmatch(rf"{re.escape(branch)}(-\d+)?", head) is not None
+
+
+def issue_digest(issue: Issue, comments: Sequence[Comment], me: str) -> str:
+    """A digest of what people have said: title, body, and comments that are neither ours nor a bot's.
+
+    Comments of people known to have no say (untrusted, and not the issue's author) leave it as it is:
+    otherwise a stranger could have a hopeless issue tried for ever.
+    """
+    said = [
+        [comment.id, comment.author, comment.body]
+        for comment in sorted(comments, key=lambda comment: comment.id)
+        if comment.author.lower() != me.lower()
+        and not comment.author.endswith("[bot]")
+        and not comment.body.lstrip().startswith(COMMENT_MARKER)
+        and (comment.trusted is not False or comment.author == issue.author)
+    ]
+    return hashlib.sha256(json.dumps([issue.title, issue.body, said]).encode()).hexdigest()
