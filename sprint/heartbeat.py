@@ -65,7 +65,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
         return sorted(gap for gap in gaps if gap >= _SAME_TICK)
 
 
-def touch(results: Path, forge: str, repo: str, outcome: str, *, now: datetime | None = None) -> None:
+def beat(results: Path, forge: str, repo: str, outcome: str, *, now: datetime | None = None) -> None:
     """Note that a tick took place, and what came of it: "idle: REASON", "busy", a run's name or an error.
 
     A failure is logged: no tick is lost for its heartbeat.
@@ -73,7 +73,7 @@ def touch(results: Path, forge: str, repo: str, outcome: str, *, now: datetime |
     now = now or datetime.now(UTC)
     path = _path(results, forge, repo)
     before = _load(path)
-    beat = Heartbeat(
+    new = Heartbeat(
         forge=forge,
         repo=repo,
         ticked_at=now,
@@ -84,7 +84,7 @@ def touch(results: Path, forge: str, repo: str, outcome: str, *, now: datetime |
     )
     try:
         files.make_folder(path.parent)
-        files.replace(path, msgspec.json.encode(beat) + b"\n", durable=False)
+        files.replace(path, msgspec.json.encode(new) + b"\n", durable=False)
     except SprintError as error:
         log.warning("no heartbeat for %s: %s", repo, error)
 

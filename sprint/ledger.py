@@ -152,18 +152,17 @@ def read(results: Path) -> Iterator[LedgerRow | OldRow | BadLine]:
                 yield row
 
 
-def blocks(results: Path) -> Iterator[list[str]]:
+def blocks(results: Path, *, end: int | None = None, start: int = 0) -> Iterator[list[str]]:
     """The ledger's lines without their line ends, many at a time. Raises SprintError.
 
-    Ends where the file ended when this began: never in the middle of a row that is being written.
+    `start` and `end`, in bytes, are what `size` returned at some time. Without an end this stops where the
+    file ended when it began: never in the middle of a row that is being written.
     """
     path = path_of(results)
     try:
         with path.open("rb") as file:
-            left = _settled_size(path, file)
-            if file.read(3) != b"\xef\xbb\xbf":
-                file.seek(0)
-            left -= file.tell()
+            left = (_settled_size(path, file) if end is None else end) - start
+            file.seek(start)
             rest = b""
             while left > 0 and (data := file.read(min(_BLOCK, left))):
                 left -= len(data)
@@ -178,6 +177,18 @@ def blocks(results: Path) -> Iterator[list[str]]:
                 yield [rest.decode("utf-8", "replace")]
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise files.refusal("read", path, error) from error
+
+
+def size(results: Path) -> int:
+    """Where the last row that is written ends now, in bytes; 0 without a ledger. Raises SprintError."""
+    path = path_of(results)
+    try:
+        with path.open("rb") as file:
+            return _settled_size(path, file)
+    except FileNotFoundError:
+        return 0
     except OSError as error:
         raise files.refusal("read", path, error) from error
 

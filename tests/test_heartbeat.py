@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
 def ticks(results: Path, *minutes: float) -> heartbeat.Heartbeat:
     for minute in minutes:
-        heartbeat.touch(results, "home", "octo/widgets", "idle: no open issues", now=at(minute))
+        heartbeat.beat(results, "home", "octo/widgets", "idle: no open issues", now=at(minute))
     (beat,) = heartbeat.read(results)
     return beat
 
@@ -24,8 +24,8 @@ def at(minute: float) -> datetime:
 
 
 def test_the_last_tick_is_kept_with_what_it_said(tmp_path: Path) -> None:
-    heartbeat.touch(tmp_path, "home", "octo/widgets", "busy", now=NOON)
-    heartbeat.touch(tmp_path, "home", "octo/widgets", "error:\n  no\x00forge \ud800", now=at(10))
+    heartbeat.beat(tmp_path, "home", "octo/widgets", "busy", now=NOON)
+    heartbeat.beat(tmp_path, "home", "octo/widgets", "error:\n  no\x00forge \ud800", now=at(10))
     (beat,) = heartbeat.read(tmp_path)
     assert (beat.forge, beat.repo, beat.ticked_at, beat.pid) == ("home", "octo/widgets", at(10), os.getpid())
     assert beat.outcome == "error: no\x00forge ?"
@@ -80,15 +80,16 @@ def test_a_broken_file_is_logged_and_mended(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_repositories_of_the_same_name_on_two_forges_are_two(tmp_path: Path) -> None:
+    results = tmp_path / "results"
     for forge in ("home", "github", "a/../b", "..", ""):
-        heartbeat.touch(tmp_path, forge, "octo/widgets", "busy", now=NOON)
-    assert {beat.forge for beat in heartbeat.read(tmp_path)} == {"home", "github", "a/../b", "..", ""}
-    assert {path.name for path in tmp_path.iterdir()} == {"heartbeat"}
+        heartbeat.beat(results, forge, "octo/widgets", "busy", now=NOON)
+    assert {beat.forge for beat in heartbeat.read(results)} == {"home", "github", "a/../b", "..", ""}
+    assert {path.name for path in results.iterdir()} == {"heartbeat"}
 
 
 def test_no_heartbeat_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "heartbeat").touch()
     with caplog.at_level(logging.WARNING):
-        heartbeat.touch(tmp_path, "home", "octo/widgets", "busy", now=NOON)
+        heartbeat.beat(tmp_path, "home", "octo/widgets", "busy", now=NOON)
     assert "no heartbeat for octo/widgets" in caplog.text
     assert heartbeat.read(tmp_path) == []
