@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from sprint.demo.loopback import Answer, Request, basic_credentials, json_answer
 from sprint.demo.store import Store, StoredIssue, StoredRepo
+
+T = TypeVar("T")
 
 
 class ApiError(Exception):
@@ -123,22 +125,40 @@ def credentials(request: Request, tokens: Mapping[str, str]) -> tuple[str | None
     return login, login is not None
 
 
-def page_links(call: Call, page: int, last: int, separator: str = ",") -> None:
-    """Put the Link header of a page on the answer, where there is more than one."""
-    wanted = {
-        "next": page + 1 if page < last else 0,
-        "last": last if page < last else 0,
-        "first": 1 if page > 1 else 0,
-        "prev": page - 1 if page > 1 else 0,
-    }
-    base = call.url + urlsplit(call.request.target).path
-    links = [
-        f'<{base}?{urlencode({**call.query, "page": number})}>; rel="{name}"'
-        for name, number in wanted.items()
-        if number
-    ]
+@dataclass(frozen=True)
+class Paging:
+    """How a dialect pages: the query's name for a page's size, its default, its cap, the Link separator."""
+
+    size_name: str
+    size: int
+    cap: int
+    separator: str
+
+
+def page(call: Call, paging: Paging, items: Sequence[T], shaped: Callable[[Call, T], Any]) -> list[Any]:
+    """One page of a list, with its Link header; the cap counts whatever the query asks for."""
+    size = min(call.integer(paging.size_name, paging.size) or paging.size, paging.cap)
+    numbered = call.store.numbered_pages
+    number = max(call.integer("page", 1), 1)
+    if numbered is not None and number > numbered:
+        raise ApiError(422, "In order to keep the API fast for everyone, pagination is limited.")
+    number = int(call.query["after"], 16) if call.query.get("after") else number
+    last = max(-(-len(items) // size), 1)
+    wanted = {"next": number + 1 if number < last else 0, "last": last if number < last else 0}
+    wanted |= {"first": 1 if number > 1 else 0, "prev": number - 1}
+    if numbered is not None:
+        wanted["last"] = 0
+    links = [f'<{_page_address(call, to)}>; rel="{name}"' for name, to in wanted.items() if to]
     if links:
-        call.headers["Link"] = separator.join(links)
+        call.headers["Link"] = paging.separator.join(links)
+    return [shaped(call, item) for item in items[(number - 1) * size : number * size]]
+
+
+def _page_address(call: Call, number: int) -> str:
+    kept = {name: value for name, value in call.query.items() if name not in ("page", "after")}
+    numbered = call.store.numbered_pages
+    which = {"page": str(number)} if numbered is None or number <= numbered else {"after": f"{number:x}"}
+    return f"{call.url}{urlsplit(call.request.target).path}?{urlencode({**kept, **which})}"
 
 
 def issue_or_404(call: Call, message: str, *, pull: bool | None = None) -> StoredIssue:

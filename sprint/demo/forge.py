@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from sprint.demo import bare, gitea_api
+from sprint.demo import bare, gitea_api, github_api
 from sprint.demo.api import Call, credentials
 from sprint.demo.bare import Commit
 from sprint.demo.git_http import serve_git
@@ -20,7 +20,7 @@ Kind = Literal["gitea", "github"]
 _GIT_PATH = re.compile(
     r"/(?P<repo>[^/]+/[^/]+?)(\.git)?(?P<rest>/(info/refs|git-(upload|receive)-pack|HEAD|objects/.*))"
 )
-_DIALECTS = {"gitea": gitea_api.DIALECT}
+_DIALECTS = {"gitea": gitea_api.DIALECT, "github": github_api.DIALECT}
 __all__ = ["Commit", "DemoForge", "Fault"]
 
 

@@ -121,6 +121,10 @@ class Store:
         self.renamed: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
         self.drafts_supported = True
+        self.labels_as_strings = False
+        self.numbered_pages: int | None = None  # how many pages may be asked for by number; None: all
+        self.scopes: tuple[str, ...] = ("repo", "workflow")
+        self.api_calls: dict[str, int] = {}
         self._ids = itertools.count(1001)
 
     # --- users and rights ---

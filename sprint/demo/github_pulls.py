@@ -1,0 +1,165 @@
+"""Pull requests in GitHub's REST dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sprint.demo import bare
+from sprint.demo import github_json as shape
+from sprint.demo.api import ApiError, Call, Paging, T, issue_or_404, page, select_issues
+from sprint.demo.store import Rejected, StoredIssue, now
+
+_PAGING = Paging("per_page", 30, 100, ", ")
+
+
+def listed(call: Call, items: Sequence[T], shaped: Callable[[Call, T], Any]) -> list[Any]:
+    return page(call, _PAGING, items, shaped)
+
+
+def _created(issue: StoredIssue) -> datetime:
+    return issue.created_at
+
+
+_SORT_KEYS: dict[str, Callable[[StoredIssue], Any]] = {
+    "updated": lambda issue: issue.updated_at,
+    "comments": lambda issue: len(issue.comments),
+}
+
+
+def ordered(call: Call, issues: list[StoredIssue]) -> list[StoredIssue]:
+    """By `sort` (created, updated, comments) and `direction`, newest first unless told otherwise."""
+    key = _SORT_KEYS.get(call.query.get("sort", ""), _created)
+    newest_first = call.query.get("direction", "desc") != "asc"
+    return sorted(issues, key=lambda issue: (key(issue), issue.id), reverse=newest_first)
+
+
+def apply(call: Call, issue: StoredIssue, given: dict[str, Any]) -> None:
+    """What a PATCH may change of an issue or of a pull request."""
+    issue.title = given.get("title") or issue.title
+    issue.body = given["body"] or "" if "body" in given else issue.body
+    if given.get("state") in ("open", "closed") and given["state"] != issue.state:
+        call.store.set_state(issue, given["state"])
+    issue.updated_at = now()
+
+
+def invalid(*errors: dict[str, str] | str) -> ApiError:
+    """GitHub's 422."""
+    return ApiError(422, "Validation Failed", errors=list(errors))
+
+
+def find(call: Call) -> StoredIssue:
+    call.store.follow_heads(call.repo)
+    return issue_or_404(call, "Not Found", pull=True)
+
+
+def get(call: Call) -> Any:
+    return shape.pull_in_full(call, find(call))
+
+
+def list_all(call: Call) -> Any:
+    call.store.follow_heads(call.repo)
+    owner, _, branch = call.query.get("head", "").rpartition(":")
+    base = call.query.get("base")
+    pulls = [
+        issue
+        for issue in select_issues(call)
+        if issue.pull
+        and (not branch or (issue.pull.head == branch and issue.pull.head_repo.startswith(f"{owner}/")))
+        and (not base or issue.pull.base == base)
+    ]
+    return listed(call, ordered(call, pulls), shape.pull)
+
+
+def create(call: Call) -> Any:
+    given = call.json()
+    head_owner, _, head = str(given.get("head") or "").rpartition(":")
+    base = str(given.get("base") or "")
+    if not call.repo.has_pulls:
+        raise ApiError(404, "Not Found")
+    if not given.get("title"):
+        raise invalid({"resource": "PullRequest", "code": "missing_field", "field": "title"})
+    if given.get("draft") and not call.store.drafts_supported:
+        raise ApiError(422, "Draft pull requests are not supported in this repository.")
+    source = _head_repo(call, head_owner)
+    _check_commits(call, source, head, base)
+    try:
+        made = call.store.create_pull(
+            call.repo,
+            call.login or "",
+            given["title"],
+            given.get("body") or "",
+            head,
+            base,
+            draft=bool(given.get("draft")),
+            head_repo=source,
+        )
+    except Rejected as rejected:
+        raise _refused(call, str(rejected), head, base, source) from None
+    return 201, shape.pull_in_full(call, made)
+
+
+def _head_repo(call: Call, owner: str) -> str:
+    own = call.repo.name
+    if owner in ("", call.repo.owner):
+        return own
+    fork = f"{owner}/{own.partition('/')[2]}"
+    if fork not in call.store.repos:
+        raise _field_invalid("head")
+    return fork
+
+
+def _check_commits(call: Call, source: str, head: str, base: str) -> None:
+    refs = bare.refs(call.repo.path)
+    ends = [refs.get(f"refs/heads/{branch}") for branch in (base, head)]
+    if source != call.repo.name or not ends[0] or not ends[1]:
+        return
+    if not bare.commits_between(call.repo.path, ends[0], ends[1]):
+        raise _custom(f"No commits between {base} and {head}")
+
+
+def _refused(call: Call, reason: str, head: str, base: str, source: str) -> ApiError:
+    if reason == "exists":
+        return _custom(f"A pull request already exists for {source.partition('/')[0]}:{head}.")
+    if reason == "same":
+        return _custom(f"No commits between {base} and {head}")
+    return _field_invalid(reason)
+
+
+def _custom(message: str) -> ApiError:
+    return invalid({"resource": "PullRequest", "code": "custom", "message": message})
+
+
+def _field_invalid(name: str) -> ApiError:
+    return invalid({"resource": "PullRequest", "field": name, "code": "invalid"})
+
+
+def edit(call: Call) -> Any:
+    issue = find(call)
+    apply(call, issue, call.json())
+    return shape.pull_in_full(call, issue)
+
+
+def merge(call: Call) -> Any:
+    issue = find(call)
+    if issue.state != "open" or not call.may("write"):
+        raise ApiError(405, "Pull Request is not mergeable")
+    try:
+        call.store.merge(call.repo, issue, call.login or "")
+    except Rejected:
+        raise ApiError(405, "Pull Request is not mergeable") from None
+    assert issue.pull is not None
+    return {"sha": issue.pull.merge_commit, "merged": True, "message": "Pull Request successfully merged"}
+
+
+def reviews(call: Call) -> Any:
+    data = find(call).pull
+    assert data is not None
+    return listed(call, data.reviews, shape.review)
+
+
+def review_comments(call: Call) -> Any:
+    """Comments on lines of the diff; the store keeps none."""
+    find(call)
+    return []
