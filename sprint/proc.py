@@ -18,6 +18,8 @@ from sprint.errors import SprintError
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
+_DRAIN_SECONDS = 2.0  # how long output is still read once the command itself has ended
+_REAP_INTERVAL = 0.01
 
 
 def find(program: str) -> str | None:
@@ -28,6 +30,12 @@ def find(program: str) -> str | None:
 def minimal_environment(**more: str) -> dict[str, str]:
     """The environment children get: a path and a locale, and nothing of the runner's own."""
     return {"PATH": os.environ.get("PATH") or SEARCH_PATH, "LANG": "C.UTF-8", **more}
+
+
+def limited(argv: Sequence[str], *, cpu_seconds: int, memory_mb: int) -> list[str]:
+    """The same command with a ceiling on each of its processes' CPU time and address space."""
+    limits = f'ulimit -t {cpu_seconds} && ulimit -v {memory_mb * 1024} && exec "$@"'
+    return ["sh", "-c", limits, "sh", *argv]
 
 
 class _Kept:
@@ -105,7 +113,7 @@ def run(
         stack.callback(kill_group, child)
         sinks: dict[str, Callable[[bytes], None]] = {"stdout": out.add, "stderr": err.add}
         if output_file is not None:
-            tee = _tee(stack.enter_context(output_file.open("ab")), output_file_cap)
+            tee = _tee(stack.enter_context(output_file.open("ab", buffering=0)), output_file_cap)
             sinks = {name: tee(add) for name, add in sinks.items()}
         killed_by = _pump(child, stdin, sinks, started + timeout, watch, watch_interval)
     return Completed(
@@ -124,7 +132,8 @@ def _tee(copy: IO[bytes], cap: int) -> Callable[[Callable[[bytes], None]], Calla
     def wrap(add: Callable[[bytes], None]) -> Callable[[bytes], None]:
         def both(data: bytes) -> None:
             add(data)
-            copy.write(data[: max(cap - copy.tell(), 0)])
+            with contextlib.suppress(OSError):  # a full disk costs the copy, not the command
+                copy.write(data[: max(cap - copy.tell(), 0)])
 
         return both
 
@@ -141,6 +150,7 @@ def _pump(
 ) -> str:
     """Feed and drain the child until it ends; returns what ended it early, or ""."""
     pending = memoryview(stdin)
+    finished = False
     next_watch = time.monotonic() + watch_interval
     with selectors.DefaultSelector() as selector:
         for name in ("stdout", "stderr", "stdin"):
@@ -155,7 +165,10 @@ def _pump(
                     return reason
                 next_watch = now + watch_interval
             # A survivor in the background may hold the pipes open: the child's own end is what counts.
-            finished = child.poll() is not None
+            if not finished and _has_ended(child):
+                finished = True
+                _kill_group(child)
+                deadline = min(deadline, now + _DRAIN_SECONDS)
             wait = 0.0 if finished else min(deadline - now, watch_interval, 0.25)
             ready = selector.select(wait)
             for key, _ in ready:
@@ -166,17 +179,26 @@ def _pump(
                 else:
                     selector.unregister(key.fileobj)
             if not selector.get_map() and not finished:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(wait)
+                time.sleep(min(wait, _REAP_INTERVAL))
             if finished and not [key for key, _ in ready if key.data != "stdin"]:
                 return ""
-    return "timeout"
+    return "" if finished else "timeout"
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child is over; it stays unreaped, so that its process group's number cannot be reused."""
+    try:
+        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, pending: memoryview) -> memoryview:
     assert stream is not None
     try:
         pending = pending[os.write(stream.fileno(), pending[:_CHUNK]) :]
+    except BlockingIOError:
+        return pending
     except BrokenPipeError:
         pending = pending[len(pending) :]
     if not pending:
@@ -187,10 +209,15 @@ def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, pending: m
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
     """Kill the child's whole process group, reap the child and close its pipes."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode is None:
+        _kill_group(child)
     child.wait()
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):
                 stream.close()
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
