@@ -61,9 +61,10 @@ def parse(body: bytes, what: str, status: int) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if status >= 300:
             return None
-        found = "a web page" if body.lstrip()[:1] == b"<" else "something else"
+        if body.lstrip()[:1] != b"<":
+            raise PassingFault(f"{what}: the answer is no JSON, or was cut off", maybe_done=True) from error
         raise ForgeError(
-            f"{what}: {found} came where JSON was expected; check the url,"
+            f"{what}: a web page came where JSON was expected; check the url,"
             " and whether a login page or a proxy is in the way",
             status=status,
         ) from error

@@ -26,7 +26,7 @@ def connect(
         f"{site}/api/v1",
         token,
         scheme="token",
-        headers={"Accept": "application/json"},
+        headers={},
         token_from=token_from,
         patience=patience,
         timeout=timeout,

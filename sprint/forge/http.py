@@ -15,6 +15,7 @@ import requests.auth
 import tenacity
 import urllib3.exceptions
 
+from sprint import __version__
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import faults
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Query = Mapping[str, str | int]
 Payload = Mapping[str, str | bool]
 
+USER_AGENT = f"sprint-backlog-burner/{__version__}"
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5
 REDIRECTS = 5
@@ -57,8 +59,8 @@ class Api:
         self._patience = patience
         self._timeout = timeout
         self._token_from = (token_from or "the token") if token else ""
-        self._session = requests.Session()
-        self._session.headers.update(headers)
+        self._session = _Session()
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **headers})
         # With an auth object of its own requests does not take credentials from ~/.netrc.
         self._session.auth = _TokenAuth(scheme, token)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -225,6 +227,11 @@ class Api:
         if not follow or (status == 303 and method != "GET"):
             raise ForgeError(f"{what}: moved ({status}), which is not followed here", status=status)
         return target
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: redirects are ours to judge, and requests would read their bodies whole to prepare them."""
 
 
 class _TokenAuth(requests.auth.AuthBase):
