@@ -20,7 +20,7 @@ _KEYWORD = re.compile(
 
 
 def closed_by(pull: PullRequest, repo: str) -> set[int]:
-    """Numbers of the issues of `repo` (OWNER/REPO) that the title and body close by keyword; code does not count."""
+    """The issues of `repo` (OWNER/REPO) that title and body close by keyword; code does not count."""
     numbers = set()
     for match in _KEYWORD.finditer(f"{pull.title[:_TEXT_CAP]}\n\n{_prose(pull.body[:_TEXT_CAP])}"):
         if match["url"]:

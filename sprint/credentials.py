@@ -1,0 +1,261 @@
+"""Where tokens and keys come from: the configuration, the environment, the tools that have them already.
+
+Nothing here prints or logs a secret, and a secret goes to no server but the one it was meant for.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sprint import hermes, ollama, proc
+from sprint.config_schema import Config, ForgeConfig, ModelConfig
+from sprint.config_values import web_address
+from sprint.domain import Endpoint, Secret
+from sprint.errors import ConfigError, ModelError, SprintError
+
+OPENAI = "https://api.openai.com/v1"
+OPENROUTER = "https://openrouter.ai/api/v1"
+NO_KEY = Secret("no-key-needed")  # the client insists on one; servers without keys ignore it
+
+_GH_SECONDS = 5.0
+_SECRET_CAP = 16_384
+_GITEA_TOKEN_FILE = ".hermes/gitea_token_vps"  # noqa: S105 - its path
+_GH_NEEDS = ("GH_CONFIG_DIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_KEY_OF_HOST = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
+_MODEL_OF_HOST = {"api.openai.com": "gpt-5.4", "openrouter.ai": "qwen/qwen3-coder"}
+
+_log = logging.getLogger(__name__)
+
+
+def forge_token(name: str, forge: ForgeConfig, environ: Mapping[str, str], home: Path) -> Secret | None:
+    """The token of the forge called `name`; None where none is configured and none is found.
+
+    Found are, for Gitea and Forgejo, $GITEA_TOKEN and ~/.hermes/gitea_token_vps; for github.com,
+    $GITHUB_TOKEN, $GH_TOKEN and `gh auth token`; for another GitHub server, $GH_ENTERPRISE_TOKEN,
+    $GITHUB_ENTERPRISE_TOKEN and `gh auth token` for that host. $GITEA_TOKEN is not for a server other than
+    the one in $GITEA_URL. Raises ConfigError where the configured place has no usable token.
+    """
+    at = f"forges.{name}"
+    if forge.token_file:
+        return _from_file(Path(forge.token_file), f"{at}.token_file")
+    if forge.token_env:
+        return _from_variable(forge.token_env, environ, f"{at}.token_env")
+    if forge.kind == "github":
+        return _github_token(forge.url, environ, home)
+    return _gitea_token(forge.url, environ, home)
+
+
+def _gitea_token(url: str, environ: Mapping[str, str], home: Path) -> Secret | None:
+    meant_for = environ.get("GITEA_URL", "").strip()
+    if meant_for and urlsplit(meant_for).netloc.lower() != urlsplit(url).netloc.lower():
+        return None
+    if token := environ.get("GITEA_TOKEN", "").strip():
+        return _usable(token, "GITEA_TOKEN")
+    file = home / _GITEA_TOKEN_FILE
+    return _from_file(file, str(file)) if file.is_file() else None
+
+
+def _github_token(url: str, environ: Mapping[str, str], home: Path) -> Secret | None:
+    host = urlsplit(url).netloc.lower() if url else "github.com"
+    names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN") if url else ("GITHUB_TOKEN", "GH_TOKEN")
+    for variable in names:
+        if token := environ.get(variable, "").strip():
+            return _usable(token, variable)
+    return _token_of_gh(host, environ, home)
+
+
+def _token_of_gh(host: str, environ: Mapping[str, str], home: Path) -> Secret | None:
+    """What GitHub's own client is logged in with, if it is there."""
+    program = proc.find("gh")
+    if program is None:
+        return None
+    needed = {variable: environ[variable] for variable in _GH_NEEDS if variable in environ}
+    env = proc.minimal_environment(HOME=str(home), GH_PROMPT_DISABLED="1", **needed)
+    try:
+        answer = proc.run(
+            [program, "auth", "token", "--hostname", host], timeout=_GH_SECONDS, env=env, cwd=Path("/")
+        )
+    except SprintError as error:
+        _log.warning("gh auth token: %s", error)
+        return None
+    token = answer.out.strip()
+    return _usable(token, "gh auth token") if answer.ok and token else None
+
+
+def _from_variable(variable: str, environ: Mapping[str, str], at: str) -> Secret:
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise ConfigError(f"{at}: ${variable} is not set; export it (cron has no profile) or use a file")
+    return _usable(value, f"{at}: ${variable}")
+
+
+def _from_file(path: Path, at: str) -> Secret:
+    try:
+        with path.open("rb") as file:
+            open_to_all = path.stat().st_mode & 0o004
+            data = file.read(_SECRET_CAP + 1)
+    except OSError as error:
+        raise ConfigError(f"{at}: cannot read {path}: {error.strerror}; write the secret there") from error
+    if open_to_all:
+        _log.warning("%s can be read by every user of this machine; run: chmod 600 %s", path, path)
+    value = data.decode("utf-8", "replace").strip()
+    if not value:
+        raise ConfigError(f"{at}: {path} is empty; write the secret there")
+    return _usable(value, f"{at}: {path}")
+
+
+def _usable(value: str, where: str) -> Secret:
+    """Raises ConfigError, without showing it, for what no server takes in a header."""
+    if len(value) > _SECRET_CAP or re.fullmatch(r"[\x21-\x7e]+", value) is None:
+        raise ConfigError(f"{where}: no usable secret: expected one line of plain characters without spaces")
+    return Secret(value)
+
+
+# --- models ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    environ: Mapping[str, str]
+    home: Path
+
+    def get(self, variable: str) -> str:
+        return self.environ.get(variable, "").strip()
+
+    @property
+    def hermes_home(self) -> Path:
+        return Path(self.get("HERMES_HOME") or self.home / ".hermes")
+
+
+def model_endpoints(config: Config, environ: Mapping[str, str], home: Path) -> tuple[Endpoint, ...]:
+    """The models to try, in order: the configured one with its fallbacks, else one that is found.
+
+    Looked for in this order: OPENAI_API_KEY, OPENROUTER_API_KEY, OPENAI_BASE_URL (a server without keys),
+    hermes, Ollama on this machine; only for the last is a request made. Raises ConfigError for a
+    configuration that cannot work, ModelError where there is no model at all.
+    """
+    around = _Surroundings(environ, home)
+    if config.model is None:
+        return (_found("", around),)
+    return tuple(_chain(config.model, "model", around))
+
+
+def _chain(model: ModelConfig, at: str, around: _Surroundings) -> list[Endpoint]:
+    endpoints = [_configured(model, at, around)]
+    for index, fallback in enumerate(model.fallbacks):
+        endpoints += _chain(fallback, f"{at}.fallbacks[{index}]", around)
+    return endpoints
+
+
+def _configured(model: ModelConfig, at: str, around: _Surroundings) -> Endpoint:
+    if model.base_url or model.api_key_env or model.api_key_file:
+        endpoint = _at_address(model, at, around)
+    else:
+        endpoint = _found(model.name, around)
+    price = model.price
+    return replace(
+        endpoint,
+        context=model.context or endpoint.context,
+        input_price=price.input if price else None,
+        output_price=price.output if price else None,
+        cached_price=price.cached if price else None,
+    )
+
+
+def _at_address(model: ModelConfig, at: str, around: _Surroundings) -> Endpoint:
+    """An address or a key is configured; what is missing of the two follows from the other."""
+    url = model.base_url or _address_for(model.api_key_env, at, around)
+    if model.api_key_file:
+        key = _from_file(Path(model.api_key_file), f"{at}.api_key_file")
+    elif model.api_key_env:
+        key = _from_variable(model.api_key_env, around.environ, f"{at}.api_key_env")
+    else:
+        key = _key_for(url, at, around)
+    name = model.name or _name_for(url, around, f"{at}.name")
+    return Endpoint(name, url, key, source=f"{at} in the configuration")
+
+
+def _address_for(variable: str, at: str, around: _Surroundings) -> str:
+    """Where a key of that name belongs; any other is sent nowhere by guess."""
+    if variable == "OPENROUTER_API_KEY":
+        return OPENROUTER
+    if variable != "OPENAI_API_KEY":
+        raise ConfigError(f"{at}.base_url: which server is the key for? Give its address")
+    own = around.get("OPENAI_BASE_URL")
+    return web_address(own, "OPENAI_BASE_URL") if own else OPENAI
+
+
+def _key_for(url: str, at: str, around: _Surroundings) -> Secret:
+    """The key that the environment has for exactly this server; other servers need none, or say so."""
+    variable = _KEY_OF_HOST.get(urlsplit(url).hostname or "")
+    if around.get("OPENAI_BASE_URL").rstrip("/") == url:
+        variable = variable or "OPENAI_API_KEY"
+    if variable is None:
+        return NO_KEY
+    if value := around.get(variable):
+        return _usable(value, variable)
+    if urlsplit(url).hostname in _KEY_OF_HOST:
+        raise ConfigError(
+            f"{at}: {url} needs a key; name its variable or file in api_key_env or api_key_file"
+        )
+    return NO_KEY
+
+
+def _name_for(url: str, around: _Surroundings, at: str) -> str:
+    host = urlsplit(url).hostname or ""
+    variables = ("SPRINT_MODEL",) if host == "openrouter.ai" else ("SPRINT_MODEL", "OPENAI_MODEL")
+    for variable in variables:
+        if name := around.get(variable):
+            return name
+    if name := _MODEL_OF_HOST.get(host, ""):
+        return name
+    if ollama.is_at(url):
+        return ollama.choose_model(url)
+    raise ConfigError(f"{at}: which model at {url}? Set SPRINT_MODEL, or model.name in sprint.yaml")
+
+
+def _found(name: str, around: _Surroundings) -> Endpoint:
+    """A model that needs no configuration. `name` in place of the name that goes with it."""
+    endpoint = (
+        _in_environment(name, around)
+        or hermes.endpoint(around.hermes_home, around.environ, name or around.get("SPRINT_MODEL"))
+        or _ollama(name or around.get("SPRINT_MODEL"), around)
+    )
+    _log.info("model %s at %s (from %s)", endpoint.name, endpoint.base_url, endpoint.source)
+    return endpoint
+
+
+def _in_environment(name: str, around: _Surroundings) -> Endpoint | None:
+    own_url = around.get("OPENAI_BASE_URL")
+    own_url = web_address(own_url, "OPENAI_BASE_URL") if own_url else ""
+    ways = (
+        ("OPENAI_API_KEY", own_url or OPENAI),
+        ("OPENROUTER_API_KEY", OPENROUTER),
+    )
+    for variable, url in ways:
+        if value := around.get(variable):
+            key = _usable(value, variable)
+            return Endpoint(name or _name_for(url, around, variable), url, key, source=variable)
+    if own_url:
+        name = name or _name_for(own_url, around, "OPENAI_BASE_URL")
+        return Endpoint(name, own_url, NO_KEY, source="OPENAI_BASE_URL")
+    return None
+
+
+def _ollama(name: str, around: _Surroundings) -> Endpoint:
+    url = ollama.address(around.get("OLLAMA_HOST"))
+    try:
+        chosen = name or ollama.choose_model(url)
+        if name:
+            ollama.installed(url)
+    except ModelError as error:
+        raise ModelError(
+            f"no model: none configured, no OPENAI_API_KEY, OPENROUTER_API_KEY or OPENAI_BASE_URL, nothing "
+            f"usable from hermes, and {error}"
+        ) from error
+    return Endpoint(chosen, f"{url}/v1", Secret("ollama"), source=f"Ollama at {url}")
