@@ -282,6 +282,10 @@ class DemoForge:
     def issue(self, repo: str, number: int) -> StoredIssue:
         return self.repo(repo).issues[number]
 
+    def issues(self, repo: str) -> list[StoredIssue]:
+        """Every issue in any state, oldest first."""
+        return [issue for issue in self.repo(repo).issues.values() if not issue.pull]
+
     def pulls(self, repo: str) -> list[StoredIssue]:
         """Every pull request in any state, oldest first."""
         self.store.follow_heads(self.repo(repo))
