@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +19,6 @@ from sprint.errors import SprintError
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
 _DRAIN_SECONDS = 2.0  # how long output is still read once the command itself has ended
-_REAP_INTERVAL = 0.01
 
 
 def find(program: str) -> str | None:
@@ -152,7 +151,8 @@ def _pump(
     pending = memoryview(stdin)
     finished = False
     next_watch = time.monotonic() + watch_interval
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, _end_of(child) as end:
+        selector.register(end, selectors.EVENT_READ, "end")
         for name in ("stdout", "stderr", "stdin"):
             stream = getattr(child, name)
             if stream is not None:
@@ -167,22 +167,33 @@ def _pump(
             # A survivor in the background may hold the pipes open: the child's own end is what counts.
             if not finished and _has_ended(child):
                 finished = True
+                selector.unregister(end)
                 _kill_group(child)
                 deadline = min(deadline, now + _DRAIN_SECONDS)
             wait = 0.0 if finished else min(deadline - now, watch_interval, 0.25)
             ready = selector.select(wait)
             for key, _ in ready:
+                if key.data == "end":
+                    continue
                 if key.data == "stdin":
                     pending = _feed(selector, child.stdin, pending)
                 elif data := os.read(key.fd, _CHUNK):
                     sinks[key.data](data)
                 else:
                     selector.unregister(key.fileobj)
-            if not selector.get_map() and not finished:
-                time.sleep(min(wait, _REAP_INTERVAL))
             if finished and not [key for key, _ in ready if key.data != "stdin"]:
                 return ""
     return "" if finished else "timeout"
+
+
+@contextlib.contextmanager
+def _end_of(child: subprocess.Popen[bytes]) -> Iterator[int]:
+    """A descriptor that becomes readable when the child ends."""
+    descriptor = os.pidfd_open(child.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _has_ended(child: subprocess.Popen[bytes]) -> bool:
