@@ -35,6 +35,10 @@ def connect(
 
 
 class Gitea(RestForge):
+    def __init__(self, kind: str, url: str, token: Secret | None, api: Api) -> None:
+        super().__init__(kind, url, token, api)
+        self._insiders: dict[str, frozenset[str] | None] = {}
+
     def oldest_issues(self, repo: str) -> Iterator[Issue]:
         def fetch(page: int, limit: int) -> walk.Page:
             path = f"{at(repo)}/issues"
@@ -96,6 +100,27 @@ class Gitea(RestForge):
         found = self.repository(repo)
         may_talk = False if found.archived or not (self.token and found.has_issues) else None
         return Rights(login=self.whoami(), can_push=found.can_push, can_comment=may_talk)
+
+    def _ask_can_write(self, repo: str, user: str) -> bool | None:
+        known = super()._ask_can_write(repo, user)
+        if known is not None or not self.token:
+            return known
+        # Only administrators may ask for somebody's permission, but everyone may ask who can be assigned:
+        # those who can write, and in an organization's repository the members of its teams.
+        if repo not in self._insiders:
+            self._insiders[repo] = self._assignable(repo)
+        insiders = self._insiders[repo]
+        return None if insiders is None else user.lower() in insiders
+
+    def _assignable(self, repo: str) -> frozenset[str] | None:
+        path = f"{at(repo)}/assignees"
+        try:
+            users = self._items(self.api.get(path), path, wire.User)
+        except ForgeError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        return frozenset(user.login.lower() for user in users)
 
     def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None:
         # What was migrated is signed by whoever migrated it, and is somebody else's word all the same.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
@@ -139,14 +140,23 @@ class GitHub(RestForge):
             expires_at=_expiry(answer.headers.get("GitHub-Authentication-Token-Expiration", "")),
         )
 
+    def pull(self, repo: str, number: int) -> PullRequest:
+        found = super().pull(repo, number)
+        if found.merged_at is None or found.merge_commit:
+            return found
+        # Since 2026 a pull request does not tell its merge commit; the event does.
+        events = self._all(f"{at(repo)}/issues/{number:d}/events", wire.EventWire)
+        commits = [event.commit_id for event in events if event.event == "merged"]
+        return replace(found, merge_commit=commits[-1] if commits else None)
+
     def _is_empty(self, repo: wire.RepoWire) -> bool:
         if repo.size:
             return False
-        # The size lags behind: only a commit tells.
+        # The size lags behind: only the branch itself tells.
         try:
-            self.api.get(f"{at(repo.full_name)}/commits", {"per_page": 1})
+            self.api.get(f"{at(repo.full_name)}/branches/{quote(repo.default_branch)}")
         except ForgeError as error:
-            if error.status == 409:
+            if error.status == 404:
                 return True
             raise
         return False

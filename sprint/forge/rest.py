@@ -173,7 +173,7 @@ class RestForge(ABC):
         me = self.whoami()
 
         def is_person(user: wire.User | None) -> bool:
-            return user is not None and wire.login(user) != me and not wire.is_bot(user)
+            return wire.login(user).lower() not in (me.lower(), wire.GHOST) and not wire.is_bot(user)
 
         reviews = self._all(f"{at(repo)}/pulls/{pull.number:d}/reviews", wire.ReviewWire)
         # Gitea lists a review that was asked for, and one that is still being written.

@@ -106,6 +106,11 @@ class ReviewWire(Struct):
     state: str = ""
 
 
+class EventWire(Struct):
+    event: str = ""
+    commit_id: str | None = None
+
+
 class PermissionWire(Struct):
     permission: str = ""
 

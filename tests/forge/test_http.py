@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,14 +23,6 @@ from sprint.forge import answer, connect
 from sprint.forge.http import ATTEMPTS, Api
 
 TOKEN = "t0ken-of-the-test"
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited for, without waiting."""
-    seconds: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=seconds.append))
-    return seconds
 
 
 @pytest.fixture

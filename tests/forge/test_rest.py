@@ -1,0 +1,367 @@
+"""What Gitea and GitHub must do alike, over HTTP against the embedded forge in both dialects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sprint.config import ForgeConfig
+from sprint.demo.forge import DemoForge, Fault
+from sprint.domain import Secret
+from sprint.errors import ForgeError
+from sprint.forge import Forge, connect
+
+REPO = "octo/widgets"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def client(server: DemoForge, token: str | None = None, suffix: str = "") -> Forge:
+    config = ForgeConfig(kind=server.kind, url=server.url + suffix)
+    return connect(config, Secret(server.token if token is None else token), patience=5)
+
+
+def asked(server: DemoForge, since: int) -> int:
+    """How many requests came since then; the log is written after the answer, so it may still grow a bit."""
+    count = -1
+    while count != len(server.requests):
+        count = len(server.requests)
+        time.sleep(0.02)
+    return count - since
+
+
+@pytest.fixture
+def server(forge_server: DemoForge) -> DemoForge:
+    forge_server.add_repo(REPO, {"README.md": "hello"}, default_branch="trunk")
+    return forge_server
+
+
+@pytest.fixture
+def forge(server: DemoForge) -> Forge:
+    return client(server)
+
+
+def test_who_we_are_is_asked_once(server: DemoForge, forge: Forge) -> None:
+    assert [forge.whoami(), forge.whoami()] == [server.login] * 2
+    assert asked(server, 0) == 1
+    assert client(server, "").whoami() == ""
+    assert asked(server, 1) == 0
+
+
+def test_the_address_with_and_without_the_api_path(server: DemoForge) -> None:
+    suffix = server.api_url.removeprefix(server.url)
+    for spelling in ("", "/", suffix, suffix + "/"):
+        forge = client(server, suffix=spelling)
+        assert forge.url == server.url
+        assert forge.repository(REPO).clone_url == f"{server.url}/{REPO}.git"
+
+
+def test_a_repository_as_it_is_now(server: DemoForge, forge: Forge) -> None:
+    found = forge.repository(REPO)
+    assert (found.name, found.default_branch, found.can_push) == (REPO, "trunk", True)
+    assert (found.empty, found.archived, found.private) == (False, False, False)
+    assert found.has_issues
+    server.add_repo("octo/bare")
+    assert forge.repository("octo/bare").empty
+    server.add_repo("octo/old", {"a": "b"}, archived=True, private=True, has_issues=False)
+    old = forge.repository("octo/old")
+    assert (old.archived, old.private, old.has_issues, old.can_push) == (True, True, False, False)
+    server.add_repo("octo/theirs", {"a": "b"}, right="read")
+    assert forge.repository("octo/theirs").can_push is False
+
+
+def test_a_renamed_repository_tells_its_new_name(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(REPO, "Old name")
+    server.rename_repo(REPO, "octo/gadgets")
+    assert forge.repository(REPO).name == "octo/gadgets"
+    assert forge.repository(REPO).clone_url == f"{server.url}/octo/gadgets.git"
+    assert [issue.title for issue in forge.oldest_issues(REPO)] == ["Old name"]
+    assert forge.issue(REPO, number).title == "Old name"
+    forge.add_comment(REPO, number, "still here")
+    assert server.comments("octo/gadgets", number)[0].body == "still here"
+
+
+def test_what_cannot_be_seen_and_what_is_no_name(server: DemoForge, forge: Forge) -> None:
+    with pytest.raises(
+        ForgeError, match="GET repos/octo/none: not there, or the token cannot see it"
+    ) as caught:
+        forge.repository("octo/none")
+    assert caught.value.status == 404
+    for name in ("octo", "octo/../x", "octo/x/y", "octo/x?y", "../user"):
+        with pytest.raises(ForgeError, match="is no repository name"):
+            forge.repository(name)
+    with pytest.raises(ForgeError, match=r"not signed in \(401\)"):
+        client(server, "wrong").repository(REPO)
+
+
+def test_the_oldest_of_10000_issues_in_few_requests(server: DemoForge, forge: Forge) -> None:
+    server.bulk_issues(REPO, 10_000)
+    before = asked(server, 0)
+    issues = forge.oldest_issues(REPO)
+    assert [next(issues).number for _ in range(20)] == list(range(1, 21))
+    assert asked(server, before) <= 2
+
+
+def test_oldest_first_without_pull_requests_by_age_and_not_by_number(server: DemoForge, forge: Forge) -> None:
+    for index in range(7):
+        server.commit(REPO, f"feature-{index}", "change", {"a": str(index)})
+        server.add_pull(REPO, f"feature-{index}")
+    newer = server.add_issue(REPO, "Newer", created_at=START + timedelta(days=1))
+    older = server.add_issue(REPO, "Older", created_at=START)
+    closed = server.add_issue(REPO, "Closed", created_at=START)
+    server.close_issue(REPO, closed)
+    assert [issue.number for issue in forge.oldest_issues(REPO)] == [older, newer]
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 101, 237])
+def test_every_issue_once(server: DemoForge, forge: Forge, count: int) -> None:
+    server.bulk_issues(REPO, count)
+    assert [issue.number for issue in forge.oldest_issues(REPO)] == list(range(1, count + 1))
+
+
+def test_issues_closed_between_pages_make_no_other_be_skipped(server: DemoForge, forge: Forge) -> None:
+    server.bulk_issues(REPO, 260)
+    seen = []
+    closed = {3, 5, 90, 120}
+    for issue in forge.oldest_issues(REPO):
+        seen.append(issue.number)
+        if issue.number == 20:
+            for number in closed:
+                server.close_issue(REPO, number)
+    expected = [number for number in range(1, 261) if number not in closed - set(seen)]
+    assert sorted(seen) == expected
+    assert len(seen) == len(set(seen))
+
+
+def test_an_issue_in_full(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(
+        REPO,
+        "Title",
+        "Body",
+        labels=["epic", "p1"],
+        author="ann",
+        assignees=["bob"],
+        locked=True,
+        created_at=START,
+    )
+    issue = forge.issue(REPO, number)
+    assert (issue.title, issue.body, issue.author) == ("Title", "Body", "ann")
+    assert (set(issue.labels), issue.assignees, issue.locked) == ({"epic", "p1"}, ("bob",), True)
+    assert issue.created_at == START
+    assert issue.created_at.utcoffset() == timedelta(0)
+    assert issue.is_open
+    assert issue == next(forge.oldest_issues(REPO))
+    server.close_issue(REPO, number)
+    assert not forge.issue(REPO, number).is_open
+
+
+def test_a_pull_request_is_no_issue(server: DemoForge, forge: Forge) -> None:
+    server.commit(REPO, "feature", "change", {"a": "b"})
+    number = server.add_pull(REPO, "feature")
+    for missing in (number, 4711):
+        with pytest.raises(ForgeError) as caught:
+            forge.issue(REPO, missing)
+        assert caught.value.status == 404
+
+
+def test_comments_are_made_edited_and_read(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(REPO, "Talk", comments=[("ann", "first")])
+    made = forge.add_comment(REPO, number, "second")
+    assert (made.author, made.body) == (server.login, "second")
+    forge.edit_comment(REPO, made.id, "changed")
+    assert [(c.author, c.body) for c in forge.comments(REPO, number)] == [
+        ("ann", "first"),
+        (server.login, "changed"),
+    ]
+
+
+def test_more_comments_than_a_page_holds(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(REPO, "Talk", comments=[("ann", str(n)) for n in range(130)])
+    assert [comment.body for comment in forge.comments(REPO, number)] == [str(n) for n in range(130)]
+
+
+@pytest.mark.parametrize("fault", [{"drop": True}, {"status": 502}])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_comment_in_doubt_is_made_once(
+    server: DemoForge, forge: Forge, slept: list[float], fault: dict[str, int], after: bool
+) -> None:
+    number = server.add_issue(REPO, "Talk", comments=[("ann", "report")])
+    server.faults.append(Fault(method="POST", path="/comments", after=after, **fault))
+    assert forge.add_comment(REPO, number, "report").author == server.login
+    assert [c.author for c in server.comments(REPO, number)] == ["ann", server.login]
+
+
+@pytest.mark.parametrize("draft", [True, False])
+def test_a_pull_request_is_made_updated_and_read(server: DemoForge, forge: Forge, draft: bool) -> None:
+    server.commit(REPO, "feat/issue-1", "change", {"a": "b"})
+    made = forge.create_pull(
+        REPO, title="fix: it", body="why", head="feat/issue-1", base="trunk", draft=draft
+    )
+    assert (made.head, made.base, made.head_repo, made.author) == (
+        "feat/issue-1",
+        "trunk",
+        REPO,
+        server.login,
+    )
+    assert (made.is_open, made.draft, made.body) == (True, draft, "why")
+    assert made.head_sha == server.refs(REPO)["refs/heads/feat/issue-1"]
+    forge.update_pull(REPO, made.number, title="fix: that", body="because")
+    found = forge.pull(REPO, made.number)
+    assert found.title.endswith("fix: that")
+    assert (found.body, found.draft) == ("because", draft)
+    assert forge.open_pulls(REPO) == [found]
+
+
+def test_a_pull_request_that_is_there_already_is_returned(server: DemoForge, forge: Forge) -> None:
+    server.commit(REPO, "feat/issue-1", "change", {"a": "b"})
+    arguments = {"title": "t", "body": "b", "head": "feat/issue-1", "base": "trunk", "draft": False}
+    first = forge.create_pull(REPO, **arguments)
+    assert forge.create_pull(REPO, **arguments).number == first.number
+    assert len(server.pulls(REPO)) == 1
+
+
+@pytest.mark.parametrize("fault", [{"drop": True}, {"status": 504}, {"truncate": True}])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_pull_request_in_doubt_is_made_once(
+    server: DemoForge, forge: Forge, slept: list[float], fault: dict[str, int], after: bool
+) -> None:
+    server.commit(REPO, "feat/issue-1", "change", {"a": "b"})
+    server.faults.append(Fault(method="POST", path="/pulls", after=after, **fault))
+    made = forge.create_pull(REPO, title="t", body="b", head="feat/issue-1", base="trunk", draft=False)
+    assert [pull.number for pull in server.pulls(REPO)] == [made.number]
+
+
+def test_a_pull_request_that_cannot_be_made_is_an_error(server: DemoForge, forge: Forge) -> None:
+    for head in ("trunk", "nowhere"):
+        with pytest.raises(ForgeError):
+            forge.create_pull(REPO, title="t", body="b", head=head, base="trunk", draft=False)
+
+
+def test_the_pull_requests_of_a_branch_in_any_state(server: DemoForge, forge: Forge) -> None:
+    for branch in ("feat/issue-1", "feat/issue-11"):
+        server.commit(REPO, branch, "change", {branch: "b"})
+        server.add_pull(REPO, branch)
+    server.close_issue(REPO, 1)
+    server.add_repo("stranger/widgets", {"a": "b"})
+    server.commit("stranger/widgets", "feat/issue-1", "change", {"c": "d"})
+    server.add_pull(REPO, "feat/issue-1", head_repo="stranger/widgets")
+    server.add_pull(REPO, "feat/issue-1")
+    found = forge.pulls_of_branch(REPO, "feat/issue-1")
+    assert [(pull.number, pull.is_open) for pull in found] == [(4, True), (1, False)]
+    merged = server.merge(REPO, 4)
+    (newest, _) = forge.pulls_of_branch(REPO, "feat/issue-1")
+    assert newest.merge_commit == (merged if server.kind == "gitea" else None)
+    assert newest.merged_at is not None
+    assert forge.pulls_of_branch(REPO, "feat/issue-2") == []
+
+
+def test_reviewed_means_by_a_person(server: DemoForge, forge: Forge) -> None:
+    server.commit(REPO, "feature", "change", {"a": "b"})
+    pull = forge.create_pull(REPO, title="t", body="b", head="feature", base="trunk", draft=False)
+    assert not forge.is_reviewed(REPO, pull)
+    server.add_user("helper[bot]", kind="Bot")
+    server.add_comment(REPO, pull.number, server.login, "mine")
+    server.add_comment(REPO, pull.number, "helper[bot]", "beep")
+    server.add_review(REPO, pull.number, "helper[bot]", "APPROVED")
+    server.add_review(REPO, pull.number, server.login, "COMMENT")
+    assert not forge.is_reviewed(REPO, pull)
+    server.add_comment(REPO, pull.number, "ann", "hm")
+    assert forge.is_reviewed(REPO, pull)
+
+
+def test_a_review_alone_counts_too(server: DemoForge, forge: Forge) -> None:
+    server.commit(REPO, "feature", "change", {"a": "b"})
+    pull = forge.create_pull(REPO, title="t", body="b", head="feature", base="trunk", draft=False)
+    server.add_review(REPO, pull.number, "ann", "REQUEST_CHANGES")
+    assert forge.is_reviewed(REPO, pull)
+
+
+def test_open_blockers(server: DemoForge, forge: Forge) -> None:
+    first, second, third = (server.add_issue(REPO, name) for name in "abc")
+    server.add_dependency(REPO, third, first)
+    server.add_dependency(REPO, third, second)
+    issue = forge.issue(REPO, third)
+    assert sorted(forge.open_blockers(REPO, issue)) == [first, second]
+    server.close_issue(REPO, first)
+    assert forge.open_blockers(REPO, issue) == [second]
+    server.repo(REPO).has_dependencies = False
+    assert forge.open_blockers(REPO, issue) == []
+
+
+def test_who_can_write_is_asked_once_each(server: DemoForge, forge: Forge) -> None:
+    for login in ("ann", "bob"):
+        server.add_user(login)
+    server.grant(REPO, "ann", "write")
+    server.grant(REPO, "bob", "read")
+    answers = [forge.can_write(REPO, who) for who in ("ann", "bob", "nobody", server.login)]
+    assert answers == [True, False, False, True]
+    before = asked(server, 0)
+    assert answers == [forge.can_write(REPO, who) for who in ("ann", "bob", "nobody", server.login)]
+    assert asked(server, before) == 0
+
+
+LEAVING = (
+    ["", "/", "/user", "//evil.example/x", "../other", "issues/../../other/issues", "issues/..", "issues/./1"]
+    + [
+        "%2e%2e/other",
+        "issues/%2e%2e/%2e%2e",
+        "issues/%2F..",
+        "issues\\..\\..",
+        "issues?state=all",
+        "issues#x",
+    ]
+    + ["https://evil.example/", "issues/https://evil.example", "issues//1", "issues/1\n", "issues/\x00"]
+    + ["issues/\ud800", "\u2025/user"]
+)
+
+
+@pytest.mark.parametrize("path", LEAVING, ids=ascii)
+def test_reading_for_the_model_stays_in_the_repository(server: DemoForge, forge: Forge, path: str) -> None:
+    with pytest.raises(ForgeError, match=r"is no path below the repository|cannot be read here"):
+        forge.read(REPO, path, {})
+    assert asked(server, 0) == 0
+
+
+@pytest.mark.parametrize("path", ["hooks", "keys", "actions/secrets", "contents/a", "collaborators", "raw/a"])
+def test_reading_for_the_model_shows_no_secrets(server: DemoForge, forge: Forge, path: str) -> None:
+    with pytest.raises(ForgeError, match="cannot be read here: only branches, comments"):
+        forge.read(REPO, path, {})
+    assert asked(server, 0) == 0
+
+
+def test_reading_for_the_model(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(REPO, "Read me", labels=["p1"])
+    assert forge.read(REPO, f"issues/{number}", {})["title"] == "Read me"
+    assert [item["title"] for item in forge.read(REPO, "issues", {"state": "open"})] == ["Read me"]
+    assert forge.read(REPO, "branches/trunk", {})["name"] == "trunk"
+    for name in ("sudo", "Sudo", "token", "access_token"):
+        with pytest.raises(ForgeError, match="is not allowed"):
+            forge.read(REPO, "issues", {name: "root"})
+    with pytest.raises(ForgeError, match="not there"):
+        forge.read(REPO, "issues/4711", {})
+    forge.read(REPO, "issues", {"q": "lone \ud800 surrogate"})
+
+
+def test_reading_for_the_model_follows_no_redirect(server: DemoForge, forge: Forge) -> None:
+    server.add_issue(REPO, "Here")
+    server.rename_repo(REPO, "octo/gadgets")
+    with pytest.raises(ForgeError, match="which is not followed here"):
+        forge.read(REPO, "issues", {})
+    assert forge.read("octo/gadgets", "issues", {})
+
+
+def test_the_token_is_in_no_error(server: DemoForge, make_forge: Callable[..., DemoForge]) -> None:
+    forge = client(server)
+    other = make_forge(server.kind)
+    server.faults[:] = [
+        Fault(status=400, body=f'{{"message": "you sent {server.token}"}}'),
+        Fault(status=302, headers={"Location": f"{other.url}/x?token={server.token}"}),
+        Fault(status=302, headers={"Location": f"/login?token={server.token}"}),
+    ]
+    for _ in range(3):
+        with pytest.raises(ForgeError) as caught:
+            forge.repository(REPO)
+        assert server.token not in str(caught.value)
+    assert other.requests == []
