@@ -96,9 +96,9 @@ def _lines(done: Completed) -> Iterator[str]:
 
 def _opening(forge: DemoForge, model: DemoModel, folder: Path) -> list[str]:
     return [
-        "This is a demonstration on loopback. The forge is a small one that is part of sprint, and the model is",
-        "SCRIPTED: its answers were written beforehand. All that lies between is real: picking, claiming, the",
-        "sandbox, git over HTTP, the checks, the pull requests, results.csv.",
+        "This is a demonstration on loopback. The forge is a small one that is part of sprint, and the model",
+        "is SCRIPTED: its answers were written beforehand. All that lies between is real: picking, claiming,",
+        "the sandbox, git over HTTP, the checks, the pull requests, results.csv.",
         "",
         f"forge      {forge.url} ({forge.kind})",
         f"model      {model.base_url} ({model.name})",

@@ -34,7 +34,7 @@ class OllamaFacts:
 class Asked:
     """One completion asked for."""
 
-    json: dict[str, Any]
+    body: dict[str, Any]
     headers: Mapping[str, str]
 
 
@@ -49,13 +49,13 @@ class DemoModel:
         self,
         script: Script | Sequence[Reply],
         *,
-        name: str = "scripted-model",
+        name: str = "scripted",
         ollama: OllamaFacts | None = None,
     ) -> None:
         self.name = name
         self.key = "ollama" if ollama else f"sk-{secrets.token_hex(20)}"
         self.asked: list[Asked] = []
-        self._script = script if callable(script) else _in_order(script)
+        self.script: Script = script if callable(script) else _in_order(script)
         self._ollama = ollama
         self._lock = threading.Lock()
         self._before: list[Any] = []
@@ -134,7 +134,7 @@ class DemoModel:
             return _raw(no_such_model(str(asked.get("model"))))
         if self._ollama:
             asked = {**asked, "messages": _last(asked["messages"], self._ollama.context)}
-        reply = self._script(asked, number)
+        reply = self.script(asked, number)
         if reply.hang:
             self._server.wait(reply.hang)
         if reply.status:
