@@ -6,46 +6,47 @@ import contextlib
 import json
 import os
 import select
-import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sprint import proc
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
-from sprint.sandbox import profile
+from sprint.sandbox import launch, probing, profile
+from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.environment import environment
-from sprint.sandbox.limits import DiskWatch, prlimit
+from sprint.sandbox.handed import Handed, drain
+from sprint.sandbox.limits import DiskWatch, of_each_process, unprivileged
 
-_REMEDY = "install it with: apt-get install bubblewrap"
+# The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
+# in the sandbox is the first to go when the machine runs out of memory.
+_IN_REPO = f'echo 1000 >/proc/self/oom_score_adj; cd {profile.REPO} && exec "$@"'
+_INSTALL = "install it with `apt-get install bubblewrap`"
 _GONE_SECONDS = 10.0
-# Entered by a shell and not by bwrap: an agent that removed its checkout has not broken the sandbox.
-_IN_REPO = f'cd {profile.REPO} && exec "$@"'
 
 
 class Bwrap:
-    """The sandbox that holds. See Sandbox for its contract."""
+    """The sandbox that holds. See Sandbox for its contract.
+
+    A runner that is root starts bubblewrap as the workspace's own uid, and in a control group where it can
+    make one. With the network on, the host's loopback and its abstract sockets can be reached.
+    """
 
     kind = "bwrap"
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
+        self._watches: dict[Path, DiskWatch] = {}
 
     def inside(self, workspace: Workspace) -> str:
         return profile.REPO
 
     def probe(self) -> None:
-        uid = None if os.getuid() else 65534
-        with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
-            space = Workspace(Path(folder), uid)
-            for path in (space.root, space.repo, space.home, space.tmp):
-                path.mkdir(exist_ok=True)
-                if uid is not None:
-                    os.chown(path, uid, uid)
-            done = self.run(["id", "-u"], space, timeout=20)
-            if not done.ok or done.out.strip() == "0":
-                raise SandboxError(f"bubblewrap does not isolate: {done.err.strip() or done.out.strip()}")
+        if proc.find("bwrap") is None:
+            raise SandboxError(f"bubblewrap is not installed; {_INSTALL}")
+        probing.probe(self)
 
     def run(
         self,
@@ -61,91 +62,97 @@ class Bwrap:
         output_cap: int = 1_000_000,
         output_file: Path | None = None,
     ) -> Completed:
-        bwrap = proc.find("bwrap")
-        if bwrap is None:
-            raise SandboxError(f"bubblewrap is not installed; {_REMEDY}")
-        uid = _unprivileged(workspace)
-        home, tmp = (profile.HOME, profile.TMP) if writable_workspace else (profile.SCRATCH, profile.SCRATCH)
-        command = [*prlimit(self._config), "/bin/sh", "-c", _IN_REPO, "sh", *argv]
-        with contextlib.ExitStack() as files:
-            options = [
-                *profile.ISOLATION,
-                *profile.system(self._config, network=network),
-                *profile.work(workspace, self._config, writable=writable_workspace),
-                *profile.binds(read_only or {}),
-                *profile.variables({**environment(self._config, home=home, tmp=tmp), **(env or {})}),
-            ]
-            inherited: list[int] = []
-            for target, text in profile.accounts(uid, network=network).items():
-                inherited.append(_file(files, text))
-                options += ["--perms", "0644", "--ro-bind-data", str(inherited[-1]), target]
-            arguments = _file(files, "".join(f"{option}\0" for option in (*options, *profile.SEAL)))
-            status, told = os.pipe()
-            files.callback(os.close, status)
-            with os.fdopen(told, "wb"):
-                done = _start(
-                    [bwrap, "--args", str(arguments), "--json-status-fd", str(told), "--", *command],
+        uid = unprivileged(workspace)
+        view = profile.View(
+            workspace=workspace.root,
+            is_writable=writable_workspace,
+            has_network=network,
+            read_only={**_readable(self._config), **(read_only or {})},
+        )
+        watch = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
+        with contextlib.ExitStack() as stack:
+            handed = stack.enter_context(Handed())
+            limits = stack.enter_context(group(self._config))
+            instead = stack.enter_context(launch.stages(_hidden(view, uid)))
+            files = {path: handed.text(text) for path, text in profile.made_up_files(uid, view).items()}
+            options = profile.options(view, self._config, instead=instead, files=files)
+            variables = {**environment(self._config, home=view.home, tmp=view.tmp), **(env or {})}
+            for name, value in variables.items():
+                options += ["--setenv", name, value]
+            told, tell = handed.pipe()
+            arguments = handed.text("".join(f"{option}\0" for option in options))
+            command = ["bwrap", "--args", str(arguments), "--json-status-fd", str(tell), "--"]
+            command += [*_prlimit(self._config, limits), "/bin/sh", "-c", _IN_REPO, "sh", *argv]
+            if os.getuid() == 0:
+                command = launch.as_user(command, uid, door=limits.door if limits else "", staged=instead)
+            try:
+                done = proc.run(
+                    command,
                     timeout=timeout,
+                    cwd=Path("/"),
                     env={"PATH": proc.SEARCH_PATH},
                     stdin=stdin,
                     output_cap=output_cap,
                     output_file=output_file,
-                    pass_fds=(*inherited, arguments, told),
-                    uid=workspace.uid,
-                    watch=DiskWatch(workspace.root, self._config),
+                    pass_fds=handed.inherited,
+                    watch=watch,
                 )
-            facts = _status(status)
-        if "child-pid" in facts:
-            _await_end(facts["child-pid"])
-        if "exit-code" not in facts and not done.killed_by and done.exit_code >= 0:
-            said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
-            raise SandboxError(f"bubblewrap could not start: {said}")
-        return done
+            except SprintError as error:
+                raise SandboxError(f"{error}; {_INSTALL}") from error
+            handed.close_inherited()
+            facts = _facts(told)
+            _await_end(facts.get("child-pid"))
+            return _judged(done, facts, limits, watch)
 
 
-def _start(argv: Sequence[str], **options: object) -> Completed:
-    try:
-        return proc.run(argv, **options)  # type: ignore[arg-type]
-    except SprintError as error:
-        raise SandboxError(str(error)) from error
+def _readable(config: SandboxConfig) -> dict[Path, str]:
+    for path in config.readable:
+        if not Path(path).is_absolute() or not Path(path).exists():
+            raise SandboxError(f"sandbox.readable: {path}: no such path; correct it or take it out")
+    return {Path(path): path for path in config.readable}
 
 
-def _unprivileged(workspace: Workspace) -> int:
-    """The uid that commands get. Root inside keeps ways to the host, whatever is dropped."""
-    uid = os.getuid() if workspace.uid is None else workspace.uid
-    if uid == 0:
-        raise SandboxError(f"{workspace.root}: commands would run as root; give it a uid of its own")
-    return uid
+def _hidden(view: profile.View, uid: int) -> list[Path]:
+    """What the uid cannot reach, and only root can show it."""
+    if os.getuid() != 0:
+        return []
+    return [path for path in (view.workspace, *view.read_only) if not launch.reachable(path, uid)]
 
 
-def _file(stack: contextlib.ExitStack, text: str) -> int:
-    """A file without a name that holds the text, to be read by the child."""
-    fd = os.memfd_create("sprint")
-    stack.callback(os.close, fd)
-    data = memoryview(text.encode())
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
+def _prlimit(config: SandboxConfig, limits: Group | None) -> list[str]:
+    each = of_each_process(config, are_grouped=limits is not None)
+    return ["/usr/bin/prlimit", *(f"--{name}={value}" for name, value in each.items()), "--"]
 
 
-def _status(pipe: int) -> dict[str, int]:
+def _facts(pipe: int) -> dict[str, int]:
     """What bubblewrap told about itself: one JSON object a line."""
-    os.set_blocking(pipe, False)
     facts: dict[str, int] = {}
-    with contextlib.suppress(BlockingIOError):
-        for line in os.read(pipe, 65536).splitlines():
+    for line in drain(pipe).splitlines():
+        with contextlib.suppress(ValueError):
             facts.update(json.loads(line))
     return facts
 
 
-def _await_end(pid: int) -> None:
+def _await_end(pid: int | None) -> None:
     """Wait until a namespace's first process is gone: the kernel ends all others in it before."""
+    if pid is None:
+        return
     try:
         process = os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError:
         return
     try:
         select.select([process], [], [], _GONE_SECONDS)
     finally:
         os.close(process)
+
+
+def _judged(done: Completed, facts: Mapping[str, int], limits: Group | None, watch: DiskWatch) -> Completed:
+    if done.killed_by:
+        return done
+    if limits and not done.ok and limits.ran_out_of_memory():
+        return replace(done, killed_by="memory")
+    if "exit-code" not in facts and done.exit_code >= 0:
+        said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
+        raise SandboxError(f"the sandbox could not be started: {said}; {probing.remedy(said)}")
+    return replace(done, killed_by=watch.after())

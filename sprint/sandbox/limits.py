@@ -1,40 +1,65 @@
-"""Limits on what commands may use up: processes, file sizes, disk."""
+"""Limits on what commands may use up: processes, memory, file sizes, disk."""
 
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 
 from sprint.config import SandboxConfig
+from sprint.domain import Workspace
+from sprint.errors import SandboxError
 
 MEGABYTE = 1_000_000
 _OPEN_FILES = 4096
 _DEEPEST = 256
+_TOO_MANY = 1 << 62
 _SHARE_OF_TIME = 0.05
+_LONGEST_PAUSE = 3.0
+_LEAST_FREE = 512 * MEGABYTE
+_NOTABLE = (64 * MEGABYTE, 10_000)  # bytes and files: so much less of them free is worth a look
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def prlimit(config: SandboxConfig) -> list[str]:
-    """The command prefix that sets a process' own limits, which it cannot raise again."""
-    return [
-        "/usr/bin/prlimit",
-        "--core=0",
-        f"--nproc={config.processes}",
-        f"--nofile={_OPEN_FILES}",
-        f"--fsize={config.file_mb * MEGABYTE}",
-        "--",
-    ]
+def unprivileged(workspace: Workspace) -> int:
+    """The uid that commands get. Root inside would keep ways to the host, whatever is dropped."""
+    runner = os.getuid()
+    uid = workspace.uid if runner == 0 else runner
+    if not uid:
+        raise SandboxError(
+            f"{workspace.root}: commands would run as root; give the workspace a uid of its own"
+        )
+    return uid
+
+
+def of_each_process(config: SandboxConfig, *, are_grouped: bool) -> dict[str, int]:
+    """prlimit's option names and values. Memory for each process only where nothing limits it for all."""
+    wanted = {
+        "core": (resource.RLIMIT_CORE, 0),
+        "nproc": (resource.RLIMIT_NPROC, config.processes),
+        "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        "fsize": (resource.RLIMIT_FSIZE, config.file_mb * MEGABYTE),
+    }
+    if not are_grouped:
+        # Not the address space: garbage-collected runtimes reserve much more of it than they ever touch.
+        wanted["data"] = (resource.RLIMIT_DATA, config.memory_mb * MEGABYTE)
+    limits = {}
+    for name, (kind, value) in wanted.items():
+        _, hard = resource.getrlimit(kind)
+        limits[name] = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    return limits
 
 
 def used(root: Path) -> tuple[int, int]:
     """Bytes and files below root, links not followed; what goes away meanwhile is not counted.
 
-    A tree deeper than 256 levels ends the count with more files than any limit allows.
+    A tree deeper than 256 levels counts as more files than any limit allows.
     """
     total, files = 0, 0
-    seen: set[int] = set()
+    linked: set[int] = set()
     open_folders: list[int] = []
-    pending: list[tuple[int, str]] = [(0, str(root))]
+    pending = [(0, str(root))]
     try:
         while pending:
             depth, name = pending.pop()
@@ -43,6 +68,7 @@ def used(root: Path) -> tuple[int, int]:
             if depth >= _DEEPEST:
                 return total, _TOO_MANY
             try:
+                # Relative to the folder above: a path from the root can be longer than the system allows.
                 folder = os.open(name, _OPEN_FOLDER, dir_fd=open_folders[-1] if open_folders else None)
             except OSError:
                 continue
@@ -54,38 +80,66 @@ def used(root: Path) -> tuple[int, int]:
                     except OSError:
                         continue
                     files += 1
-                    if status.st_nlink == 1 or status.st_ino not in seen:
-                        total += status.st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((depth + 1, entry.name))
                     elif status.st_nlink > 1:
-                        seen.add(status.st_ino)
+                        if status.st_ino in linked:
+                            continue
+                        linked.add(status.st_ino)
+                    total += status.st_blocks * 512
     finally:
         for folder in open_folders:
             os.close(folder)
     return total, files
 
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_TOO_MANY = 1 << 62
-
-
 class DiskWatch:
-    """Says "disk" or "files" once a workspace has grown over its limit; takes a twentieth of the time."""
+    """Says "disk" or "files" once a workspace is over its limit and not shrinking.
+
+    Looks at it for a twentieth of the time at most. Deleted files that are still open are in no folder: so
+    the file system's free space is watched too.
+    """
 
     def __init__(self, root: Path, config: SandboxConfig) -> None:
         self._root = root
-        self._bytes = config.disk_mb * MEGABYTE
-        self._files = config.files
+        self._most = (config.disk_mb * MEGABYTE, config.files)
+        self._last = (0, 0)
         self._not_before = 0.0
+        self._free_at_start = self._free_at_look = self._free()
 
     def __call__(self) -> str:
-        started = time.monotonic()
-        if started < self._not_before:
-            return ""
-        total, files = used(self._root)
-        ended = time.monotonic()
-        self._not_before = ended + (ended - started) / _SHARE_OF_TIME
-        if total > self._bytes:
+        """For `proc.run` to call while a command runs."""
+        if self._is_exhausted():
             return "disk"
-        return "files" if files > self._files else ""
+        return self._look() if time.monotonic() >= self._not_before else ""
+
+    def after(self) -> str:
+        """For after a command: looks only where free space tells that much was written."""
+        now = self._free()
+        if all(
+            free > before - step for free, before, step in zip(now, self._free_at_look, _NOTABLE, strict=True)
+        ):
+            return ""
+        return self._look()
+
+    def _look(self) -> str:
+        started = time.monotonic()
+        last, self._last = self._last, used(self._root)
+        self._free_at_look = self._free()
+        ended = time.monotonic()
+        self._not_before = ended + min((ended - started) / _SHARE_OF_TIME, _LONGEST_PAUSE)
+        for name, amount, before, most in zip(("disk", "files"), self._last, last, self._most, strict=True):
+            if most < amount and before <= amount:
+                return name
+        return ""
+
+    def _is_exhausted(self) -> bool:
+        free, at_start = self._free()[0], self._free_at_start[0]
+        return free < _LEAST_FREE and free < at_start - _NOTABLE[0]
+
+    def _free(self) -> tuple[int, int]:
+        try:
+            status = os.statvfs(self._root)
+        except OSError:
+            return 0, 0
+        return status.f_bavail * status.f_frsize, status.f_favail

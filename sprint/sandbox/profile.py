@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sprint.config import SandboxConfig
-from sprint.domain import Workspace
 from sprint.sandbox.limits import MEGABYTE
 
 WORK = "/work"
@@ -15,7 +15,7 @@ HOME = "/work/home"
 TMP = "/work/tmp"
 SCRATCH = "/tmp"  # noqa: S108 - inside, and nobody else's
 
-ISOLATION = (
+_ISOLATION = (
     "--unshare-all",
     "--unshare-user",
     "--disable-userns",
@@ -25,8 +25,6 @@ ISOLATION = (
     "--clearenv",
     *("--hostname", "sandbox"),
 )
-SEAL = ("--remount-ro", "/")
-
 _SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # What programs under /usr need to work at all, and nothing that may hold a secret.
 _ETC = (
@@ -49,11 +47,63 @@ _ETC = (
     "ssl/certs",
     "ssl/openssl.cnf",
 )
+_ETC_OF_SOME_RELEASE = ("java-*-openjdk", "python3*")
 _ETC_FOR_NETWORK = ("resolv.conf", "hosts")
 
 
-def system(config: SandboxConfig, *, network: bool) -> Iterator[str]:
-    """The read-only system and the devices."""
+@dataclass(frozen=True)
+class View:
+    """What one command sees. `read_only` maps host paths to where they appear."""
+
+    workspace: Path
+    is_writable: bool
+    has_network: bool
+    read_only: Mapping[Path, str]
+
+    @property
+    def home(self) -> str:
+        return HOME if self.is_writable else SCRATCH
+
+    @property
+    def tmp(self) -> str:
+        return TMP if self.is_writable else SCRATCH
+
+
+def options(
+    view: View, config: SandboxConfig, *, instead: Mapping[Path, Path], files: Mapping[str, int]
+) -> list[str]:
+    """All of bubblewrap's options except the environment.
+
+    `instead` names the places where host paths are mounted that the uid cannot reach; `files` the
+    descriptors with the text of the files that are made up.
+    """
+    listed = [*_ISOLATION, *_system(view), *_devices(config)]
+    for path, descriptor in files.items():
+        listed += ("--perms", "0644", "--ro-bind-data", str(descriptor), path)
+    # Only the workspace's root is bound: all that is below it may have been replaced by links.
+    root = str(instead.get(view.workspace, view.workspace))
+    if view.is_writable:
+        listed += ("--bind", root, WORK, "--symlink", TMP, SCRATCH)
+    else:
+        listed += ("--ro-bind", root, WORK, "--size", _memory_backed(config), "--tmpfs", SCRATCH)
+    for source, target in view.read_only.items():
+        listed += ("--ro-bind", str(instead.get(source, source)), target)
+    return [*listed, "--remount-ro", "/"]
+
+
+def made_up_files(uid: int, view: View) -> dict[str, str]:
+    """The files of /etc that the host's own must not be shown for, and their text."""
+    files = {
+        "/etc/passwd": f"sprint:x:{uid}:{uid}:sprint:{HOME}:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/:/bin/false\n",
+        "/etc/group": f"sprint:x:{uid}:\nnogroup:x:65534:\n",
+    }
+    if not view.has_network:
+        files["/etc/hosts"] = "127.0.0.1 localhost\n::1 localhost\n"
+    return files
+
+
+def _system(view: View) -> Iterator[str]:
     yield from ("--ro-bind", "/usr", "/usr")
     for name in _SYSTEM_LINKS:
         path = Path("/", name)
@@ -61,46 +111,21 @@ def system(config: SandboxConfig, *, network: bool) -> Iterator[str]:
             yield from ("--symlink", str(path.readlink()), str(path))
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
-    for name in (*_ETC, *(_ETC_FOR_NETWORK if network else ())):
-        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
-    yield from binds({Path(path): path for path in config.readable})
-    yield from ("--proc", "/proc", "--dev", "/dev")
-    yield from ("--size", memory_backed(config), "--tmpfs", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108
-    if network:
+    etc = Path("/etc")
+    shown = [etc / name for name in (*_ETC, *(_ETC_FOR_NETWORK if view.has_network else ()))]
+    shown += [path for pattern in _ETC_OF_SOME_RELEASE for path in sorted(etc.glob(pattern))]
+    for path in shown:
+        yield from ("--ro-bind-try", str(path), str(path))
+    if view.has_network:
         yield "--share-net"
 
 
-def accounts(uid: int, *, network: bool) -> dict[str, str]:
-    """The files of /etc that are made up, and their text."""
-    files = {
-        "/etc/passwd": f"sprint:x:{uid}:{uid}:sprint:{HOME}:/bin/sh\n"
-        "nobody:x:65534:65534:nobody:/:/bin/false\n",
-        "/etc/group": f"sprint:x:{uid}:\nnogroup:x:65534:\n",
-    }
-    if not network:
-        files["/etc/hosts"] = "127.0.0.1 localhost\n::1 localhost\n"
-    return files
+def _devices(config: SandboxConfig) -> Iterator[str]:
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--size", _memory_backed(config), "--tmpfs", "/dev/shm")  # noqa: S108
+    yield from ("--remount-ro", "/dev")
 
 
-def work(workspace: Workspace, config: SandboxConfig, *, writable: bool) -> Iterator[str]:
-    """The workspace. Only its root is bound by path: all below it may have been replaced by links."""
-    if writable:
-        yield from ("--bind", str(workspace.root), WORK, "--symlink", TMP, SCRATCH)
-    else:
-        yield from ("--ro-bind", str(workspace.root), WORK)
-        yield from ("--size", memory_backed(config), "--tmpfs", SCRATCH)
-
-
-def binds(read_only: Mapping[Path, str]) -> Iterator[str]:
-    for source, target in read_only.items():
-        yield from ("--ro-bind", str(source), target)
-
-
-def variables(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        yield from ("--setenv", name, value)
-
-
-def memory_backed(config: SandboxConfig) -> str:
+def _memory_backed(config: SandboxConfig) -> str:
     """Bytes for a file system in memory: a quarter of what commands may have."""
     return str(config.memory_mb * MEGABYTE // 4)

@@ -1,0 +1,57 @@
+"""What a child is handed by file descriptor: neither arguments nor files that others can see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from types import TracebackType
+
+
+class Handed:
+    """Descriptors for one child, closed at the end. `inherited` is what the child gets."""
+
+    def __init__(self) -> None:
+        self.inherited: list[int] = []
+        self._ours: list[int] = []
+
+    def __enter__(self) -> Handed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_inherited()
+        while self._ours:
+            os.close(self._ours.pop())
+
+    def close_inherited(self) -> None:
+        """Close our copies of what the child has, so that its pipes can end."""
+        while self.inherited:
+            os.close(self.inherited.pop())
+
+    def text(self, text: str) -> int:
+        """A file without a name that holds the text."""
+        fd = os.memfd_create("sprint")
+        self.inherited.append(fd)
+        data = memoryview(text.encode("utf-8", "surrogateescape"))
+        while data:
+            data = data[os.write(fd, data) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    def pipe(self) -> tuple[int, int]:
+        """A pipe from the child: our end, and the child's."""
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        self._ours.append(ours)
+        self.inherited.append(theirs)
+        return ours, theirs
+
+
+def drain(pipe: int) -> bytes:
+    """What is in a pipe now."""
+    got = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(pipe, 65536):
+            got += data
+    return bytes(got)

@@ -1,0 +1,76 @@
+"""Whether a sandbox really isolates, found out by trying to get out; and what to do where none starts."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sprint.domain import Workspace
+from sprint.errors import SandboxError
+
+if TYPE_CHECKING:
+    from sprint.sandbox import Sandbox
+
+_SECONDS = 20.0
+_ANY_UID = 64_999
+# Says what it could do and should not. The shell's own means only: each program would cost milliseconds.
+_ATTEMPTS = r"""
+[ "$(id -u)" != 0 ] || echo "commands run as root"
+true >made-here || echo "the workspace cannot be written"
+{ true >"/usr/$0" && echo "the system can be written"; } 2>/dev/null
+{ true >"/etc/$0" && echo "/etc can be written"; } 2>/dev/null
+{ true >/proc/sys/kernel/core_pattern && echo "kernel settings can be written"; } 2>/dev/null
+{ true <"$1" && echo "the host's files can be read"; } 2>/dev/null
+while read -r name _; do
+    case $name in lo:* | "Inter-|" | face) ;; *) echo "the network is on" ;; esac
+done </proc/net/dev
+exit 0
+"""
+
+
+def probe(sandbox: Sandbox) -> None:
+    """Try to get out of a throwaway workspace. Raises SandboxError where that works, or nothing does."""
+    uid = None if os.getuid() else _ANY_UID
+    with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
+        space = Workspace(Path(folder), uid)
+        for path in (space.repo, space.home, space.tmp):
+            path.mkdir()
+            path.chmod(0o777)
+        space.root.chmod(0o755)
+        outside = Path(f"{folder}-outside")
+        outside.touch()
+        try:
+            done = sandbox.run(
+                ["/bin/sh", "-c", _ATTEMPTS, outside.name, str(outside)], space, timeout=_SECONDS
+            )
+        finally:
+            outside.unlink()
+    said = (done.out + done.err).strip().splitlines()
+    if said or not done.ok:
+        fault = said[0] if said else done.killed_by or f"exit code {done.exit_code}"
+        raise SandboxError(f"the sandbox does not hold: {fault}; {remedy(fault)}")
+
+
+def remedy(said: str) -> str:
+    """What an operator can do about a sandbox that does not start, from what it said and how the host is."""
+    if "nknown option" in said:
+        return "bubblewrap is too old: 0.8 or newer is needed"
+    for setting, (bad, good) in _SETTINGS.items():
+        path = Path("/proc/sys", setting)
+        if path.exists() and path.read_text().strip() == bad:
+            return f"allow user namespaces with `sysctl -w {setting.replace('/', '.')}={good}`"
+    if any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")):
+        return (
+            "in a container it needs `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            "--security-opt systempaths=unconfined`"
+        )
+    return "see whether `bwrap --unshare-all --ro-bind / / true` works as an ordinary user"
+
+
+_SETTINGS = {
+    "kernel/unprivileged_userns_clone": ("0", "1"),
+    "user/max_user_namespaces": ("0", "10000"),
+    "kernel/apparmor_restrict_unprivileged_userns": ("1", "0"),
+}
