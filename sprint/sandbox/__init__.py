@@ -9,11 +9,13 @@ from typing import Protocol
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.sandbox.bwrap import Bwrap
+from sprint.sandbox.none import Unconfined
 
 
 class Sandbox(Protocol):
     """Runs commands over a workspace. Inside, the checkout is /work/repo, HOME is /work/home,
-    TMPDIR is /work/tmp and the working directory is /work/repo.
+    TMPDIR is /work/tmp and the working directory is /work/repo. Where the workspace is not writable, HOME and
+    TMPDIR are an empty folder in memory that is gone afterwards.
 
     Nothing that a command forked is alive once `run` has returned or the runner has died.
     """
@@ -54,6 +56,7 @@ class Sandbox(Protocol):
 
 KINDS: dict[str, Callable[[SandboxConfig], Sandbox]] = {
     "bwrap": Bwrap,
+    "none": Unconfined,
 }
 
 

@@ -33,11 +33,14 @@ def unprivileged(workspace: Workspace) -> int:
     return uid
 
 
-def of_each_process(config: SandboxConfig, *, are_grouped: bool) -> dict[str, int]:
-    """prlimit's option names and values. Memory for each process only where nothing limits it for all."""
+def of_each_process(config: SandboxConfig, *, are_grouped: bool, others_of_uid: int = 0) -> dict[str, int]:
+    """prlimit's option names and values. Memory for each process only where nothing limits it for all.
+
+    `others_of_uid` is how many threads count against the uid's limit that are none of the command's.
+    """
     wanted = {
         "core": (resource.RLIMIT_CORE, 0),
-        "nproc": (resource.RLIMIT_NPROC, config.processes),
+        "nproc": (resource.RLIMIT_NPROC, config.processes + others_of_uid),
         "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES),
         "fsize": (resource.RLIMIT_FSIZE, config.file_mb * MEGABYTE),
     }

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprint.domain import Workspace
+from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -32,25 +32,36 @@ exit 0
 
 def probe(sandbox: Sandbox) -> None:
     """Try to get out of a throwaway workspace. Raises SandboxError where that works, or nothing does."""
+    with tempfile.NamedTemporaryFile(prefix="sprint-outside-") as outside:
+        Path(outside.name).chmod(0o644)
+        done = _in_throwaway(sandbox, ["/bin/sh", "-c", _ATTEMPTS, Path(outside.name).name, outside.name])
+    if fault := _fault(done):
+        raise SandboxError(f"the sandbox does not hold: {fault}; {remedy(fault)}")
+
+
+def probe_commands(sandbox: Sandbox) -> None:
+    """Only see whether commands run at all, and not as root. Raises SandboxError otherwise."""
+    done = _in_throwaway(sandbox, ["/bin/sh", "-c", '[ "$(id -u)" != 0 ] && true >made-here'])
+    if fault := _fault(done):
+        raise SandboxError(f"commands cannot be run: {fault}; see that /tmp is a usable folder")
+
+
+def _in_throwaway(sandbox: Sandbox, argv: list[str]) -> Completed:
     uid = None if os.getuid() else _ANY_UID
     with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
         space = Workspace(Path(folder), uid)
+        space.root.chmod(0o755)
         for path in (space.repo, space.home, space.tmp):
             path.mkdir()
             path.chmod(0o777)
-        space.root.chmod(0o755)
-        outside = Path(f"{folder}-outside")
-        outside.touch()
-        try:
-            done = sandbox.run(
-                ["/bin/sh", "-c", _ATTEMPTS, outside.name, str(outside)], space, timeout=_SECONDS
-            )
-        finally:
-            outside.unlink()
+        return sandbox.run(argv, space, timeout=_SECONDS)
+
+
+def _fault(done: Completed) -> str:
     said = (done.out + done.err).strip().splitlines()
-    if said or not done.ok:
-        fault = said[0] if said else done.killed_by or f"exit code {done.exit_code}"
-        raise SandboxError(f"the sandbox does not hold: {fault}; {remedy(fault)}")
+    if said:
+        return said[0]
+    return "" if done.ok else done.killed_by or f"exit code {done.exit_code}"
 
 
 def remedy(said: str) -> str:

@@ -1,0 +1,148 @@
+"""Commands without isolation, for hosts where the configuration says so in so many words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sprint import proc
+from sprint.config import SandboxConfig
+from sprint.domain import Completed, Workspace
+from sprint.errors import SandboxError, SprintError
+from sprint.sandbox import launch, probing
+from sprint.sandbox.cgroup import group
+from sprint.sandbox.environment import environment
+from sprint.sandbox.handed import Handed
+from sprint.sandbox.limits import DiskWatch, of_each_process, unprivileged
+
+_SUPERVISE = Path(__file__).with_name("supervise.py")
+_GONE_SECONDS = 10.0
+
+
+class Unconfined:
+    """No boundary: commands see and do what their uid may, the network included.
+
+    What is kept of Sandbox's contract: they are not root, their environment is made from nothing, the limits
+    hold, and what they forked is ended with them or with the runner. Paths that the contract promises are
+    replaced by the real ones in arguments and environment. A workspace that should be read-only is not.
+    """
+
+    kind = "none"
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self._watches: dict[Path, DiskWatch] = {}
+
+    def inside(self, workspace: Workspace) -> str:
+        return str(workspace.repo)
+
+    def probe(self) -> None:
+        probing.probe_commands(self)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        workspace: Workspace,
+        *,
+        timeout: float,
+        network: bool = False,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        read_only: Mapping[Path, str] | None = None,
+        writable_workspace: bool = True,
+        output_cap: int = 1_000_000,
+        output_file: Path | None = None,
+    ) -> Completed:
+        uid = unprivileged(workspace)
+        _check_reachable([workspace.root, *(read_only or {})], uid)
+        watch = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
+        real = _real_paths({workspace.root: "/work", **(read_only or {})})
+        with contextlib.ExitStack() as stack:
+            home, tmp = workspace.home, workspace.tmp
+            if not writable_workspace:
+                home = tmp = stack.enter_context(_scratch(uid))
+            variables = {**environment(self._config, home=str(home), tmp=str(tmp)), **(env or {})}
+            limits = stack.enter_context(group(self._config))
+            handed = stack.enter_context(Handed())
+            each = of_each_process(
+                self._config, are_grouped=limits is not None, others_of_uid=_threads_of(uid)
+            )
+            job = {
+                "argv": [real(word) for word in argv],
+                "env": {name: real(value) for name, value in variables.items()},
+                "cwd": str(workspace.repo),
+                "uid": uid if os.getuid() == 0 else None,
+                "limits": each,
+                "door": limits.door if limits else "",
+            }
+            told, tell = handed.pipe()
+            try:
+                done = proc.run(
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        str(_SUPERVISE),
+                        str(handed.text(json.dumps(job))),
+                        str(tell),
+                    ],
+                    timeout=timeout,
+                    cwd=Path("/"),
+                    env={"PATH": proc.SEARCH_PATH},
+                    stdin=stdin,
+                    output_cap=output_cap,
+                    output_file=output_file,
+                    pass_fds=handed.inherited,
+                    watch=watch,
+                )
+            except SprintError as error:
+                raise SandboxError(f"{error}; reinstall sprint") from error
+            handed.close_inherited()
+            select.select([told], [], [], _GONE_SECONDS)
+            if done.killed_by:
+                return done
+            if limits and not done.ok and limits.ran_out_of_memory():
+                return replace(done, killed_by="memory")
+            return replace(done, killed_by=watch.after())
+
+
+def _check_reachable(paths: Sequence[Path], uid: int) -> None:
+    for path in paths:
+        if os.getuid() == 0 and not launch.reachable(path, uid):
+            raise SandboxError(
+                f"{path}: a command that is not root cannot reach it; "
+                "set paths.cache and paths.workspaces to folders that everybody may enter"
+            )
+
+
+def _real_paths(inside: Mapping[Path, str]) -> Callable[[str], str]:
+    """Puts host paths where a text names the paths that they would have inside."""
+    hosts = {target: str(source) for source, target in inside.items()}
+    longest_first = sorted(hosts, key=len, reverse=True)
+    pattern = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, longest_first))})(?![\w.-])")
+    return lambda text: pattern.sub(lambda found: hosts[found[0]], text)
+
+
+@contextlib.contextmanager
+def _scratch(uid: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sprint-scratch-", ignore_cleanup_errors=True) as folder:
+        os.chown(folder, uid, -1)
+        yield Path(folder)
+
+
+def _threads_of(uid: int) -> int:
+    """The kernel counts threads, and all that a uid has on the machine, against its limit on processes."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid:
+                count += sum(1 for _ in (process / "task").iterdir())
+    return count
