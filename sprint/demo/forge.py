@@ -37,6 +37,7 @@ class DemoForge:
         self.store = Store(root)
         self.token = self.store.add_token(login)
         self._server = LoopbackServer(self._answer, lambda: list(self.store.tokens))
+        self.faults: list[Fault] = self._server.faults
         self._dialect = _DIALECTS[kind]
 
     def __enter__(self) -> Self:
@@ -59,10 +60,6 @@ class DemoForge:
     @property
     def requests(self) -> list[Seen]:
         return self._server.requests
-
-    @property
-    def faults(self) -> list[Fault]:
-        return self._server.faults
 
     def _answer(self, request: Request) -> Answer:
         login, settled = credentials(request, self.store.tokens)

@@ -60,6 +60,7 @@ class DemoModel:
         self._lock = threading.Lock()
         self._before: list[Any] = []
         self._server = LoopbackServer(self._answer, lambda: [self.key])
+        self.faults: list[Fault] = self._server.faults
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -82,10 +83,6 @@ class DemoModel:
     def requests(self) -> list[Seen]:
         """Every HTTP request, completions among them, with its headers and body."""
         return self._server.requests
-
-    @property
-    def faults(self) -> list[Fault]:
-        return self._server.faults
 
     def _answer(self, request: Request) -> Answer:
         path = request.path
