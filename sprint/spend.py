@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def record(results: Path, run_id: str, usd: float) -> None:
-    """Add what one call cost. Lines of processes that append at once do not mix; SprintError if not written."""
+    """Add what one call cost; processes may do so at once. Raises SprintError where it cannot be written."""
     now = datetime.now(UTC)
     path = _path(results, now.date())
     files.make_folder(path.parent)

@@ -67,6 +67,7 @@ _WINDOWS = tuple(
 )
 _TOO_LARGE_EVER = re.compile(r"request too large", re.I)
 _TOLD_WAIT = re.compile(r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s\b|sec|m\b|min)", re.I)
+_SHORTEST_KEY = 8  # local servers take any word as a key, and "ollama" is no secret
 _TRANSIENT = frozenset({408, 409, 425, 429})
 
 
@@ -136,18 +137,23 @@ def _told_wait(text: str) -> float | None:
     return float(match[1]) * {"ms": 0.001, "m": 60.0}.get(match[2][:2].rstrip("i"), 1.0)
 
 
-def text_of(body: Any, limit: int = 300) -> str:
-    """An error body in one line: its message where it has one, whatever shape the provider gave it."""
+def text_of(body: Any) -> str:
+    """An error body's message where it has one, whatever shape the provider gave it."""
     if isinstance(body, dict):
         inner = body.get("error") or body.get("message") or body.get("detail") or body
         if inner is not body:
             code = body.get("code") or body.get("type")
-            return one_line(f"{text_of(inner, limit)}{f' ({code})' if isinstance(code, str) else ''}", limit)
+            return f"{text_of(inner)}{f' ({code})' if isinstance(code, str) else ''}"
     text = body if isinstance(body, str) else repr(body)
     if re.match(r"\s*<(!doctype|html|head|body)\b", text, re.I):
         title = re.search(r"<title>(.*?)</title>", text, re.I | re.S)
-        return one_line(f"a web page{f' titled {title[1].strip()}' if title else ''}", limit)
-    return one_line(text, limit)
+        return f"a web page{f' titled {title[1].strip()}' if title else ''}"
+    return text
+
+
+def scrubbed(text: str, key: str) -> str:
+    """One line fit for a log: without the key, of which also the cut must leave nothing."""
+    return one_line(text.replace(key, "***") if len(key) >= _SHORTEST_KEY else text)
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -18,6 +18,7 @@ from sprint.model.faults import (
     judge,
     one_line,
     refuses_usage,
+    scrubbed,
     status_in,
     text_of,
     wants_reasoning,
@@ -180,9 +181,7 @@ class Line:
         return judge(status, text, error.response.headers)
 
     def _scrubbed(self, text: str) -> str:
-        """One line without the key, for a log."""
-        line = one_line(text)
-        return line.replace(self._key, "***") if self._key else line
+        return scrubbed(text, self._key)
 
     def _connected(self) -> OpenAI:
         if self._client is None:

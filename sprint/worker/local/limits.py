@@ -1,0 +1,89 @@
+"""The ceilings of one run: what is left, when to tell the model, when to stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from sprint import spend
+from sprint.config import Limits
+from sprint.domain import Usage
+from sprint.worker.local.conversation import Conversation
+
+_TURNS_LEFT = 5
+_SHARE_LEFT = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Meter:
+    """Counts on from where the conversation stands: a run that is taken up again has what was left."""
+
+    def __init__(self, limits: Limits, conversation: Conversation, results: Path, run_id: str) -> None:
+        self._limits = limits
+        self._conversation = conversation
+        self._results = results
+        self._run_id = run_id
+        self._today = spend.Today(results)
+        self._before = conversation.seconds
+        self._began = time.monotonic()
+        self._warned = False
+        self._said_unknown_price = False
+
+    @property
+    def deadline(self) -> float:
+        """When the run's time is over, as a time of time.monotonic()."""
+        return self._began + self._limits.minutes * 60 - self._before
+
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def count(self, turn: Usage) -> None:
+        """Add a turn's usage, to the day's spending too. Raises SprintError where it cannot be recorded."""
+        if turn.cost_usd is not None:
+            self._conversation.known_usd += turn.cost_usd
+            spend.record(self._results, self._run_id, turn.cost_usd)
+        elif not self._said_unknown_price and (self._limits.usd or self._limits.usd_per_day):
+            self._said_unknown_price = True
+            _log.warning("the model's price is unknown: limits in dollars cannot hold; set model.price")
+
+    def tick(self) -> None:
+        """Write into the conversation how long the run has taken."""
+        self._conversation.seconds = self._before + time.monotonic() - self._began
+
+    def exceeded(self) -> str:
+        """The limit that is reached, with its key, or ""."""
+        limits, usage = self._limits, self._conversation.usage
+        if usage.turns >= limits.turns:
+            return f"limits.turns: {limits.turns} turns are used"
+        if self.seconds_left() <= 0:
+            return f"limits.minutes: {limits.minutes:g} minutes are over"
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        if limits.tokens is not None and tokens >= limits.tokens:
+            return f"limits.tokens: {tokens} of {limits.tokens} tokens are used"
+        if limits.usd is not None and self._conversation.known_usd >= limits.usd:
+            return f"limits.usd: ${self._conversation.known_usd:.4f} of ${limits.usd:g} are spent"
+        if limits.usd_per_day is not None and (spent := self._today.spent()) >= limits.usd_per_day:
+            return f"limits.usd_per_day: ${spent:.4f} of ${limits.usd_per_day:g} are spent today"
+        return ""
+
+    def warning(self) -> str:
+        """Once, near the end: what the model should know; otherwise ""."""
+        if self._warned:
+            return ""
+        limits, usage = self._limits, self._conversation.usage
+        turns = limits.turns - usage.turns
+        shares = [self.seconds_left() / (limits.minutes * 60)]
+        if limits.tokens is not None:
+            shares.append(1 - (usage.prompt_tokens + usage.completion_tokens) / limits.tokens)
+        if limits.usd is not None:
+            shares.append(1 - self._conversation.known_usd / limits.usd)
+        if turns > _TURNS_LEFT and min(shares) > _SHARE_LEFT:
+            return ""
+        self._warned = True
+        left = f"{turns} turns" if turns <= _TURNS_LEFT else f"{max(min(shares), 0):.0%} of this run's budget"
+        return (
+            f"[Only {left} left. Bring the work to a state that can be handed in, and call finish; what is "
+            "not finished then is handed in as it is.]"
+        )

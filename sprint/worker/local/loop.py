@@ -1,0 +1,365 @@
+"""Asks the model, does what it calls for, answers its mistakes, until it is done or has to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sprint import transcript
+from sprint.domain import Ending, Endpoint, WorkerResult
+from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, reach
+from sprint.model.reply import shown_url
+from sprint.worker import Job
+from sprint.worker.local import context, dialects
+from sprint.worker.local.conversation import Conversation
+from sprint.worker.local.limits import Meter
+from sprint.worker.local.output import Room
+from sprint.worker.local.rails import Rails
+from sprint.worker.local.toolbox import Result, Toolbox
+from sprint.worker.local.tools import BadCall, Finish, decoded, parse, tool_named
+
+KEEPALIVE_SECONDS = 30.0
+CALLS_PER_TURN = 16
+NUDGES = 2
+_EMPTY_ANSWERS = 3
+_OVERFLOWS_IN_A_ROW = 4
+_SMALL_WINDOW = 16_000  # tokens
+
+_HOW_TO_CALL = (
+    "Nothing was run: that is not how a tool is called here. Use the API's own tool calls, with a tool of "
+    "the list and its arguments as one JSON object; do not write calls into the text."
+)
+_NUDGE = (
+    "There was no tool call in your answer. If the work is done, call finish; if not, go on with the next "
+    "tool call. Nobody reads what you only write."
+)
+_CUT = (
+    "Your answer was cut off at the limit of its length. Go on in smaller steps: write a large file in parts."
+)
+_EMPTY = "Your answer was empty. Go on with the next tool call, or call finish."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class End:
+    """Why the loop ended."""
+
+    ending: Ending
+    detail: str = ""
+    summary: str = ""
+    commit: str = ""
+
+
+class Loop:
+    """One stretch of a run, from a first or a further message of the user's to an end."""
+
+    def __init__(self, job: Job, conversation: Conversation, models: Models, meter: Meter) -> None:
+        self._job = job
+        self._talk = conversation
+        self._models = models
+        self._meter = meter
+        self._tools = Toolbox(job, meter.seconds_left, conversation.outputs)
+        self._fixed = len(json.dumps(self._tools.definitions))
+        self._rails = Rails()
+        self._windows: dict[Endpoint, int] = {}
+        self._last_text = ""
+        self._wordless = 0  # answers in a row without a call
+        self._empty = 0
+        self._overflows = 0
+        self._last_keepalive = time.monotonic()
+
+    def run(self) -> WorkerResult:
+        """Raises ModelError where no model answers, and what else stops the runner itself."""
+        end = None
+        try:
+            while end is None:
+                end = self._step()
+        except KeyboardInterrupt:
+            end = End(Ending.INTERRUPTED, "a signal stopped it")
+        finally:
+            self._save()
+        self._note_end(end)
+        return WorkerResult(
+            ending=end.ending,
+            summary=end.summary or self._last_text,
+            detail=end.detail,
+            commit=end.commit,
+            model=self._talk.model,
+            usage=self._talk.usage,
+        )
+
+    def _step(self) -> End | None:
+        if end := self._must_stop():
+            return end
+        try:
+            reply = self._ask()
+        except ContextOverflow as overflow:
+            return self._overflowed(overflow)
+        except OutOfTime as error:
+            return End(Ending.LIMIT, f"limits.minutes: {error}")
+        self._overflows = 0
+        end = self._take_in(reply)
+        self._save()
+        return end
+
+    def _must_stop(self) -> End | None:
+        if time.monotonic() - self._last_keepalive >= KEEPALIVE_SECONDS or not self._talk.usage.turns:
+            self._last_keepalive = time.monotonic()
+            if reason := self._job.keepalive():
+                return End(Ending.CANCELLED, reason)
+        if reason := self._meter.exceeded():
+            return End(Ending.LIMIT, reason)
+        return None
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _ask(self) -> Reply:
+        self._learn_window(self._models.endpoint)
+        if context.is_full(self._talk, self._fixed):
+            self._shorten()
+        sent = context.size(self._talk.messages) + self._fixed
+        reply = self._models.complete(self._talk.messages, self._tools.definitions)
+        self._meter.count(reply.usage)
+        self._talk.usage = transcript.add(self._talk.usage, reply.usage)
+        self._talk.model = reply.endpoint.name
+        if not reply.estimated:
+            context.learn(self._talk, sent, reply.usage.prompt_tokens)
+        self._log_reply(reply)
+        return reply
+
+    def _learn_window(self, endpoint: Endpoint) -> None:
+        """Ask once per model, after its first answer: Ollama tells the window only of what is loaded."""
+        if endpoint in self._windows:
+            return
+        if not self._talk.window:
+            self._talk.window = endpoint.context or context.default_window(endpoint)
+        if self._talk.model != endpoint.name:
+            return
+        told = reach.ollama_window(endpoint) if endpoint.context else reach.window(endpoint)
+        window = min(filter(None, (endpoint.context, told)), default=self._talk.window)
+        self._windows[endpoint] = self._talk.window = window
+        if window < _SMALL_WINDOW:
+            self._note(
+                f"{endpoint.name} runs with a context of {window} tokens only; with Ollama, set "
+                "OLLAMA_CONTEXT_LENGTH or num_ctx in a Modelfile"
+            )
+            _log.warning("%s runs with a context of %d tokens only", endpoint.name, window)
+
+    def _shorten(self) -> int:
+        saved = context.shorten(self._talk, self._fixed)
+        if saved:
+            self._note(f"the context is nearly full: {saved} characters of old results left out")
+        return saved
+
+    def _overflowed(self, overflow: ContextOverflow) -> End | None:
+        self._overflows += 1
+        context.overflowed(self._talk, self._fixed, overflow.window)
+        if self._shorten() and self._overflows <= _OVERFLOWS_IN_A_ROW:
+            return None
+        return End(Ending.LIMIT, f"the model's context is too small for the task: {overflow}")
+
+    # --- taking in the answer ---------------------------------------------------------------------
+
+    def _take_in(self, reply: Reply) -> End | None:
+        text = dialects.without_thoughts(reply.content)
+        calls: tuple[ToolCall, ...] | None = reply.tool_calls
+        if not calls and text:
+            written = dialects.find(text)
+            if written == ():
+                return self._wordless_turn(reply, text, _HOW_TO_CALL, "calls written as text")
+            calls = tuple(
+                ToolCall(f"text_{self._talk.usage.turns}_{number}", call.name, call.arguments)
+                for number, call in enumerate(written or ())
+            )
+            if written:
+                text = text[: written[0].start].strip()
+        self._last_text = text or self._last_text
+        if calls:
+            self._wordless = self._empty = 0
+            return self._do_calls(reply, text, calls)
+        if reply.finish_reason == "length":
+            return self._wordless_turn(reply, text, _CUT, "answers cut off at their limit")
+        if not text:
+            return self._empty_turn()
+        return self._wordless_turn(reply, text, _NUDGE, "text without a tool call")
+
+    def _empty_turn(self) -> End | None:
+        """An empty message would be refused when it is sent back, so only the answer to it is kept."""
+        self._empty += 1
+        if self._empty > _EMPTY_ANSWERS:
+            return End(Ending.OFF_RAILS, f"{self._empty} empty answers in a row")
+        self._say(_EMPTY)
+        return None
+
+    def _wordless_turn(self, reply: Reply, text: str, answer: str, what: str) -> End | None:
+        self._wordless += 1
+        self._talk.messages.append({"role": "assistant", "content": text or "(cut off)"})
+        if self._wordless <= NUDGES:
+            self._say(answer)
+            return None
+        if answer is _NUDGE and self._tools.has_changes():
+            return End(Ending.IMPLEMENTED, "it never called finish", summary=text)
+        return End(Ending.OFF_RAILS, f"{what}, {self._wordless} times in a row")
+
+    def _say(self, message: str) -> None:
+        """Tell the model something in the user's place, with what it should know of its limits."""
+        self._talk.tell("\n\n".join(filter(None, [message, self._meter.warning()])))
+        transcript.append(self._job.folder, "user", text=message)
+
+    def _do_calls(self, reply: Reply, text: str, calls: tuple[ToolCall, ...]) -> End | None:
+        """Do the calls in order; the turn joins the conversation as a whole, once all are answered."""
+        turn = [_assistant_message(reply, text, calls)]
+        room = Room(context.room_for_results(self._talk))
+        end: End | None = None
+        failed = False
+        for number, call in enumerate(calls):
+            if end is None and number:
+                end = self._must_stop()
+            if end is not None or number >= CALLS_PER_TURN:
+                result = Result("Not run: the work has ended." if end else "Not run: too many calls at once.")
+            else:
+                result, end = self._do(reply, call, room, after_failure=failed)
+                failed = failed or bool(result.mistake)
+            turn.append({"role": "tool", "tool_call_id": call.id, "content": result.text})
+            self._log_result(call, result)
+        if end is None and (warning := self._meter.warning()):
+            turn[-1]["content"] += f"\n\n{warning}"
+            self._note(warning)
+        self._talk.messages.extend(turn)
+        return end
+
+    def _do(
+        self, reply: Reply, call: ToolCall, room: Room, *, after_failure: bool
+    ) -> tuple[Result, End | None]:
+        name = tool_named(call.name)
+        try:
+            parsed = parse(name, call.arguments)
+            if isinstance(parsed, Finish) and after_failure:
+                raise BadCall(
+                    "finished too early", "An earlier call of this turn failed: look at its result first."
+                )
+            result = self._tools.do(parsed, room)
+        except BadCall as error:
+            is_cut = reply.finish_reason == "length" and error.kind == "arguments are no JSON"
+            result = Result(_CUT if is_cut else str(error), mistake=f"{name}: {error.kind}")
+        if result.finish is not None:
+            return result, _finished(result.finish)
+        advice = self._rails.saw(
+            f"{name} {call.arguments}", result.text, mistake=_mistake(result), failure=result.failure
+        )
+        if advice.stop:
+            return result, End(Ending.OFF_RAILS, advice.stop)
+        if advice.note:
+            return _with_note(result, advice.note), None
+        return result, None
+
+    # --- evidence ---------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._talk.outputs = self._tools.outputs.count
+        self._meter.tick()
+        self._talk.save(self._job.folder)
+
+    def _note(self, text: str) -> None:
+        transcript.append(self._job.folder, "note", text=text)
+
+    def _note_end(self, end: End) -> None:
+        transcript.append(
+            self._job.folder,
+            "end",
+            ending=end.ending,
+            summary=end.summary or self._last_text,
+            detail=end.detail,
+        )
+
+    def _log_reply(self, reply: Reply) -> None:
+        transcript.append(
+            self._job.folder,
+            "assistant",
+            turn=self._talk.usage.turns,
+            content=reply.content,
+            reasoning=reply.reasoning,
+            finish_reason=reply.finish_reason,
+            tool_calls=[asdict(call) for call in reply.tool_calls],
+            usage={key: value for key, value in asdict(reply.usage).items() if key != "turns"},
+            estimated=reply.estimated,
+            model=reply.endpoint.name,
+            url=shown_url(reply.endpoint.base_url),
+            seconds=round(reply.seconds, 3),
+        )
+
+    def _log_result(self, call: ToolCall, result: Result) -> None:
+        about: dict[str, Any] = {}
+        if result.exit_code is not None:
+            about = {"exit_code": result.exit_code, "killed_by": result.killed_by, "output": result.output}
+        transcript.append(
+            self._job.folder,
+            "tool",
+            turn=self._talk.usage.turns,
+            id=call.id,
+            name=call.name,
+            text=result.text,
+            seconds=round(result.seconds, 3),
+            error=result.mistake,
+            **about,
+        )
+
+
+def _assistant_message(reply: Reply, text: str, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
+    """The answer as it goes back to the model; what servers refuse to take back is made harmless."""
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text or None,
+        "tool_calls": [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": _safe_name(call.name), "arguments": _safe_arguments(call)},
+            }
+            for call in calls
+        ],
+    }
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+    return message
+
+
+def _safe_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", tool_named(name))[:64] or "unnamed"
+
+
+def _safe_arguments(call: ToolCall) -> str:
+    """The arguments as an object in JSON: many servers break on any other when they come back."""
+    try:
+        return json.dumps(decoded("finish", call.arguments), ensure_ascii=False)
+    except BadCall:
+        return json.dumps({"not_json": call.arguments[:2000]}, ensure_ascii=False)
+
+
+def _mistake(result: Result) -> str:
+    return f"{result.mistake} {result.text[:200]}" if result.mistake else ""
+
+
+def _with_note(result: Result, note: str) -> Result:
+    return replace(result, text=f"{result.text}\n\n[{note}]")
+
+
+_ENDINGS = {
+    "implemented": Ending.IMPLEMENTED,
+    "already_fixed": Ending.ALREADY_FIXED,
+    "question": Ending.QUESTION,
+}
+
+
+def _finished(call: Finish) -> End:
+    return End(
+        _ENDINGS[call.status],
+        detail=call.question.strip() if call.status == "question" else "",
+        summary=call.summary.strip(),
+        commit=call.commit,
+    )

@@ -1,0 +1,217 @@
+"""Does what the model calls for: commands and files in the sandbox, forge and guides by the runner."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from msgspec import UNSET
+
+from sprint import proc, resources
+from sprint.clean_text import clean, fence
+from sprint.domain import Completed
+from sprint.errors import ForgeError
+from sprint.terminal_text import decoded
+from sprint.worker import Job
+from sprint.worker.local import handover
+from sprint.worker.local.file_tools import FileTools
+from sprint.worker.local.output import LONGEST, Outputs, Room
+from sprint.worker.local.tools import (
+    BadCall,
+    Call,
+    EditFile,
+    Finish,
+    ForgeApi,
+    ReadFile,
+    ReadSkill,
+    RunCommand,
+    WriteFile,
+    definitions,
+)
+
+_OUTPUTS = "tmp/outputs"  # below the workspace
+_LONGEST_STRING = 20_000  # of what the forge sends
+# Both streams as they came, as in a terminal; the exit code is the command's own.
+_COMMAND = 'exec "$0" -c "$1" 2>&1'
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call gave. `mistake` is the kind of a refused call; the other fields are a command's."""
+
+    text: str
+    mistake: str = ""
+    seconds: float = 0.0
+    exit_code: int | None = None
+    killed_by: str = ""
+    output: str = ""  # the whole output's file, below the run's folder
+    finish: Finish | None = None
+
+    @property
+    def failure(self) -> str:
+        """The last line of what a failed command said."""
+        if self.exit_code in (None, 0) and not self.killed_by:
+            return ""
+        lines = self.text.rsplit("\n[", 1)[0].strip().split("\n")
+        return f"{self.killed_by or self.exit_code} {lines[-1][-200:]}" if lines[-1] else ""
+
+
+class Toolbox:
+    """The tools of one run. `seconds_left` is the run's own remaining time."""
+
+    def __init__(self, job: Job, seconds_left: Callable[[], float], outputs_so_far: int) -> None:
+        self._job = job
+        self._seconds_left = seconds_left
+        self._files = FileTools(self._script)
+        self.outputs = Outputs(job.folder / "outputs", self._put_inside, outputs_so_far)
+        self._skills = resources.offered_skills()
+        self._nonce = secrets.token_hex(8)
+        self._shell = "bash" if proc.find("bash") else "sh"
+        self._doubted_no_change = False
+        self.definitions = definitions({name: skill.description for name, skill in self._skills.items()})
+
+    def do(self, call: Call, room: Room) -> Result:
+        """Do one call. What is wrong with it is for the model, in the result. Raises SandboxError."""
+        started = time.monotonic()
+        try:
+            result = _ACTIONS[type(call)](self, call, room)
+        except BadCall as error:
+            result = Result(str(error), mistake=f"{type(call).__name__}: {error.kind}")
+        return replace(result, seconds=time.monotonic() - started)
+
+    def _run_command(self, call: RunCommand, room: Room) -> Result:
+        if "\0" in call.command:
+            raise BadCall("NUL in a command", "A command cannot hold a NUL character.")
+        limit = self._job.limits.command_seconds
+        wanted = limit if call.timeout is UNSET else call.timeout
+        timeout = max(min(wanted, limit, self._seconds_left()), 1.0)
+        path = self.outputs.new()
+        done = self._job.sandbox.run(
+            ["sh", "-c", _COMMAND, self._shell, call.command],
+            self._job.workspace,
+            timeout=timeout,
+            network=self._job.network,
+            output_cap=8 * LONGEST,
+            output_file=path,
+        )
+        text = decoded(done.stdout + done.stderr).rstrip("\n")
+        shown = self.outputs.shown(text, path, room, is_whole=not done.truncated)
+        if shown == text:
+            path.unlink(missing_ok=True)
+        status = _status(done, timeout, wanted > limit)
+        kept = f"outputs/{path.name}" if path.exists() else ""
+        return Result(
+            f"{shown}\n{status}" if shown else status,
+            exit_code=done.exit_code,
+            killed_by=done.killed_by,
+            output=kept,
+        )
+
+    def _read_file(self, call: ReadFile, room: Room) -> Result:
+        return Result(room.take(self._files.read(call, room.share())))
+
+    def _write_file(self, call: WriteFile, room: Room) -> Result:
+        return Result(self._files.write(call))
+
+    def _edit_file(self, call: EditFile, room: Room) -> Result:
+        return Result(self._files.edit(call))
+
+    def _forge_api(self, call: ForgeApi, room: Room) -> Result:
+        params = (
+            {} if call.params is UNSET else {key: _parameter(value) for key, value in call.params.items()}
+        )
+        try:
+            data = self._job.forge.read(self._job.run.repo, call.path, params)
+        except ForgeError as error:
+            raise BadCall("the forge refused", str(error)) from error
+        text = json.dumps(_cleaned(data), ensure_ascii=False, indent=1)
+        path = self.outputs.new()
+        path.write_text(text, "utf-8", "replace")
+        shown = self.outputs.shown(text, path, room, is_whole=True)
+        if shown == text:
+            path.unlink()
+        return Result(fence(shown, f"the forge's answer to {call.path[:100]!r}", self._nonce))
+
+    def _read_skill(self, call: ReadSkill, room: Room) -> Result:
+        skill = self._skills.get(call.name)
+        if skill is None:
+            raise BadCall(
+                "no such guide",
+                f"There is no guide {call.name[:80]!r}; there are: {', '.join(self._skills)}.",
+            )
+        return Result(room.take(skill.text))
+
+    def _finish(self, call: Finish, room: Room) -> Result:
+        if call.status == "question" and not call.question.strip():
+            raise BadCall("no question", "A finish with status question needs the question itself.")
+        if call.status == "already_fixed":
+            call = replace_commit(
+                call, handover.commit_in_history(self._git, call.commit, self._job.run.base_sha)
+            )
+        if call.status == "implemented" and not self._doubted_no_change and not self.has_changes():
+            self._doubted_no_change = True
+            raise BadCall(
+                "nothing changed",
+                "Nothing has changed in the working tree. If the change is still to be made, make it; if the "
+                "issue is solved already, say already_fixed and by which commit; if not, call finish again.",
+            )
+        return Result("Handed in.", finish=call)
+
+    def has_changes(self) -> bool:
+        """True where the tree differs from the base in more than what setup left; also where git fails."""
+        return handover.has_changes(self._git, self._job.run.base_sha, self._job.run.leftovers)
+
+    def _git(self, *arguments: str) -> Completed:
+        return self._script(["git", *arguments], b"", 60.0, 2_000_000)
+
+    def _script(self, argv: Sequence[str], stdin: bytes, timeout: float, cap: int) -> Completed:
+        return self._job.sandbox.run(argv, self._job.workspace, timeout=timeout, stdin=stdin, output_cap=cap)
+
+    def _put_inside(self, name: str, data: bytes, *, append: bool) -> str:
+        root = PurePosixPath(self._job.sandbox.inside(self._job.workspace)).parent
+        path = str(root / _OUTPUTS / name)
+        return path if self._files.put(path, data, append=append) else ""
+
+
+_ACTIONS: dict[type[Call], Callable[[Toolbox, Any, Room], Result]] = {
+    RunCommand: Toolbox._run_command,
+    ReadFile: Toolbox._read_file,
+    WriteFile: Toolbox._write_file,
+    EditFile: Toolbox._edit_file,
+    ForgeApi: Toolbox._forge_api,
+    ReadSkill: Toolbox._read_skill,
+    Finish: Toolbox._finish,
+}
+
+
+def replace_commit(call: Finish, commit: str) -> Finish:
+    return Finish(call.status, call.summary, commit, call.question)
+
+
+def _status(done: Completed, timeout: float, was_clipped: bool) -> str:
+    if done.killed_by == "timeout":
+        above = "; no command gets more" if was_clipped else ""
+        return f"[killed after {timeout:g} s{above}]"
+    if done.killed_by:
+        return f"[killed: {done.killed_by}]"
+    return f"[exit code {done.exit_code}]"
+
+
+def _parameter(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cleaned(value: Any) -> Any:
+    """The forge's data with every text in it cleaned of what a reader would not see."""
+    if isinstance(value, str):
+        return clean(value, _LONGEST_STRING)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _cleaned(item) for key, item in value.items()}
+    return value
