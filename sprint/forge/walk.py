@@ -9,6 +9,7 @@ from sprint.errors import ForgeError
 from sprint.forge.wire import IssueWire
 
 FORWARD_PAGES = 400
+MISSES = 20  # windows in a row
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def oldest_first(fetch: Callable[[int, int], Page], limit: int) -> Iterator[Issu
 
     The oldest come with the second request. Page numbers count from the newest item, so whatever is opened
     meanwhile pushes items from the page that is read next onto one that was read before. Therefore each
-    window overlaps the one before by an item at least; where it turns out not to, the gap is read first.
+    window must overlap what was seen by an item at least, in one and the same answer, or hold the list's end.
     """
     first = fetch(1, limit)
     size = len(first.items)
@@ -35,31 +36,29 @@ def oldest_first(fetch: Callable[[int, int], Page], limit: int) -> Iterator[Issu
         yield from reversed(first.items)
         return
     seen: set[int] = set()
-    position = first.total  # everything from this index on was seen, or is past the end
+    misses = 0
+    position = first.total  # the item at this index was seen, or is past the end
     while position > 0:
         # The size whose pages leave the most items between a page's start and this position.
         step = max(range(1, size + 1), key=lambda candidate: position % candidate)
         page = position // step + 1
-        overlapping = position % step > 0
-        if not overlapping:
-            page, step = position // size, size
+        can_overlap = position % step > 0  # not where a server's pages are tiny
+        if not can_overlap:
+            step, page = size, position // size
+        items = fetch(page, step).items
+        if can_overlap and len(items) == step and not any(item.number in seen for item in items):
+            # The list grew: what was seen is further back by now.
+            misses += 1
+            position = page * step + misses * size // 2
+            if misses > MISSES:
+                raise ForgeError("the list of issues changes faster than the forge answers; try again later")
+            continue
+        misses = 0
         position = (page - 1) * step
-        window = _up_to_seen(fetch, page, step, seen) if overlapping else fetch(page, step).items
-        for item in reversed(window):
+        for item in reversed(items):
             if item.number not in seen:
                 seen.add(item.number)
                 yield item
-
-
-def _up_to_seen(fetch: Callable[[int, int], Page], page: int, step: int, seen: set[int]) -> list[IssueWire]:
-    """That page, and those after it up to one with an item that was seen, or to the end."""
-    window: list[IssueWire] = []
-    while True:
-        items = fetch(page, step).items
-        window += items
-        if len(items) < step or any(item.number in seen for item in items):
-            return window
-        page += 1
 
 
 def _forward(fetch: Callable[[int, int], Page], limit: int, first: list[IssueWire]) -> list[IssueWire]:
