@@ -260,7 +260,11 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check's run: `failures` are test names where its output has them, `tail` the output's end."""
+    """One check's run: `failures` are test names where its output has them, `tail` the output's end.
+
+    `ran` and `failed` count tests, None where the output does not tell; skipped ones did not run. `note` says
+    in a few words what is not to be seen from the rest.
+    """
 
     command: str
     status: CheckStatus
@@ -268,17 +272,21 @@ class CheckResult:
     seconds: float = 0.0
     failures: tuple[str, ...] = ()
     tail: str = ""
+    ran: int | None = None
+    failed: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class CheckComparison:
-    """One check at the base and at the result."""
+    """One check at the base and at the result; `note` explains the judgement where it needs that."""
 
     command: str
     base: CheckResult
     result: CheckResult
     new_failures: tuple[str, ...] = ()
     is_regression: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
