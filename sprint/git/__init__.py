@@ -6,6 +6,7 @@ it talks to a server.
 """
 
 from sprint.git.command import GitError, git, is_full_hex
+from sprint.git.faults import Unexplained
 from sprint.git.objects import (
     Blob,
     commit_tree,
@@ -34,6 +35,7 @@ __all__ = [
     "GitError",
     "PushResult",
     "Remote",
+    "Unexplained",
     "commit_tree",
     "delete_ref",
     "empty_tree",

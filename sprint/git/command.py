@@ -73,14 +73,11 @@ def git(
     uid: int | None = None,
     pass_fds: Iterable[int] = (),
     output_cap: int = 64_000_000,
-    cpu_seconds: int | None = None,
-    memory_mb: int = 4096,
 ) -> Completed:
     """Run git on a repository named outright; nothing is discovered from the working directory.
 
-    `args` may begin with `-c` settings. `uid` runs it as somebody else, `cpu_seconds` bounds each of its
-    processes (and then `memory_mb` their address space). Raises GitError with git's own last words where it
-    fails and `check` is set.
+    `args` may begin with `-c` settings; `uid` runs it as somebody else. Raises GitError with git's own last
+    words where it fails and `check` is set.
     """
     argv = ["git", *(part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}"))]
     if git_dir is not None:
@@ -88,8 +85,6 @@ def git(
     if work_tree is not None:
         argv.append(f"--work-tree={work_tree.absolute()}")
     argv += args
-    if cpu_seconds is not None:
-        argv = proc.limited(argv, cpu_seconds=cpu_seconds, memory_mb=memory_mb)
     done = proc.run(
         argv,
         timeout=timeout,

@@ -82,6 +82,10 @@ _FAULTS: tuple[tuple[str, int | None, str], ...] = (
 )
 
 
+class Unexplained(ForgeError):
+    """A fault that nothing git said puts down to the server or the way there."""
+
+
 def remote_fault(url: str, token: Secret | None, doing: str, done: Completed) -> ForgeError:
     """The error for a git command that did not get what it wanted from `url`."""
     parts = urlsplit(url)
@@ -102,7 +106,7 @@ def remote_fault(url: str, token: Secret | None, doing: str, done: Completed) ->
             values["ref"] = one_line(named.get("ref") or values["ref"], token)
             return ForgeError(sentence.format(**values), status=int(number) if number else status)
     said = server_words(told, token) or done.killed_by or f"exit code {done.exit_code}"
-    return ForgeError(f"git could not {doing} {values['path']} on {values['host']}: {said}")
+    return Unexplained(f"git could not {doing} {values['path']} on {values['host']}: {said}")
 
 
 def server_words(text: str, token: Secret | None = None, *, everything: bool = False) -> str:

@@ -78,14 +78,17 @@ def fetch(
     *refspecs: str,
     prune: bool = False,
     depth: int | None = None,
+    keep_pack: bool = False,
     timeout: float = 600,
 ) -> None:
-    """Fetch refspecs, checking every object. Raises ForgeError."""
+    """Fetch refspecs, checking every object; `keep_pack` stores them as one pack, however few they are.
+
+    Raises ForgeError, and Unexplained where the fault may as well be in `git_dir`.
+    """
     args = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
     args += ["--prune"] if prune else []
     args += [f"--depth={depth}"] if depth else []
-    # One pack for each fetch: thousands of loose objects would have to be copied one by one.
-    settings = ("-c", "fetch.unpackLimit=1", "-c", "fetch.showForcedUpdates=false", *_TOLERATED)
+    settings = ("-c", f"fetch.unpackLimit={1 if keep_pack else 100}", *_TOLERATED)
     done = _talk(
         remote, *args, "--", remote.url, *refspecs, git_dir=git_dir, timeout=timeout, settings=settings
     )

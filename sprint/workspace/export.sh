@@ -1,0 +1,53 @@
+# Runs in the sandbox, in the checkout: $1 task, $2 base commit, $3 bytes of index on standard input,
+# $4 most new files, $5 most bytes in new and changed files; the rest are options that exclude paths.
+set -eu
+task=$1 base=$2 index=$3 max_files=$4 max_bytes=$5
+shift 5
+top=$(pwd -P)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+fail() { printf '%s\n' "$2" >&2; exit "$1"; }
+
+git init -q --bare --template= "$dir/git"
+export GIT_DIR="$dir/git" GIT_WORK_TREE="$top"
+git config core.bare false
+git config core.fsync none
+git config core.looseCompression 1
+git config gc.auto 0
+git config advice.addEmbeddedRepo false
+head -c "$index" > "$GIT_DIR/index"
+
+# git would wait for ever for the other end of a pipe.
+odd=$(find . -name '.git?*' ! -type f ! -type d ! -type l -print -quit 2> /dev/null || true)
+[ -z "$odd" ] || fail 81 "$odd is no regular file"
+shut=$(find . \( -type d ! -perm -500 -o -type f ! -perm -400 \) -print -quit 2> /dev/null || true)
+[ -z "$shut" ] || fail 82 "$shut cannot be read"
+
+git update-index -q --refresh > /dev/null 2>&1 || true
+git diff-files -z --name-only --diff-filter=MT --ignore-submodules=all > "$dir/changed"
+
+if [ "$task" = list ]; then
+    git diff-files -z --name-only --diff-filter=D --ignore-submodules=all | sed -z 's/^/- /'
+    git add -u .
+    xargs -0 -r git ls-files -s -z -- < "$dir/changed" | sed -z 's/^[0-7]* \([0-9a-f]*\) 0\t/\1 /'
+    git ls-files -z --others --directory --no-empty-directory | sed -z 's/^/+ /'
+    exit 0
+fi
+
+git ls-files -z --others --exclude-standard "$@" > "$dir/others"
+# A repository inside this one is listed as a folder; git is not let into it.
+grep -z '/$' < "$dir/others" > "$dir/nested" || true
+grep -z -v '/$' < "$dir/others" > "$dir/new" || true
+[ "$(tr -dc '\0' < "$dir/new" | wc -c)" -le "$max_files" ] || fail 83 "there are more than $max_files new files"
+cat "$dir/changed" "$dir/new" | xargs -0 -r stat -c %s -- > "$dir/sizes"
+awk -v most="$max_bytes" '{ sum += $1 } END { exit sum > most }' "$dir/sizes" \
+    || fail 84 "new and changed files are over $max_bytes bytes"
+
+git add -u .
+git update-index -z --add --stdin < "$dir/new"
+sed -z "s|^\(.*\)/\$|160000 $base 0\t\1|" "$dir/nested" | git update-index -z --index-info
+tree=$(git write-tree --missing-ok)
+work=$(printf 'tree %s\nparent %s\nauthor export <> 0 +0000\ncommitter export <> 0 +0000\n\nwork\n' "$tree" "$base" \
+    | git hash-object -t commit -w --stdin)
+printf '# v2 git bundle\n-%s base\n%s refs/heads/work\n\n' "$base" "$work"
+git cat-file --batch-all-objects --batch-check='%(objectname)' | git pack-objects --stdout -q --window=0

@@ -1,0 +1,161 @@
+"""A bare mirror for each repository, fetched under a lock and made anew where it is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from sprint import git
+from sprint.domain import is_repo_name
+from sprint.errors import ForgeError, SprintError
+from sprint.lock import lock
+from sprint.workspace import removal
+
+PINS = "refs/sprint-work"
+
+_REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_PATIENCE_SECONDS = 900  # a first clone by another tick may be under way
+_MANY_PACKS = 20
+_STALE_LOCK_SECONDS = 60
+_PIN_DAYS = 30
+_USED = "sprint-used"
+_BROKEN = "sprint-broken"
+_RUNS = "sprint-runs"
+
+
+def mirror_path(cache: Path, forge: str, repo: str) -> Path:
+    """Where the mirror of a repository is, made yet or not."""
+    if not is_repo_name(repo):
+        raise SprintError(f"{repo!r} is no OWNER/REPO")
+    return cache / "mirrors" / quote(forge, safe="").replace(".", "%2E") / f"{repo}.git"
+
+
+def update_mirror(cache: Path, forge: str, repo: str, remote: git.Remote, *, branch: str) -> tuple[Path, str]:
+    """Bring the mirror up to date and return it with the commit that `branch` is at.
+
+    Costs one fetch; a clone where there is no mirror yet or it is broken. Raises ForgeError where the
+    server fails or has no such branch, Busy where another process fetches it for too long.
+    """
+    path = mirror_path(cache, forge, repo)
+    with locked(path):
+        _sweep(path)
+        try:
+            if not _is_sound(path):
+                raise git.GitError(f"{path} is broken")
+            _fetch(path, remote)
+            found = _tip(path, branch)
+        except (git.GitError, git.Unexplained):
+            _make_anew(path, remote)
+            found = _tip(path, branch)
+        (path / _USED).touch()
+        if len(list((path / "objects/pack").glob("*.pack"))) > _MANY_PACKS:
+            _tidy(path)
+    if found is None:
+        what = f"no branch {branch}" if git.read_refs(path, "refs/heads/") else "no commits"
+        raise ForgeError(
+            f"{repo} has {what} on {remote.url}; check the repository's base in the configuration"
+        )
+    return path, found
+
+
+@contextlib.contextmanager
+def locked(mirror: Path) -> Iterator[None]:
+    """Nothing is removed from the mirror, and nobody else fetches into it, while the block runs."""
+    with lock(mirror.with_suffix(".lock"), wait=_PATIENCE_SECONDS, what="mirror"):
+        yield
+
+
+def _fetch(path: Path, remote: git.Remote) -> None:
+    git.fetch(path, remote, *_REFSPECS, prune=True, keep_pack=True, timeout=1800)
+
+
+def _tip(path: Path, branch: str) -> str | None:
+    ref = f"refs/heads/{branch}"
+    sha = git.resolve(path, ref)
+    if sha is None and ref not in git.read_refs(path, ref):
+        return None
+    if sha is None or git.resolve(path, sha, "tree") is None:
+        raise git.GitError(f"{path} lacks objects of {branch}")
+    return sha
+
+
+def _make_anew(path: Path, remote: git.Remote) -> None:
+    """Clone beside the mirror and swap them: killed at any point, the next tick sees an old one or none."""
+    made = removal.sibling(path, "new")
+    git.init_bare(made)
+    _fetch(made, remote)
+    git.git("commit-graph", "write", "--reachable", git_dir=made, timeout=600)
+    if remote.is_http:
+        git.git("config", "remote.origin.url", remote.url, git_dir=made)
+    if path.exists():
+        path.rename(removal.sibling(path, "gone"))
+    made.rename(path)
+    _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed ticks left behind."""
+    for garbage in removal.siblings(path):
+        removal.delete(garbage)
+    if not path.is_dir():
+        return
+    now = time.time()
+    held = [*path.glob("*.lock"), *path.glob("refs/**/*.lock"), *path.glob("objects/info/**/*.lock")]
+    for entry in [*held, *path.glob("objects/pack/tmp_*"), *path.glob("objects/pack/.tmp-*")]:
+        with contextlib.suppress(FileNotFoundError):
+            if entry.stat().st_mtime < now - _STALE_LOCK_SECONDS:
+                entry.unlink()
+    for run in (path / _RUNS).glob("*"):
+        if run.stat().st_mtime < now - _PIN_DAYS * 86400:
+            _unpin(path, run.name)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether all packs are whole, as far as their two ends tell; git itself looks only when it needs one."""
+    if not (path / "HEAD").is_file() or (path / _BROKEN).exists():
+        return False
+    try:
+        return all(_matches(index) for index in (path / "objects/pack").glob("*.idx"))
+    except OSError:
+        return False
+
+
+def _matches(index: Path) -> bool:
+    with index.open("rb") as file:
+        file.seek(-40, os.SEEK_END)
+        said = file.read(20)
+    with index.with_suffix(".pack").open("rb") as file:
+        file.seek(-20, os.SEEK_END)
+        return file.read(20) == said
+
+
+def declare_broken(path: Path) -> None:
+    """Have the next tick clone it anew."""
+    (path / _BROKEN).touch()
+
+
+def _tidy(path: Path) -> None:
+    """Join small packs, so that a checkout copies few files; nothing is dropped, reachable or not."""
+    git.git("repack", "-d", "-q", "--geometric=2", git_dir=path, timeout=600)
+    git.git("pack-refs", "--all", git_dir=path)
+    git.git("commit-graph", "write", "--reachable", git_dir=path, timeout=600)
+
+
+# --- what runs keep in it ---
+
+
+def pin(path: Path, run: str, role: str, sha: str) -> None:
+    """Keep an object for a run, reachable under a ref that no server ever sees, for 30 days."""
+    (path / _RUNS).mkdir(exist_ok=True)
+    (path / _RUNS / run).touch()
+    git.update_ref(path, f"{PINS}/{run}/{role}", sha)
+
+
+def _unpin(path: Path, run: str) -> None:
+    for ref in git.read_refs(path, f"{PINS}/{run}/"):
+        git.update_ref(path, ref, None)
+    (path / _RUNS / run).unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""Removing what is no longer needed: whatever is in it, and nothing that is not ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import time
+from pathlib import Path
+
+from sprint import proc
+from sprint.errors import Busy, SprintError
+from sprint.lock import lock
+
+MARKER = ".sprint"
+
+_PREFIX = "sprint-"
+_HALF_GONE = re.compile(r"\.sprint-.+\.gone-[0-9a-f]{8}")
+_TIMEOUT = 900
+
+
+def sibling(path: Path, role: str) -> Path:
+    """A free hidden name beside `path`, to make or unmake it under."""
+    return path.with_name(f".{path.name}.{role}-{secrets.token_hex(4)}")
+
+
+def siblings(path: Path) -> list[Path]:
+    """What `sibling` named for this path and a killed process left."""
+    named = re.compile(rf"\.{re.escape(path.name)}\.(new|gone)-[0-9a-f]{{8}}")
+    if not path.parent.is_dir():
+        return []
+    return [entry for entry in path.parent.iterdir() if named.fullmatch(entry.name)]
+
+
+def delete(path: Path) -> None:
+    """Remove a directory of ours: however deep, whatever its modes, following no link.
+
+    rm walks by file descriptors and survives trees that overflow Python's stack and the kernel's path limit.
+    """
+    argv = ["rm", "-rf", "--one-file-system", "--", str(path)]
+    done = proc.run(argv, timeout=_TIMEOUT)
+    if not done.ok and path.is_dir():
+        proc.run(["chmod", "-R", "u+rwX", "--", str(path)], timeout=_TIMEOUT)
+        done = proc.run(argv, timeout=_TIMEOUT)
+    if not done.ok:
+        words = (done.err.strip().splitlines() or [done.killed_by])[-1]
+        raise SprintError(f"cannot remove {path}: {words}; remove it by hand")
+
+
+def remove(workspace: Path) -> None:
+    """Remove a run's workspace; one that is gone already is no fault. Raises SprintError if not ours."""
+    if not workspace.name.startswith(_PREFIX):
+        raise SprintError(f"{workspace} is no workspace of sprint's; nothing was removed")
+    try:
+        found = workspace.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise SprintError(f"{workspace} is no directory of ours; nothing was removed")
+    gone = sibling(workspace, "gone")
+    try:
+        workspace.rename(gone)  # at once, so that a kill in between leaves no workspace that looks whole
+    except FileNotFoundError:
+        return  # another tick is at it
+    except OSError as error:
+        raise SprintError(f"cannot remove {workspace}: {error.strerror}") from error
+    delete(gone)
+
+
+def clean(workspaces: Path, *, keep: int = 24, in_use: set[str]) -> list[str]:
+    """Remove all but the newest `keep` workspaces and those in use (by path); returns what was removed."""
+    found: list[tuple[float, Path]] = []
+    removed = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(workspaces)):
+            path = workspaces / entry.name
+            if _HALF_GONE.fullmatch(entry.name) and _is_our_directory(entry):
+                delete(path)
+            elif entry.name.startswith(_PREFIX) and _is_our_directory(entry) and _is_marked(path):
+                found.append(((path / MARKER).lstat().st_mtime, path))
+    for _, path in sorted(found, reverse=True)[keep:]:
+        if str(path) not in in_use and path.name not in in_use:
+            remove(path)
+            removed.append(str(path))
+    return removed
+
+
+def _is_our_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return (
+            entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+        )
+    except FileNotFoundError:
+        return False
+
+
+def _is_marked(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG((path / MARKER).lstat().st_mode)
+    return False
+
+
+def clean_mirrors(cache: Path, *, days: float = 30) -> list[str]:
+    """Remove mirrors that no tick has used for so many days; returns what was removed."""
+    removed = []
+    for path in cache.glob("mirrors/*/*/*.git"):
+        used = path / "sprint-used"
+        try:
+            last = (used if used.exists() else path).stat().st_mtime
+            if last < time.time() - days * 86400:
+                with lock(path.with_suffix(".lock"), what="removal"):
+                    gone = sibling(path, "gone")
+                    path.rename(gone)
+                    delete(gone)
+                removed.append(str(path))
+        except (Busy, FileNotFoundError):
+            continue
+    return removed
