@@ -106,14 +106,24 @@ def parse(line: str, layouts: list[tuple[str, ...]]) -> LedgerRow | OldRow | str
         columns = all_columns(header)
         if len(fields) in (len(header), len(columns)):
             try:
-                return _row(dict(zip(columns, fields, strict=False)))
+                return of_values(dict(zip(columns, fields, strict=False)))
             except (ValueError, KeyError, OverflowError) as error:
                 reason = f"not a row: {error}"
     return reason
 
 
 def split(line: str) -> list[str]:
-    """The fields of one line as they are written; none where the line is not CSV."""
+    """The fields of one line, by the rules of CSV; none where the line breaks them.
+
+    Most lines have no quote, or one quoted field at the end: those need no CSV reader.
+    """
+    head, quote, tail = line.partition('"')
+    if not quote:
+        return line.split(",")
+    if head[-1:] == "," and tail[-1:] == '"':
+        last = tail[:-1]
+        if '"' not in last:
+            return [*head[:-1].split(","), last]
     try:
         return next(csv.reader((line,), strict=True), [])
     except csv.Error:
@@ -126,8 +136,8 @@ def as_header(fields: list[str]) -> tuple[str, ...] | None:
     return names if {"finished_at", "run_id", "outcome"} <= set(names) else None
 
 
-def _row(values: dict[str, str]) -> LedgerRow:
-    """Raises KeyError or ValueError for what is no row. A missing column has the record's default."""
+def of_values(values: dict[str, str]) -> LedgerRow:
+    """A row of its fields by column. Raises KeyError or ValueError for what is no row. A missing column has the record's default."""
     finished = datetime.fromisoformat(values["finished_at"])
     cost = values.get("cost_usd", "")
     return LedgerRow(

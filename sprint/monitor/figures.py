@@ -1,0 +1,137 @@
+"""Every figure of the monitor and its definition; records only, made by tally.py and gather.py.
+
+Times are UTC. A *run* is a row of results.csv; it belongs to the moment at which it finished.
+
+- **Passed**: `pr_opened` and `already_fixed`. **Neither**: `needs_human`, `cancelled`, `interrupted`.
+  **Failed**: every other outcome. A row of the system before this one says no more than an exit code: 0
+  passed, anything else failed; such rows are also counted on their own (`old_rows`).
+- **Pass rate**: passed / (passed + failed). Runs that are neither are in no pass rate.
+- **Windows**: the last 24 hours, 7 days and 30 days before the report was made, ends included, and all time
+  (with --since: since then). A row from the future (more than 5 minutes ahead: some clock is wrong) counts
+  in all time only, and `future_rows` says how many there are.
+- **The period**: --since until now, else the last 30 days. Causes, medians and cost per run are over it.
+- **Cause**: an outcome that failed and the first words of its detail, numbers and names of runs left out.
+- **Median**: the middle one of the period's runs, the lower of two; time from claim to end, turns of the
+  model, dollars of the runs whose price is known.
+- **Spend**: the sum of what runs with a known price cost. `unpriced` counts the runs that called a model
+  whose price is unknown: unknown is never taken for zero.
+- **Fate**: what a pull request was last seen to be: open, merged, closed without a merge, reverted (merged,
+  and undone later by a commit that says so). **Share merged**: merged / (merged + closed + reverted).
+  **Time to merge**: from the run's end to the merge, median. **Dollars per merged pull request**: the spend
+  on all runs, failed ones too, / merged; over all time, or since --since.
+- **Late**: no tick for twice the repository's usual interval and two minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sprint.domain import LedgerRow, Verdict
+from sprint.rows import BadLine, OldRow
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Runs by verdict."""
+
+    passed: int = 0
+    failed: int = 0
+    neither: int = 0
+
+    @property
+    def runs(self) -> int:
+        return self.passed + self.failed + self.neither
+
+    @property
+    def pass_rate(self) -> float | None:
+        """From 0 to 1; None where nothing passed or failed."""
+        judged = self.passed + self.failed
+        return self.passed / judged if judged else None
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.neither + other.neither)
+
+
+def tally_of(verdict: Verdict, count: int) -> Tally:
+    return Tally(**{verdict.value: count})
+
+
+@dataclass(frozen=True)
+class Window:
+    """The pass rates over one stretch of time. `hours` is its length, None for all time."""
+
+    name: str
+    hours: float | None
+    total: Tally
+    by_repo: Mapping[str, Tally]
+    by_worker: Mapping[str, Tally]
+    by_model: Mapping[str, Tally]
+    by_outcome: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day (YYYY-MM-DD) on which runs finished. `outcomes` maps an outcome to its number of runs."""
+
+    day: str
+    outcomes: Mapping[str, int]
+    tally: Tally
+    spend_usd: float
+    unpriced: int
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why runs failed: an outcome with the first words of its detail, and how many of them there were."""
+
+    outcome: str
+    detail: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Medians:
+    """Over the period's runs; None where there is none to take it of."""
+
+    seconds: float | None = None
+    turns: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class RepoRuns:
+    """A repository's runs: the last ones, the newest first, and how many failed in a row up to now."""
+
+    repo: str
+    last: tuple[LedgerRow | OldRow, ...]
+    failures_in_a_row: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one pass over the ledger says. `bad_lines` is how many lines are no row; `bad_examples`, some.
+
+    `windows` in the order 24 hours, 7 days, 30 days, all time; `days` and `repos` sorted, days without a run
+    left out; `causes` the most frequent first; `latest` the newest first. `unreadable` is the reason where
+    the ledger could not be read, and then everything else is empty.
+    """
+
+    made_at: datetime
+    since: datetime | None = None
+    period: str = "30 days"
+    windows: tuple[Window, ...] = ()
+    days: tuple[Day, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    medians: Medians = Medians()
+    repos: tuple[RepoRuns, ...] = ()
+    latest: tuple[LedgerRow | OldRow, ...] = ()
+    spend_usd: float = 0.0
+    unpriced: int = 0
+    rows: int = 0
+    old_rows: int = 0
+    future_rows: int = 0
+    bad_lines: int = 0
+    bad_examples: tuple[BadLine, ...] = ()
+    unreadable: str = ""
