@@ -197,7 +197,7 @@ def check_variable(name: str, at: str) -> None:
 def check_line(text: str, at: str, forbidden: str = "") -> None:
     """Raises ConfigError for an empty text, control characters and those in `forbidden`."""
     if not text.strip() or not text.isprintable() or any(character in text for character in forbidden):
-        extra = f" and without {' '.join(forbidden)}" if forbidden else ""
+        extra = f" without any of {forbidden!r}" if forbidden else ""
         raise ConfigError(f"{at}: expected one line of text{extra}")
 
 

@@ -27,8 +27,7 @@ from sprint.domain import (
     Repository,
     Run,
 )
-
-COMMENT_MARKER = "<!-- sprint:issue-"
+from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
 
 # Nothing is gained by doing these again before somebody has said something new at the issue.
 _SETTLED: dict[str, str] = {

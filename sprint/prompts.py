@@ -24,13 +24,13 @@ from sprint.domain import (
     Proof,
     Run,
 )
-from sprint.pick import COMMENT_MARKER
 from sprint.resources import folder, offered_skills
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = [
+    "COMMENT_MARKER",
     "Prompt",
     "checks_failed",
     "comment",
@@ -42,6 +42,8 @@ __all__ = [
     "render",
     "wrap_up",
 ]
+
+COMMENT_MARKER = "<!-- sprint:issue-"
 
 BODY_CAP = 20_000  # characters
 COMMENT_CAP = 4_000
