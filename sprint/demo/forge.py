@@ -210,6 +210,9 @@ class DemoForge:
 
     # --- changing things ---
 
+    def delete_branch(self, repo: str, branch: str) -> None:
+        bare.git(self.path(repo), "update-ref", "-d", f"refs/heads/{branch}")
+
     def close_issue(self, repo: str, number: int) -> None:
         with self.store.lock:
             self.store.set_state(self.issue(repo, number), "closed")

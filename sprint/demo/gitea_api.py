@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sprint.demo import bare
+from sprint.demo import git_data
 from sprint.demo import gitea_json as shape
 from sprint.demo import gitea_pulls as pulls
 from sprint.demo.api import ApiError, Call, Dialect, dispatch, issue_or_404, route, select_issues
@@ -189,32 +189,6 @@ def _dependencies(call: Call) -> Any:
     return listed(call, blockers, shape.issue)
 
 
-# --- git data ---
-
-
-def _branch(call: Call) -> Any:
-    sha = bare.refs(call.repo.path).get(f"refs/heads/{call.args['branch']}")
-    if sha is None:
-        raise ApiError(404, shape.GONE)
-    return {
-        "name": call.args["branch"],
-        "commit": {"id": sha},
-        "protected": False,
-        "user_can_push": call.may("write"),
-    }
-
-
-def _status(call: Call) -> Any:
-    statuses = call.repo.statuses.get(call.args["sha"]) or []
-    state = statuses[-1]["status"] if statuses else ""
-    return {
-        "state": state,
-        "sha": call.args["sha"],
-        "total_count": len(statuses),
-        "statuses": statuses or None,
-    }
-
-
 _ROUTES = [
     route("GET", "/version", lambda call: {"version": VERSION}),
     route("GET", "/user", _user),
@@ -244,9 +218,8 @@ _REPO_ROUTES = [
     route("PATCH", "/pulls/{n}", pulls.edit),
     route("POST", "/pulls/{n}/merge", pulls.merge),
     route("GET", "/pulls/{n}/reviews", pulls.reviews),
+    *git_data.routes(listed, commit_id="id", no_status=""),
     route("GET", "/pulls/{base}/{head:path}", pulls.by_branches),
-    route("GET", "/branches/{branch:path}", _branch),
-    route("GET", "/commits/{sha}/status", _status),
 ]
 
 DIALECT = Dialect("/api/v1", "Gitea", answer)

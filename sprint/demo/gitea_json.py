@@ -93,7 +93,7 @@ def issue(call: Call, stored: StoredIssue) -> dict[str, Any]:
         "html_url": html,
         "number": stored.number,
         "user": user(call, stored.author),
-        "original_author": "",
+        "original_author": stored.original_author,
         "original_author_id": 0,
         "title": stored.title,
         "body": stored.body,
@@ -173,7 +173,7 @@ def pull(call: Call, stored: StoredIssue) -> dict[str, Any]:
         },
         "head": {
             "label": data.head,
-            "ref": data.head,
+            "ref": f"refs/pull/{stored.number}/head" if data.is_branch_gone else data.head,
             "sha": data.head_sha,
             "repo_id": source.id if source else -1,
             "repo": repository(call, source) if source else None,

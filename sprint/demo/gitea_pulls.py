@@ -48,8 +48,14 @@ def list_all(call: Call) -> Any:
         raise ApiError(404, shape.GONE)
     call.store.follow_heads(call.repo)
     pulls = [issue for issue in select_issues(call) if issue.pull]  # `head` is ignored
-    ordered = newest_first(pulls)
-    return listed(call, ordered[::-1] if call.query.get("sort") == "oldest" else ordered, shape.pull)
+    return listed(call, _sorted(call.query.get("sort", ""), pulls), shape.pull)
+
+
+def _sorted(by: str, pulls: list[StoredIssue]) -> list[StoredIssue]:
+    """Pull requests do take `sort`, which issues do not."""
+    if by in ("recentupdate", "leastupdate"):
+        return sorted(pulls, key=lambda issue: (issue.updated_at, issue.id), reverse=by == "recentupdate")
+    return newest_first(pulls)[:: -1 if by == "oldest" else 1]
 
 
 def by_branches(call: Call) -> Any:

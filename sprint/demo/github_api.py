@@ -6,7 +6,7 @@ import hashlib
 import time
 from typing import Any
 
-from sprint.demo import bare
+from sprint.demo import git_data
 from sprint.demo import github_json as shape
 from sprint.demo import github_pulls as pulls
 from sprint.demo.api import ApiError, Call, Dialect, dispatch, issue_or_404, route, select_issues
@@ -58,7 +58,7 @@ def _with_standing_headers(call: Call, made: Answer) -> Answer:
         "X-RateLimit-Resource": "core",
         "X-GitHub-Request-Id": "DEMO:1",
     }
-    if call.login:
+    if call.login and call.store.scopes is not None:
         made.headers |= {"X-OAuth-Scopes": ", ".join(call.store.scopes), "X-Accepted-OAuth-Scopes": "repo"}
     return made
 
@@ -197,6 +197,12 @@ def _add_labels(call: Call) -> Any:
     return _issue_labels(call)
 
 
+def _events(call: Call) -> Any:
+    pull = _issue(call).pull
+    merged = [{"event": "merged", "commit_id": pull.merge_commit}] if pull and pull.merged_at else []
+    return listed(call, merged, lambda _call, event: event)
+
+
 def _blocked_by(call: Call) -> Any:
     if not call.repo.has_dependencies:
         raise ApiError(404, "Not Found")
@@ -206,22 +212,6 @@ def _blocked_by(call: Call) -> Any:
 
 def _list_labels(call: Call) -> Any:
     return listed(call, sorted(call.repo.labels), lambda c, name: shape.label(c, c.repo, name))
-
-
-# --- git data ---
-
-
-def _branch(call: Call) -> Any:
-    sha = bare.refs(call.repo.path).get(f"refs/heads/{call.args['branch']}")
-    if sha is None:
-        raise ApiError(404, "Branch not found")
-    return {"name": call.args["branch"], "commit": {"sha": sha}, "protected": False}
-
-
-def _status(call: Call) -> Any:
-    statuses = call.repo.statuses.get(call.args["sha"]) or []
-    state = statuses[-1]["state"] if statuses else "pending"
-    return {"state": state, "sha": call.args["sha"], "total_count": len(statuses), "statuses": statuses}
 
 
 _ROUTES = [
@@ -246,6 +236,7 @@ _REPO_ROUTES = [
     route("POST", "/issues/{n}/comments", _create_comment),
     route("GET", "/issues/{n}/labels", _issue_labels),
     route("POST", "/issues/{n}/labels", _add_labels),
+    route("GET", "/issues/{n}/events", _events),
     route("GET", "/issues/{n}/dependencies/blocked_by", _blocked_by),
     route("GET", "/labels", _list_labels),
     route("GET", "/pulls", pulls.list_all),
@@ -255,8 +246,7 @@ _REPO_ROUTES = [
     route("PUT", "/pulls/{n}/merge", pulls.merge),
     route("GET", "/pulls/{n}/reviews", pulls.reviews),
     route("GET", "/pulls/{n}/comments", pulls.review_comments),
-    route("GET", "/branches/{branch:path}", _branch),
-    route("GET", "/commits/{sha}/status", _status),
+    *git_data.routes(listed, commit_id="sha", no_status="pending"),
 ]
 
 DIALECT = Dialect("/api/v3", "GitHub", answer)

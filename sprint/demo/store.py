@@ -63,6 +63,7 @@ class StoredPull:
     draft: bool = False
     merged_at: datetime | None = None
     merge_commit: str = ""
+    is_branch_gone: bool = False
     reviews: list[StoredReview] = field(default_factory=list)
 
 
@@ -85,6 +86,7 @@ class StoredIssue:
     comments: list[StoredComment] = field(default_factory=list)
     blocked_by: list[int] = field(default_factory=list)
     pull: StoredPull | None = None
+    original_author: str = ""  # of a migrated issue; `author` is who migrated it then
 
 
 @dataclass
@@ -123,7 +125,7 @@ class Store:
         self.drafts_supported = True
         self.labels_as_strings = False
         self.numbered_pages: int | None = None  # how many pages may be asked for by number; None: all
-        self.scopes: tuple[str, ...] = ("repo", "workflow")
+        self.scopes: tuple[str, ...] | None = ("repo", "workflow")  # None: a token that does not tell them
         self.api_calls: dict[str, int] = {}
         self._ids = itertools.count(1001)
 
@@ -261,14 +263,15 @@ class Store:
         return [issue for issue in repo.issues.values() if issue.pull and issue.state == "open"]
 
     def follow_heads(self, repo: StoredRepo) -> None:
-        """Move open pull requests to where their branches are now."""
+        """Move open pull requests to where their branches are now, and see which branches are gone."""
         with self.lock:
-            following = [i for i in self.open_pulls(repo) if i.pull and i.pull.head_repo == repo.name]
-            refs = bare.refs(repo.path) if following else {}
-            for issue in following:
+            own = [i for i in repo.issues.values() if i.pull and i.pull.head_repo == repo.name]
+            refs = bare.refs(repo.path) if own else {}
+            for issue in own:
                 assert issue.pull is not None
-                sha = refs.get(f"refs/heads/{issue.pull.head}", issue.pull.head_sha)
-                if sha != issue.pull.head_sha:
+                sha = refs.get(f"refs/heads/{issue.pull.head}", "")
+                issue.pull.is_branch_gone = not sha
+                if issue.state == "open" and sha and sha != issue.pull.head_sha:
                     issue.pull.head_sha = sha
                     issue.updated_at = now()
                     bare.update_ref(repo.path, f"refs/pull/{issue.number}/head", sha)

@@ -188,3 +188,23 @@ def test_repositories_that_cannot_be_worked_on(gitea: DemoForge, ask: Ask) -> No
 def test_ten_thousand_issues_are_no_burden(gitea: DemoForge, ask: Ask) -> None:
     gitea.bulk_issues(REPO, 10_000)
     assert numbers(ask("GET", "/issues?limit=50&type=issues&page=200"))[-1] == 1
+
+
+def test_a_deleted_branch_leaves_its_name_in_the_label(gitea: DemoForge, ask: Ask) -> None:
+    feature(gitea)
+    gitea.merge(REPO, gitea.add_pull(REPO, "feat"))
+    gitea.delete_branch(REPO, "feat")
+    head = ask("GET", "/pulls/1").json()["head"]
+    assert (head["ref"], head["label"]) == ("refs/pull/1/head", "feat")
+
+
+def test_what_the_repository_holds(gitea: DemoForge, ask: Ask) -> None:
+    sha = feature(gitea)
+    gitea.add_pull(REPO, "feat")
+    assert [item["name"] for item in ask("GET", "/branches").json()] == ["feat", "main"]
+    assert ask("GET", "/branches/feat").json()["commit"]["id"] == sha
+    assert ask("GET", "/branches/absent").status_code == 404
+    commits = ask("GET", "/commits?sha=feat").json()
+    assert [item["commit"]["message"].strip() for item in commits] == ["Change", "Start"]
+    assert ask("GET", "/pulls/1/files").json() == [{"filename": "feat.txt", "status": "added"}]
+    assert ask("GET", "/releases").json() == []

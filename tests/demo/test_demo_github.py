@@ -167,3 +167,13 @@ def test_edits_comments_dependencies_reviews_and_merges(github: DemoForge, ask: 
     assert ask("GET", f"/pulls/{number}/reviews").json()[0]["state"] == "CHANGES_REQUESTED"
     assert ask("PUT", f"/pulls/{number}/merge", json={}).json()["merged"] is True
     assert ask("GET", "/issues/1").json()["state"] == "closed"
+
+
+def test_a_merge_is_told_by_its_event_and_scopes_may_be_untold(github: DemoForge, ask: Ask) -> None:
+    feature(github)
+    commit = github.merge(REPO, github.add_pull(REPO, "feat"))
+    assert ask("GET", "/issues/1/events").json() == [{"event": "merged", "commit_id": commit}]
+    newest = ask("GET", "/pulls/1", headers={"X-GitHub-Api-Version": "2026-03-10"}).json()
+    assert "merge_commit_sha" not in newest
+    github.store.scopes = None
+    assert "X-OAuth-Scopes" not in ask("GET").headers

@@ -1,0 +1,84 @@
+"""What both REST dialects tell of branches, commits and the like, in nearly the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sprint.demo import bare
+from sprint.demo.api import ApiError, Call, Route, issue_or_404, route
+
+Listed = Callable[[Call, Sequence[Any], Callable[[Call, Any], Any]], list[Any]]
+
+_FIELD, _COMMIT = "\x1f", "\x1e"
+_LOG_FORMAT = _FIELD.join(("%H", "%an", "%ae", "%aI", "%B")) + _COMMIT
+_MOST_COMMITS = 1000
+_STATUS = {"A": "added", "M": "modified", "D": "removed", "R": "renamed"}
+
+
+def routes(listed: Listed, *, commit_id: str, no_status: str) -> list[Route]:
+    """`commit_id` is the field of a branch's commit, `no_status` the state of a commit without statuses."""
+
+    def branch(call: Call, name: str) -> dict[str, Any]:
+        return {"name": name, "commit": {commit_id: _heads(call)[name]}, "protected": False}
+
+    def one_branch(call: Call) -> Any:
+        if call.args["branch"] not in _heads(call):
+            raise ApiError(404, "Branch not found")
+        return branch(call, call.args["branch"])
+
+    def status(call: Call) -> Any:
+        statuses = call.repo.statuses.get(call.args["sha"]) or []
+        state = statuses[-1]["state"] if statuses else no_status
+        return {
+            "state": state,
+            "sha": call.args["sha"],
+            "total_count": len(statuses),
+            "statuses": statuses or None,
+        }
+
+    return [
+        route("GET", "/branches", lambda call: listed(call, sorted(_heads(call)), branch)),
+        route("GET", "/branches/{branch:path}", one_branch),
+        route("GET", "/commits", lambda call: listed(call, _log(call), _commit)),
+        route("GET", "/commits/{sha}/status", status),
+        route("GET", "/pulls/{n}/files", lambda call: listed(call, _files(call), lambda _call, file: file)),
+        *(route("GET", path, lambda call: listed(call, [], branch)) for path in _EMPTY_LISTS),
+    ]
+
+
+_EMPTY_LISTS = ("/tags", "/milestones", "/releases")
+
+
+def _heads(call: Call) -> dict[str, str]:
+    prefix = "refs/heads/"
+    return {ref.removeprefix(prefix): sha for ref, sha in bare.refs(call.repo.path).items() if prefix in ref}
+
+
+def _log(call: Call) -> list[str]:
+    start = call.query.get("sha") or call.repo.default_branch
+    refs = bare.refs(call.repo.path)
+    sha = refs.get(f"refs/heads/{start}", start)
+    if not set(sha) <= set("0123456789abcdef"):
+        raise ApiError(404, "Not Found")
+    flags = (f"--max-count={_MOST_COMMITS}", f"--format={_LOG_FORMAT}")
+    log = bare.git(call.repo.path, "log", *flags, sha, "--", check=False)
+    return [entry.lstrip("\n") for entry in log.split(_COMMIT)[:-1]]
+
+
+def _commit(call: Call, entry: str) -> dict[str, Any]:
+    sha, name, email, date, message = entry.split(_FIELD, 4)
+    return {
+        "sha": sha,
+        "html_url": f"{call.url}/{call.repo.name}/commit/{sha}",
+        "commit": {"message": message, "author": {"name": name, "email": email, "date": date}},
+    }
+
+
+def _files(call: Call) -> list[dict[str, str]]:
+    pull = issue_or_404(call, "Not Found", pull=True).pull
+    assert pull is not None
+    span = f"{pull.base_sha}...{pull.head_sha}"
+    changed = bare.git(call.repo.path, "diff", "--name-status", "--no-renames", span, check=False)
+    pairs = (line.split("\t", 1) for line in changed.splitlines())
+    return [{"filename": name, "status": _STATUS[status]} for status, name in pairs]
