@@ -16,6 +16,8 @@ from sprint.config_schema import (
     ForgeConfig,
     Limits,
     ModelConfig,
+    MonitorConfig,
+    NotifyConfig,
     Paths,
     PickConfig,
     Price,
@@ -43,6 +45,8 @@ __all__ = [
     "ForgeConfig",
     "Limits",
     "ModelConfig",
+    "MonitorConfig",
+    "NotifyConfig",
     "Paths",
     "PickConfig",
     "Price",
@@ -71,6 +75,8 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pick: dict[str, Any] | None = None
     publish: dict[str, Any] | None = None
     paths: dict[str, Any] | None = None
+    monitor: dict[str, Any] | None = None
+    notify: dict[str, Any] | None = None
 
 
 def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, home: Path) -> Config:
@@ -153,7 +159,22 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
             cache=absolute(paths.cache, base, home, "paths.cache"),
             workspaces=absolute(paths.workspaces, base, home, "paths.workspaces"),
         ),
+        monitor=_monitor(file.monitor or {}),
+        notify=_notify(file.notify or {}, base, home),
         source=source,
+    )
+
+
+def _monitor(raw: object) -> MonitorConfig:
+    monitor = typed(raw, MonitorConfig, "monitor")
+    return replace(monitor, gateway=monitor.gateway and web_address(monitor.gateway, "monitor.gateway"))
+
+
+def _notify(raw: object, base: Path, home: Path) -> NotifyConfig:
+    notify = typed(raw, NotifyConfig, "notify")
+    return replace(
+        notify,
+        urls_file=_secret_place(notify.urls_file, notify.urls_env, "urls", "notify", base, home),
     )
 
 

@@ -102,6 +102,22 @@ class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     publish: PublishConfig = field(default_factory=PublishConfig)
 
 
+class MonitorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`gateway`: an address that answers while the gateway of the agents is up. `fail_below` in percent."""
+
+    gateway: str = "http://localhost:8642/health"
+    failures_in_a_row: Count = 5
+    fail_below: Annotated[float, Meta(ge=0, le=100)] | None = None
+
+
+class NotifyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where alarms go besides the report: apprise URLs, one a line, from one place, for they hold secrets."""
+
+    urls_file: str = ""
+    urls_env: str = ""
+    pull_requests: bool = False  # also tell of each pull request opened
+
+
 class Paths(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Absolute once loaded."""
 
@@ -118,4 +134,6 @@ class Config(Struct, frozen=True, kw_only=True):
     repos: tuple[RepoConfig, ...]
     defaults: RepoConfig  # what a repository named on the command line alone gets; its name is ""
     paths: Paths
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
     source: Path | None = None
