@@ -2,134 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import re
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
-from typing import IO, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
-_CHUNK = 65536
+from sprint.demo.messages import Answer, Fault, HangUp, Request, Seen, basic_credentials, json_answer
+
+__all__ = ["Answer", "Fault", "HangUp", "LoopbackServer", "Request", "Seen", "json_answer"]
+
 _BODY_KEPT = 4_000_000
-
-
-class HangUp(Exception):
-    """Close the connection now, without another byte."""
-
-
-@dataclass
-class Fault:
-    """What goes wrong, for requests whose method and path (with the query) match.
-
-    `times` None means for ever; the first `skip` matches pass unharmed. `hang` waits so many seconds first.
-    Then one of: `drop` closes the connection, `truncate` sends the first half of the true answer as if it
-    were all, `status` answers with `headers` and `body`; none of them lets the true answer through. `after`
-    does the work before failing. `call` runs when the request arrives, before anything else.
-    """
-
-    path: str = ""
-    method: str = ""
-    times: int | None = 1
-    skip: int = 0
-    hang: float = 0.0
-    drop: bool = False
-    truncate: bool = False
-    status: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str | bytes = ""
-    after: bool = False
-    call: Callable[[], object] | None = None
-    hits: int = 0
-
-    def matches(self, method: str, target: str) -> bool:
-        return (not self.method or self.method == method) and re.search(self.path, target) is not None
-
-
-@dataclass
-class Request:
-    """One request. Header names are in lower case; `path` is decoded, `target` is as it was sent."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    source: BufferedIOBase | IO[bytes]
-    _kept: bytes | None = None
-    _pieces: Iterator[bytes] | None = None
-
-    @property
-    def path(self) -> str:
-        return unquote(urlsplit(self.target).path)
-
-    @property
-    def query_string(self) -> str:
-        return urlsplit(self.target).query
-
-    @property
-    def query(self) -> dict[str, str]:
-        return dict(parse_qsl(self.query_string, keep_blank_values=True))
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body, once, as it comes: chunked or by its length."""
-        if self._pieces is None:
-            self._pieces = self._read_pieces()
-        return self._pieces
-
-    def body(self) -> bytes:
-        if self._kept is None:
-            self._kept = b"".join(self.pieces())
-        return self._kept
-
-    def json(self) -> Any:
-        return json.loads(self.body() or b"{}")
-
-    def _read_pieces(self) -> Iterator[bytes]:
-        if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            while size := int(self.source.readline().split(b";")[0] or b"0", 16):
-                yield self.source.read(size)
-                self.source.readline()
-            while self.source.readline().strip():
-                pass
-            return
-        left = int(self.headers.get("content-length") or 0)
-        while left and (piece := self.source.read(min(left, _CHUNK))):
-            left -= len(piece)
-            yield piece
-
-
-@dataclass
-class Answer:
-    """An answer: bytes are sent whole, a generator's in chunks as they come."""
-
-    status: int = 200
-    body: bytes | Generator[bytes, None, None] = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    body = json.dumps(value).encode()
-    return Answer(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was asked and how it ended; status 0 where no answer was sent."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    has_token: bool
-    status: int
-    seconds: float
 
 
 class LoopbackServer:
@@ -233,17 +120,6 @@ class LoopbackServer:
         return any(secret in authorization + basic_credentials(authorization) for secret in self._secrets())
 
 
-def basic_credentials(authorization: str) -> str:
-    """The `user:password` of a Basic header, else ""."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(value, validate=True).decode("utf-8", "replace")
-    except ValueError:
-        return ""
-
-
 def _exhaust(answer: Answer) -> None:
     if not isinstance(answer.body, bytes):
         for _ in answer.body:
@@ -255,6 +131,12 @@ def _first_half(answer: Answer) -> Generator[bytes, None, None]:
     yield whole[: len(whole) // 2]
 
 
+def _read_the_rest(request: Request) -> None:
+    """What is left of a body would be taken for the next request."""
+    for _ in request.pieces():
+        pass
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -262,8 +144,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are part of the play; anything else is a fault of ours and is shown."""
-        import sys
-
         if not isinstance(sys.exception(), (ConnectionError, HangUp)):
             super().handle_error(request, client_address)
 
@@ -293,10 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
         status = 0
         try:
             answer = owner.answer(request)
-            for _ in request.pieces() if isinstance(answer.body, bytes) else ():
-                pass  # what was not read would be taken for the next request
             status = answer.status
+            if isinstance(answer.body, bytes):
+                _read_the_rest(request)
             self._send(answer, request)
+            _read_the_rest(request)
         except (HangUp, ConnectionError):
             self.close_connection = True
         finally:
