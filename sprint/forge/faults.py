@@ -154,9 +154,9 @@ def of_exception(what: str, error: Exception, read_timeout: float) -> ForgeError
     if isinstance(cause, urllib3.exceptions.NameResolutionError):
         return PassingFault(f"{what}: the host's name cannot be resolved; check the url and the DNS")
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return PassingFault(f"{what}: no connection in time; is the server up?")
+        return PassingFault(f"{what}: no connection in time: check that the server is up")
     if isinstance(cause, urllib3.exceptions.NewConnectionError):
-        return PassingFault(f"{what}: no connection ({_os_reason(cause)}); is the server up?")
+        return PassingFault(f"{what}: no connection ({_os_reason(cause)}): check that the server is up")
     if isinstance(error, requests.exceptions.Timeout) or isinstance(
         cause, urllib3.exceptions.ReadTimeoutError
     ):

@@ -1,4 +1,4 @@
-"""Gitea, and Forgejo which forked from it. Tried with what their API documents for 1.22 to 1.26."""
+"""Gitea, and Forgejo which forked from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
-from sprint.forge import Rights, walk, wire
+from sprint.forge import Forge, Rights, walk, wire
 from sprint.forge.http import Api, Query
 from sprint.forge.rest import RestForge, at
 
@@ -19,7 +19,7 @@ _RECENT_PAGES = 4
 
 def connect(
     url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
-) -> Gitea:
+) -> Forge:
     """`url` with or without `/api/v1`."""
     site = url.rstrip("/").removesuffix("/api/v1")
     api = Api(

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
-from sprint.forge import Rights, wire
+from sprint.forge import Forge, Rights, wire
 from sprint.forge.answer import Answer
 from sprint.forge.http import Api, Query
 from sprint.forge.rest import RestForge, at
@@ -21,7 +21,7 @@ _INSIDERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 def connect(
     url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
-) -> GitHub:
+) -> Forge:
     """`url` empty for github.com, else an Enterprise server's, with or without `/api/v3`."""
     site, base = _addresses(url)
     api = Api(
@@ -161,6 +161,12 @@ class GitHub(RestForge):
             raise
         return False
 
+    def _can_push(self, repo: wire.RepoWire) -> bool | None:
+        known = super()._can_push(repo)
+        # An app's token has no user whose rights could be told: all of them are false, reading included.
+        is_told = repo.permissions is not None and repo.permissions.pull
+        return known if is_told or repo.archived or repo.disabled else None
+
     def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None:
         return text.author_association in _INSIDERS
 
@@ -172,10 +178,9 @@ class GitHub(RestForge):
 
 
 def _scopes(headers: Mapping[str, str]) -> tuple[str, ...] | None:
-    """A classic token's scopes; None for the other kinds, which do not tell."""
-    if "X-OAuth-Scopes" not in headers:
-        return None
-    return tuple(scope for part in headers["X-OAuth-Scopes"].split(",") if (scope := part.strip()))
+    """A classic token's scopes; None for the other kinds, which have none or do not tell."""
+    parts = headers.get("X-OAuth-Scopes", "").split(",")
+    return tuple(scope for part in parts if (scope := part.strip())) or None
 
 
 def _expiry(text: str) -> datetime | None:

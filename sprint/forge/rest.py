@@ -89,12 +89,17 @@ class RestForge(ABC):
             empty=self._is_empty(found),
             has_issues=found.has_issues,
             has_pulls=found.has_pull_requests,
-            can_push=_can_push(found),
+            can_push=self._can_push(found),
             open_issues=found.open_issues_count,
         )
 
     def _is_empty(self, repo: wire.RepoWire) -> bool:
         return bool(repo.empty)
+
+    def _can_push(self, repo: wire.RepoWire) -> bool | None:
+        if repo.archived or repo.disabled or repo.mirror:
+            return False
+        return repo.permissions.push if repo.permissions else None
 
     # --- issues and comments
 
@@ -161,7 +166,8 @@ class RestForge(ABC):
 
     def open_pulls(self, repo: str) -> list[PullRequest]:
         found = self._all(f"{at(repo)}/pulls", wire.PullWire, state="open")
-        return [self._to_pull(pull) for pull in found]
+        # One that was opened between two pages pushes another onto both.
+        return list({pull.number: self._to_pull(pull) for pull in found}.values())
 
     def pull(self, repo: str, number: int) -> PullRequest:
         return self._to_pull(self._one(f"{at(repo)}/pulls/{number:d}", wire.PullWire))
@@ -244,12 +250,6 @@ def at(repo: str) -> str:
     if not is_repo_name(repo):
         raise ForgeError(f"{repo[:80]!a} is no repository name: write OWNER/REPO")
     return f"repos/{repo}"
-
-
-def _can_push(repo: wire.RepoWire) -> bool | None:
-    if repo.archived or repo.disabled or repo.mirror:
-        return False
-    return repo.permissions.push if repo.permissions else None
 
 
 def _same_text(one: str, other: str) -> bool:

@@ -27,6 +27,7 @@ class Label(Struct):
 
 class Permissions(Struct):
     push: bool = False
+    pull: bool = True
 
 
 class RepoWire(Struct):

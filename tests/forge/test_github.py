@@ -188,6 +188,14 @@ def test_a_disabled_repository_counts_as_archived(server: responses.RequestsMock
     assert (found.archived, found.can_push) == (True, False)
 
 
+def test_an_apps_token_is_not_told_its_rights(server: responses.RequestsMock, forge: Forge) -> None:
+    repo = {"full_name": REPO, "size": 1, "permissions": {"admin": False, "push": False, "pull": False}}
+    server.get(f"{API}/repos/{REPO}", json=repo)
+    assert forge.repository(REPO).can_push is None
+    server.upsert("GET", f"{API}/repos/{REPO}", json={**repo, "archived": True})
+    assert forge.repository(REPO).can_push is False
+
+
 ARGUMENTS = {"title": "fix", "body": "b", "head": "feature", "base": "main"}
 
 
@@ -284,7 +292,8 @@ def test_no_right_to_ask_is_not_an_outage(
         ({"X-OAuth-Scopes": "repo"}, True, (True, True, False)),
         ({"X-OAuth-Scopes": "public_repo"}, False, (True, True, False)),
         ({"X-OAuth-Scopes": "public_repo"}, True, (False, False, False)),
-        ({"X-OAuth-Scopes": ""}, False, (False, False, False)),
+        ({"X-OAuth-Scopes": "gist"}, False, (False, False, False)),
+        ({"X-OAuth-Scopes": ""}, False, (None, None, None)),
         ({}, True, (None, None, None)),
     ],
 )

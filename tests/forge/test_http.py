@@ -273,7 +273,7 @@ def test_no_server_no_name_no_tls(serve: Callable[..., LoopbackServer], slept: l
     assert "no trusted TLS connection" in ask(f"https://127.0.0.1:{port}")
     assert slept == []
     server.stop()
-    assert "no connection (Connection refused); is the server up?" in ask(server.url)
+    assert "no connection (Connection refused): check that the server is up; try" in ask(server.url)
 
 
 # --- what may have been done
