@@ -10,7 +10,7 @@ from sprint.domain import PullRequest
 _TEXT_CAP = 100_000
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _COMMENT = re.compile(r"<!--(?:(?!-->|<!--).)*-->", re.DOTALL)
-_SPAN = re.compile(r"(?<!`)(`+)(?!`)([^`\n]{0,500})(?<!`)\1(?!`)")
+_SPAN = re.compile(r"(?<!`)(`+)(?!`)[^\n]{0,500}?(?<!`)\1(?!`)")
 _KEYWORD = re.compile(
     r"(?<![\w/-])(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?[ \t]+"
     r"(?:(?P<url>https?://[^\s()<>\]]+?/issues/(?P<in_url>[1-9]\d{0,17}))"
