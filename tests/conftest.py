@@ -26,13 +26,12 @@ _IDENTITY = {"NAME": "Tess Tester", "EMAIL": "tess@example.org"}
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the machine's home, tokens, proxies or git configuration."""
     for name in list(os.environ):
         if _SCRUBBED.fullmatch(name):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for name, folder in (
         ("CONFIG", ".config"),

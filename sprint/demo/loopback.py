@@ -166,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The log of requests is kept for whoever asks, not printed."""
 
     def serve(self) -> None:
+        """Answer one request. It is in the log before its answer is whole: who got that can look there."""
         owner = self.server.owner
         started = time.monotonic()
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -174,33 +175,32 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = owner.answer(request)
             status = answer.status
-            if isinstance(answer.body, bytes):
-                _read_the_rest(request)
-            self._send(answer, request)
+            end = self._begin(answer, request)
             _read_the_rest(request)
         except (HangUp, ConnectionError):
             self.close_connection = True
+            end = b""
         finally:
             owner.log(request, status, time.monotonic() - started)
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(end)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815 - http.server's names
 
-    def _send(self, answer: Answer, request: Request) -> None:
-        whole = answer.body if isinstance(answer.body, bytes) else None
+    def _begin(self, answer: Answer, request: Request) -> bytes:
+        """Send an answer but for its end, which is returned."""
         headers = dict(answer.headers)
-        if whole is None:
+        if not isinstance(answer.body, bytes):
             headers["Transfer-Encoding"] = "chunked"
         elif answer.status not in (204, 304):
-            headers["Content-Length"] = str(len(whole))
+            headers["Content-Length"] = str(len(answer.body))
         reason = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else "Status"
         head = [f"HTTP/1.1 {answer.status} {reason}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
         start = "\r\n".join(head).encode("latin-1")
-        if whole is not None:
-            self.wfile.write(start + (b"" if request.method == "HEAD" else whole))
-            return
+        if isinstance(answer.body, bytes):
+            return start + (b"" if request.method == "HEAD" else answer.body)
         self.wfile.write(start)
-        assert not isinstance(answer.body, bytes)
         with contextlib.closing(answer.body) as pieces:
             for piece in filter(None, pieces):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(b"0\r\n\r\n")
+        return b"0\r\n\r\n"
