@@ -1,0 +1,46 @@
+"""What may be pushed: judged by the tree itself, never by a diff's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sprint.config import PublishConfig
+from sprint.domain import ImportedWork, Refusal, Secret
+from sprint.policy.content import known_secrets, new_secrets, raw_large_files
+from sprint.policy.names import dangerous_names, protected_paths, submodules
+from sprint.policy.sizes import too_many_or_too_large
+from sprint.policy.trees import Trees, escaping_links
+
+_Rule = Callable[[Trees, PublishConfig], Iterator[Refusal]]
+
+_RULES: tuple[_Rule, ...] = (
+    protected_paths,
+    submodules,
+    dangerous_names,
+    escaping_links,
+    too_many_or_too_large,
+)
+# Reading contents takes time: only for work that may be pushed otherwise.
+_CONTENT_RULES: tuple[_Rule, ...] = (raw_large_files, new_secrets)
+
+
+def judge(
+    mirror: Path, work: ImportedWork, rules: PublishConfig, *, known: Sequence[Secret] = ()
+) -> tuple[Refusal, ...]:
+    """Every reason not to push imported work; empty means that it may be pushed.
+
+    `known` are the runner's own secrets, looked for in any encoding. No reason quotes what it found.
+    """
+    if not work.changes:
+        return (Refusal("", "nothing was changed"),)
+    trees = Trees(mirror, work)
+    refusals = [refusal for rule in _RULES for refusal in rule(trees, rules)]
+    refusals += known_secrets(trees, known)
+    if not refusals:
+        refusals = [refusal for rule in _CONTENT_RULES for refusal in rule(trees, rules)]
+    return tuple(Refusal(_printable(refusal.path), refusal.reason) for refusal in refusals)
+
+
+def _printable(path: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)

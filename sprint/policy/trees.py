@@ -1,0 +1,101 @@
+"""The tree before and after, and the symbolic links in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from sprint import git
+from sprint.config import PublishConfig
+from sprint.domain import Change, ImportedWork, Refusal
+
+LINK = "120000"
+GITLINK = "160000"
+
+_LONGEST_TARGET = 4096
+_MOST_HOPS = 40
+
+
+class Trees:
+    """All entries at the base and in the result, by path; read once, when first asked for."""
+
+    def __init__(self, mirror: Path, work: ImportedWork) -> None:
+        self.mirror = mirror
+        self.work = work
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return self.work.changes
+
+    @property
+    def added(self) -> list[Change]:
+        """Changes that put content there: all but deletions."""
+        return [change for change in self.changes if change.status != "D"]
+
+    @cached_property
+    def before(self) -> dict[str, tuple[str, str]]:
+        """Mode and object id by path."""
+        return _entries(self.mirror, self.work.base)
+
+    @cached_property
+    def after(self) -> dict[str, tuple[str, str]]:
+        return _entries(self.mirror, self.work.tree)
+
+
+def _entries(mirror: Path, tree: str) -> dict[str, tuple[str, str]]:
+    listed = git.git("ls-tree", "-r", "-z", "--full-tree", tree, git_dir=mirror).stdout
+    entries = {}
+    for line in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        meta, _, path = line.partition("\t")
+        mode, _, sha = meta.split(" ")
+        entries[path] = (mode, sha)
+    return entries
+
+
+def escaping_links(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
+    """Links that lead out of the tree, by themselves or through others, and did not before."""
+    if not any(LINK in (change.old_mode, change.new_mode) for change in trees.changes):
+        return
+    old, new = _links(trees.mirror, trees.before), _links(trees.mirror, trees.after)
+    for path, target in new.items():
+        was_so = old.get(path) == target and _escapes(path, old)
+        if not was_so and _escapes(path, new):
+            yield Refusal(path, "is a link that leads out of the repository, or nowhere")
+
+
+def _links(mirror: Path, entries: dict[str, tuple[str, str]]) -> dict[str, str | None]:
+    """Where each link points; None where that is too long to be a path."""
+    shas = {path: sha for path, (mode, sha) in entries.items() if mode == LINK}
+    targets = git.read_blobs(mirror, shas.values(), _LONGEST_TARGET)
+    return {
+        path: targets[sha].decode("utf-8", "surrogateescape") if sha in targets else None
+        for path, sha in shas.items()
+    }
+
+
+def _escapes(path: str, links: dict[str, str | None]) -> bool:
+    """Walk a link as the kernel would, from the directory it is in."""
+    here, ahead, hops = path.split("/")[:-1], [path.rpartition("/")[2]], 0
+    while ahead:
+        name = ahead.pop(0)
+        if name in ("", "."):
+            continue
+        if name == "..":
+            if not here:
+                return True
+            here.pop()
+            continue
+        if name.casefold() == ".git":
+            return True
+        target = links.get("/".join([*here, name]), "")
+        if target is None or target.startswith("/"):
+            return True
+        if target:
+            hops += 1
+            if hops > _MOST_HOPS:
+                return True
+            ahead = target.split("/") + ahead
+        else:
+            here.append(name)
+    return False
