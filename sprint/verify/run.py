@@ -1,0 +1,125 @@
+"""Runs a project's setup and checks in the sandbox, and reads what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sprint.domain import CheckResult, CheckStatus, Completed, Workspace
+from sprint.sandbox import Sandbox
+from sprint.terminal_text import readable
+from sprint.verify import reports
+from sprint.verify.compare import judge, no_check
+
+_OUTPUT_CAP = 2_000_000
+_TAIL = 4_000
+_NOT_FOUND = (126, 127)
+_NO_TESTS_COLLECTED = 5  # pytest's exit code for it, and unittest's from Python 3.12 on
+# The programs that a check's command starts may be missing, and then it exits with a code of its own.
+_NOTHING_TO_RUN = re.compile(
+    r"^make: \*\*\* No rule to make target|^make: \*\*\* \[.*\] Error 127$"
+    r"|: No module named (?:pytest|tox|nox)$|^npm (?:ERR!|error) [Mm]issing script|command not found$|^sh: \d+: \S+: not found$",
+    re.MULTILINE,
+)
+
+
+def run_setup(
+    sandbox: Sandbox, workspace: Workspace, commands: Sequence[str], *, network: bool, timeout: float
+) -> CheckResult | None:
+    """Run the commands in order; the first that fails, or None where all went well. `timeout` for each."""
+    for command in commands:
+        done = _run(sandbox, workspace, command, network=network, timeout=timeout)
+        if not done.ok:
+            status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
+            return _result(command, status, done)
+    return None
+
+
+def run_checks(
+    sandbox: Sandbox,
+    workspace: Workspace,
+    commands: Sequence[str],
+    *,
+    timeout: float,
+    network: bool = False,
+    base: Sequence[CheckResult] | None = None,
+) -> tuple[CheckResult, ...]:
+    """Run every check, whatever became of those before. `timeout` in seconds for each.
+
+    With `base`, what the same checks gave before the change, its checks are run too where `commands` has
+    lost them, and a failure that looks new is believed only when a second run has it as well.
+    """
+    before = {check.command: check for check in base or ()}
+    results = []
+    for command in dict.fromkeys([*commands, *before]):
+        result = _check(sandbox, workspace, command, network=network, timeout=timeout)
+        earlier = before.get(command, no_check(command))
+        if base is not None and result.status is CheckStatus.FAILED and judge(earlier, result).is_regression:
+            again = _check(sandbox, workspace, command, network=network, timeout=timeout)
+            result = _of_two(result, again)
+        results.append(result)
+    return tuple(results)
+
+
+def _of_two(first: CheckResult, second: CheckResult) -> CheckResult:
+    """The second run counts; what failed only once is flaky."""
+    if second.status is CheckStatus.PASSED:
+        return replace(second, note="failed once, passed when run again")
+    stable = tuple(name for name in second.failures if name in first.failures)
+    if not stable or stable == second.failures:
+        return second
+    flaky = len(second.failures) - len(stable)
+    return replace(second, failures=stable, note=f"{flaky} more failed in one of two runs")
+
+
+def _check(
+    sandbox: Sandbox, workspace: Workspace, command: str, *, network: bool, timeout: float
+) -> CheckResult:
+    done = _run(sandbox, workspace, command, network=network, timeout=timeout)
+    report = reports.read(_text(done))
+    status, note = _status(done, report)
+    return replace(
+        _result(command, status, done),
+        failures=report.failures if status in (CheckStatus.FAILED, CheckStatus.TIMED_OUT) else (),
+        ran=report.ran,
+        failed=report.failed,
+        note=note,
+    )
+
+
+def _status(done: Completed, report: reports.Report) -> tuple[CheckStatus, str]:
+    if done.killed_by == "timeout":
+        return CheckStatus.TIMED_OUT, ""
+    if done.killed_by:
+        return CheckStatus.FAILED, f"ended by the limit: {done.killed_by}"
+    if not report.ran and not report.failures:
+        if done.exit_code in _NOT_FOUND or (done.exit_code and _NOTHING_TO_RUN.search(_text(done))):
+            return CheckStatus.NOT_RUN, "its program is not there"
+        if report.ran == 0 and done.exit_code in (0, _NO_TESTS_COLLECTED):
+            return CheckStatus.NOT_RUN, "no tests were found"
+    return (CheckStatus.FAILED, "") if done.exit_code else (CheckStatus.PASSED, "")
+
+
+def _run(sandbox: Sandbox, workspace: Workspace, command: str, *, network: bool, timeout: float) -> Completed:
+    shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    return sandbox.run(
+        [shell, "-c", command], workspace, timeout=timeout, network=network, output_cap=_OUTPUT_CAP
+    )
+
+
+def _result(command: str, status: CheckStatus, done: Completed) -> CheckResult:
+    text = _text(done).rstrip()
+    return CheckResult(
+        command,
+        status,
+        exit_code=None if done.killed_by else done.exit_code,
+        seconds=round(done.seconds, 3),
+        tail=text if len(text) <= _TAIL else f"[...]\n{text[-_TAIL:].partition(chr(10))[2] or text[-_TAIL:]}",
+    )
+
+
+def _text(done: Completed) -> str:
+    """Both streams: what runners say of failures goes to either."""
+    return readable("\n".join(text.rstrip() for text in (done.out, done.err) if text.strip()))
