@@ -432,6 +432,23 @@ class Endpoint:
     source: str = ""
 
 
+class Grade(StrEnum):
+    """How a check of the installation came out; only a fault would stop a tick."""
+
+    OK = "ok"
+    WARNING = "warn"
+    FAULT = "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: what was looked at, and what it says, with the remedy."""
+
+    grade: Grade
+    what: str
+    says: str
+
+
 # --- processes ---------------------------------------------------------------------------------
 
 

@@ -76,10 +76,15 @@ class Models:
             try:
                 reply = self._ask(line, messages, tools)
             except Fault as fault:
-                if fault.remedy is Remedy.OTHER:
-                    line.refusal = fault.reason
+                is_refused = fault.remedy is Remedy.OTHER
+                line.refusal = fault.reason if is_refused else ""
                 line.trouble = fault.reason
-                _log.warning("%s: %s", named(line.endpoint), fault.reason)
+                _log.log(
+                    logging.WARNING if is_refused else logging.INFO,
+                    "%s: %s",
+                    named(line.endpoint),
+                    fault.reason,
+                )
                 continue
             self._prefer(line)
             return reply

@@ -161,7 +161,8 @@ def _why_not_once(path: str, text: str, old: str) -> str:
         for _ in range(min(count, 10)):
             at = text.index(old, at + 1)
             places.append(str(text.count("\n", 0, at) + 1))
-        return f"old is in {path} {count} times (at lines {", ".join(places)}): take in more lines around it."
+        lines = ", ".join(places)
+        return f"old is in {path} {count} times (at lines {lines}): take in more lines around the one meant."
     return f"old is not in {path}.{_nearest(text, old)}"
 
 

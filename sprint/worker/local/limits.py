@@ -13,6 +13,7 @@ from sprint.worker.local.conversation import Conversation
 
 _TURNS_LEFT = 5
 _SHARE_LEFT = 0.1
+_UNKNOWN_PRICE = "the model's price is unknown: limits in dollars cannot hold; set model.price"
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +40,19 @@ class Meter:
     def seconds_left(self) -> float:
         return self.deadline - time.monotonic()
 
-    def count(self, turn: Usage) -> None:
-        """Add a turn's usage, to the day's spending too. Raises SprintError where it cannot be recorded."""
+    def count(self, turn: Usage) -> str:
+        """Add a turn's cost, to the day's spending too; returns, once, why no limit in dollars can hold.
+
+        Raises SprintError where the spending cannot be recorded.
+        """
         if turn.cost_usd is not None:
             self._conversation.known_usd += turn.cost_usd
             spend.record(self._results, self._run_id, turn.cost_usd)
         elif not self._said_unknown_price and (self._limits.usd or self._limits.usd_per_day):
             self._said_unknown_price = True
-            _log.warning("the model's price is unknown: limits in dollars cannot hold; set model.price")
+            _log.info(_UNKNOWN_PRICE)
+            return _UNKNOWN_PRICE
+        return ""
 
     def tick(self) -> None:
         """Write into the conversation how long the run has taken."""

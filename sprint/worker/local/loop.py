@@ -124,7 +124,8 @@ class Loop:
             self._shorten()
         sent = context.size(self._talk.messages) + self._fixed
         reply = self._models.complete(self._talk.messages, self._tools.definitions)
-        self._meter.count(reply.usage)
+        if unlimited := self._meter.count(reply.usage):
+            self._note(unlimited)
         self._talk.usage = transcript.add(self._talk.usage, reply.usage)
         self._talk.model = reply.endpoint.name
         if not reply.estimated:

@@ -46,7 +46,12 @@ class LocalWorker:
     def resume(self, job: Job, message: str) -> None:
         """Go on with a message of the user's and what is left of the limits; what never began, begins."""
         with _held(job.folder):
-            talk = conversation.load(job.folder) or conversation.begun(job.prompt.system, job.prompt.user)
+            talk = conversation.load(job.folder)
+            if talk is None and not job.prompt.user:
+                lost = WorkerResult(Ending.ERROR, detail="its process died before it had begun")
+                files.replace(job.folder / _RESULT, msgspec.json.encode(lost))
+                return
+            talk = talk or conversation.begun(job.prompt.system, job.prompt.user)
             talk.tell(message)
             transcript.append(job.folder, "user", text=message)
             talk.save(job.folder)
@@ -93,7 +98,7 @@ def _host() -> str:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold the run's lock, which the kernel gives free when the process dies. Raises Busy where it is held."""
+    """Hold the run's lock, which the kernel frees when the process dies. Raises Busy where it is held."""
     with (folder / _LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

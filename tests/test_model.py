@@ -1,0 +1,455 @@
+"""The door to a model, with the real client, against a server that misbehaves in each way that was seen."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sprint.demo import replies
+from sprint.demo.loopback import Answer, LoopbackServer, Request
+from sprint.demo.model import DemoModel, OllamaFacts
+from sprint.domain import Endpoint, Secret
+from sprint.model import ContextOverflow, ModelError, Models, OutOfTime, reach
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "run_command",
+        "description": "",
+        "parameters": {"type": "object", "properties": {}},
+    },
+}
+
+
+def endpoint_of(server: DemoModel, **more: Any) -> Endpoint:
+    return Endpoint(server.name, server.base_url, Secret(server.key), **more)
+
+
+def models_of(
+    *servers: DemoModel, silence: float = 5.0, seconds: float = 20.0, backoff: float = 0.01
+) -> Models:
+    return Models(
+        [endpoint_of(server) for server in servers],
+        silence_seconds=silence,
+        deadline=time.monotonic() + seconds,
+        backoff_seconds=backoff,
+    )
+
+
+Serve = Callable[..., DemoModel]
+
+
+def test_text_and_calls_and_usage_come_whole(model_server: Serve) -> None:
+    server = model_server(
+        [
+            replies.calls(
+                ("run_command", {"command": "ls -la"}),
+                ("read_file", {"path": "é.txt"}),
+                text="Looking around, in several pieces of text.",
+                reasoning="hm",
+                prompt_tokens=1_000_000,
+                cached_tokens=400_000,
+                completion_tokens=100_000,
+            )
+        ]
+    )
+    endpoint = endpoint_of(server, input_price=1.0, cached_price=0.5, output_price=10.0)
+    with Models([endpoint], silence_seconds=5, deadline=time.monotonic() + 20) as models:
+        reply = models.complete(MESSAGES, [TOOL])
+    assert reply.content == "Looking around, in several pieces of text."
+    assert reply.reasoning == "hm"
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [
+        ("run_command", '{"command": "ls -la"}'),
+        ("read_file", '{"path": "\\u00e9.txt"}'),
+    ]
+    assert reply.finish_reason == "tool_calls"
+    assert reply.usage.cost_usd == pytest.approx(0.6 + 0.2 + 1.0)
+    assert not reply.estimated
+
+
+def test_cached_tokens_cost_as_others_where_no_price_is_known(model_server: Serve) -> None:
+    reply = replies.say("x", prompt_tokens=1_000_000, cached_tokens=900_000, completion_tokens=0)
+    server = model_server([reply])
+    models = Models(
+        [endpoint_of(server, input_price=2.0, output_price=1.0)],
+        silence_seconds=5,
+        deadline=time.monotonic() + 20,
+    )
+    assert models.complete(MESSAGES, []).usage.cost_usd == pytest.approx(2.0)
+
+
+def test_unknown_price_is_unknown_and_missing_usage_is_estimated(model_server: Serve) -> None:
+    server = model_server([replies.without_usage(replies.say("x" * 700))])
+    reply = models_of(server).complete([{"role": "user", "content": "y" * 3500}], [])
+    assert reply.estimated
+    assert reply.usage.cost_usd is None
+    assert reply.usage.prompt_tokens >= 1000
+    assert reply.usage.completion_tokens == 200
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replies.closed_halfway(),
+        replies.dropped_halfway(),
+        replies.error_event(),
+        replies.html_page(),
+        replies.error_with_200(),
+        replies.not_json(),
+        replies.server_error(500),
+        replies.server_error(503),
+        replies.rate_limited("0"),
+        replies.overloaded("0"),
+        replies.rate_limited(None),
+        replies.say("Upstream failed", finish_reason="error"),
+        replies.Reply(status=200, body="", headers={"Content-Type": "text/event-stream"}),
+        replies.Reply(status=200, body="data: {half\n\n", headers={"Content-Type": "text/event-stream"}),
+        replies.Reply(status=200, body="data: [DONE]\n\n", headers={"Content-Type": "text/event-stream"}),
+    ],
+    ids=lambda reply: f"{reply.status}-{reply.then}-{reply.body[:12]!r}-{reply.finish_reason}",
+)
+def test_a_failure_that_may_pass_is_tried_again(model_server: Serve, bad: replies.Reply) -> None:
+    server = model_server([bad, replies.say("well")])
+    assert models_of(server).complete(MESSAGES, []).content == "well"
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "quiet", [replies.falls_silent(), replies.never_answers()], ids=["comments", "headers"]
+)
+def test_silence_is_counted_in_content(model_server: Serve, quiet: replies.Reply) -> None:
+    server = model_server([quiet, replies.say("well")])
+    started = time.monotonic()
+    assert models_of(server, silence=0.3).complete(MESSAGES, []).content == "well"
+    assert time.monotonic() - started < 3
+
+
+def test_a_slow_answer_is_no_silence(model_server: Serve) -> None:
+    text = "piece by piece, " * 20
+    server = model_server([replies.slow(text, 0.06)])
+    assert models_of(server, silence=0.5).complete(MESSAGES, []).content == text
+    assert len(server.asked) == 1
+
+
+def test_the_deadline_ends_a_silent_call(model_server: Serve) -> None:
+    server = model_server(lambda asked, number: replies.falls_silent())
+    started = time.monotonic()
+    with pytest.raises(OutOfTime):
+        models_of(server, seconds=0.4, silence=60).complete(MESSAGES, [])
+    assert time.monotonic() - started < 3
+
+
+def test_a_wait_as_told_is_waited(model_server: Serve) -> None:
+    server = model_server([replies.rate_limited("1"), replies.say("well")])
+    started = time.monotonic()
+    assert models_of(server).complete(MESSAGES, []).content == "well"
+    assert time.monotonic() - started >= 1
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(model_server: Serve) -> None:
+    server = model_server([replies.rate_limited("3600")])
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="429"):
+        models_of(server).complete(MESSAGES, [])
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (replies.bad_key(), "key is refused"),
+        (replies.no_quota(), "out of quota"),
+        (replies.no_quota(402), "out of quota"),
+        (replies.no_such_model(), "no such model"),
+        (replies.no_tools(), "cannot call tools"),
+        (replies.failed(403, "Country not supported"), "key is refused"),
+        (replies.failed(308, "Moved", location="https://elsewhere.example/"), "redirects"),
+    ],
+)
+def test_a_refusal_leads_to_the_next_endpoint_at_once(
+    model_server: Serve, bad: replies.Reply, why: str
+) -> None:
+    first = model_server(lambda asked, number: bad, name="first")
+    second = model_server(lambda asked, number: replies.say("second"), name="second")
+    models = models_of(first, second)
+    assert models.complete(MESSAGES, [TOOL]).endpoint.name == "second"
+    assert models.complete(MESSAGES, [TOOL]).endpoint.name == "second"
+    assert len(first.asked) == 1
+    with pytest.raises(ModelError, match=why):
+        models_of(first).complete(MESSAGES, [TOOL])
+
+
+def test_the_endpoint_that_answered_is_kept(model_server: Serve) -> None:
+    first = model_server(
+        lambda asked, number: replies.server_error() if number < 3 else replies.say("late"), name="first"
+    )
+    second = model_server(lambda asked, number: replies.say("second"), name="second")
+    models = models_of(first, second)
+    assert [models.complete(MESSAGES, []).content for _ in range(3)] == ["second"] * 3
+    assert len(first.asked) == 3
+
+
+def test_no_usable_model_names_each_and_why(model_server: Serve) -> None:
+    first = model_server(lambda asked, number: replies.bad_key(), name="first")
+    second = model_server(lambda asked, number: replies.server_error(), name="second")
+    with pytest.raises(ModelError) as caught:
+        models_of(first, second).complete(MESSAGES, [])
+    assert caught.value.exit_code == 5
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"first at {first.base_url}" in message
+    assert "refused" in message
+    assert f"second at {second.base_url}" in message
+    assert "500" in message
+
+
+def test_nothing_listens() -> None:
+    endpoint = Endpoint("absent", "http://127.0.0.1:9/v1", Secret(""))
+    models = Models([endpoint], silence_seconds=2, deadline=time.monotonic() + 20, backoff_seconds=0.001)
+    with pytest.raises(ModelError, match="refused"):
+        models.complete(MESSAGES, [])
+    with pytest.raises(ModelError, match="nothing listens"):
+        reach.check([endpoint])
+
+
+@pytest.mark.parametrize(
+    ("provider", "window"),
+    [
+        ("openai", 8192),
+        ("vllm", 8192),
+        ("anthropic", 200_000),
+        ("openrouter", 32768),
+        ("llama.cpp", None),
+        ("gemini", 1_048_576),
+        ("groq", None),
+        ("ollama", None),
+    ],
+)
+def test_an_overflow_is_its_own_exception(model_server: Serve, provider: str, window: int | None) -> None:
+    server = model_server([replies.overflow(provider)])
+    with pytest.raises(ContextOverflow) as caught:
+        models_of(server).complete(MESSAGES, [])
+    assert caught.value.window == window
+    assert len(server.asked) == 1
+
+
+def test_every_provider_wording_is_covered() -> None:
+    assert set(replies.OVERFLOWS) == {
+        "openai",
+        "vllm",
+        "anthropic",
+        "openrouter",
+        "llama.cpp",
+        "gemini",
+        "groq",
+        "ollama",
+    }
+
+
+def test_a_server_that_refuses_stream_options_is_asked_without(model_server: Serve) -> None:
+    def script(asked: dict[str, Any], number: int) -> replies.Reply:
+        if "stream_options" in asked:
+            return replies.failed(400, "Unrecognized request argument supplied: stream_options")
+        return replies.say("well")
+
+    server = model_server(script)
+    models = models_of(server)
+    assert [models.complete(MESSAGES, []).content for _ in range(2)] == ["well", "well"]
+    assert len(server.asked) == 3
+
+
+def test_reasoning_is_sent_back_only_where_it_is_wanted(model_server: Serve) -> None:
+    def script(asked: dict[str, Any], number: int) -> replies.Reply:
+        if "reasoning_content" not in asked["messages"][0]:
+            return replies.failed(400, "Missing `reasoning_content` field in the assistant message")
+        return replies.say("well")
+
+    server = model_server(script)
+    messages = [{"role": "assistant", "content": "a", "reasoning_content": "b"}, *MESSAGES]
+    assert models_of(server).complete(messages, []).content == "well"
+    assert "reasoning_content" not in server.asked[0].body["messages"][0]
+
+
+def test_the_environment_changes_nothing(model_server: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "OPENAI_ORG_ID": "org-env",
+        "OPENAI_PROJECT_ID": "proj-env",
+        "OPENAI_API_KEY": "sk-env",
+        "OPENAI_ADMIN_KEY": "sk-admin-env",
+        "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+        "OPENAI_CUSTOM_HEADERS": "Authorization: Bearer sk-env\nX-Env: 1",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "ALL_PROXY": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = model_server([replies.say("well")])
+    assert models_of(server).complete(MESSAGES, []).content == "well"
+    reach.check([endpoint_of(server)])
+    for request in server.requests:
+        sent = {key.lower(): value for key, value in request.headers.items()}
+        assert sent["authorization"] == f"Bearer {server.key}"
+        assert not [value for value in sent.values() if "env" in value]
+        assert not [key for key in sent if key.startswith(("openai-", "x-"))]
+
+
+def test_a_redirect_is_not_followed_with_the_key(model_server: Serve) -> None:
+    elsewhere = model_server(lambda asked, number: replies.say("stolen"))
+    first = model_server(
+        lambda asked, number: replies.failed(307, "moved", location=f"{elsewhere.base_url}/chat/completions")
+    )
+    with pytest.raises(ModelError, match="redirects elsewhere"):
+        models_of(first).complete(MESSAGES, [])
+    assert elsewhere.requests == []
+
+
+def test_the_key_is_in_no_error_and_no_log(model_server: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = model_server(lambda asked, number: replies.failed(500, "x" * 280 + f" Bearer {server.key}"))
+    with pytest.raises(ModelError) as caught:
+        models_of(server).complete(MESSAGES, [])
+    assert server.key[:8] not in str(caught.value)
+    assert server.key[:8] not in caplog.text
+    bad = replace(endpoint_of(server), key=Secret("sk-ключ-that-is-no-header"))
+    with pytest.raises(ModelError, match="no HTTP header") as caught:
+        Models([bad], silence_seconds=1, deadline=time.monotonic() + 5).complete(MESSAGES, [])
+    assert "ключ" not in str(caught.value)
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
+    server = LoopbackServer(answer)
+    server.start()
+    try:
+        yield f"{server.url}/v1"
+    finally:
+        server.stop()
+
+
+def sse(*events: str) -> Answer:
+    body = "".join(f"data: {event}\n\n" for event in events)
+    return Answer(200, body.encode(), {"Content-Type": "text/event-stream"})
+
+
+def ask_raw(answers: Sequence[Answer]) -> Any:
+    left = iter(answers)
+    with serving(lambda request: next(left)) as url:
+        endpoint = Endpoint("raw", url, Secret("none"))
+        with Models([endpoint], silence_seconds=5, deadline=time.monotonic() + 10, backoff_seconds=0.01) as m:
+            return m.complete(MESSAGES, [TOOL])
+
+
+def delta(calls: str, reason: str = "null") -> str:
+    return f'{{"choices": [{{"index": 0, "delta": {{"tool_calls": {calls}}}, "finish_reason": {reason}}}]}}'
+
+
+END = '{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}'
+
+
+@pytest.mark.parametrize(
+    ("events", "calls"),
+    [
+        pytest.param(
+            [
+                delta('[{"id": "a", "function": {"name": "one", "arguments": "{}"}}]'),
+                delta('[{"id": "b", "function": {"name": "two", "arguments": "{}"}}]'),
+            ],
+            [("one", "{}"), ("two", "{}")],
+            id="no index",
+        ),
+        pytest.param(
+            [
+                delta('[{"index": 0, "function": {"name": "one", "arguments": "{\\"a\\": 1}"}}]'),
+                delta('[{"index": 0, "function": {"name": "one", "arguments": "{\\"a\\": 2}"}}]'),
+            ],
+            [("one", '{"a": 1}'), ("one", '{"a": 2}')],
+            id="one index for all and no ids",
+        ),
+        pytest.param(
+            [
+                delta('[{"index": 0, "id": "a", "function": {"name": "one", "arguments": ""}}]'),
+                delta('[{"index": 0, "id": "a", "function": {"name": "one", "arguments": "{\\"a\\""}}]'),
+                delta('[{"index": 0, "id": "a", "function": {"name": "one", "arguments": ": 1}"}}]'),
+            ],
+            [("one", '{"a": 1}')],
+            id="the name again with each piece",
+        ),
+        pytest.param(
+            [
+                delta('[{"index": 0, "id": "a", "function": {"name": "run_", "arguments": ""}}]'),
+                delta('[{"index": 0, "function": {"name": "command", "arguments": "{}"}}]'),
+            ],
+            [("run_command", "{}")],
+            id="the name in pieces",
+        ),
+        pytest.param(
+            [delta('[{"index": 0, "id": "a", "function": {"name": "one", "arguments": {"a": 1}}}]')],
+            [("one", '{"a": 1}')],
+            id="arguments as an object",
+        ),
+        pytest.param(
+            [
+                delta('[{"index": 0, "id": "x1", "function": {"name": "one", "arguments": "{\\"a\\""}}]'),
+                delta('[{"index": 0, "id": "x2", "function": {"name": null, "arguments": ": 1}"}}]'),
+            ],
+            [("one", '{"a": 1}')],
+            id="a new id with each piece",
+        ),
+        pytest.param(
+            [
+                '{"choices": [{"delta": {"function_call": {"name": "one", "arguments": "{}"}}}]}',
+                '{"choices": null}',
+                '"noise"',
+                '{"choices": [5]}',
+            ],
+            [("one", "{}")],
+            id="the old way, between noise",
+        ),
+    ],
+)
+def test_calls_are_put_together_however_they_come(events: list[str], calls: list[tuple[str, str]]) -> None:
+    reply = ask_raw([sse(*events, END)])
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == calls
+    assert len({call.id for call in reply.tool_calls}) == len(calls)
+    assert all(call.id for call in reply.tool_calls)
+
+
+def test_a_character_cut_in_two_is_put_together() -> None:
+    halves = [f'{{"choices": [{{"delta": {{"content": "{half}"}}}}]}}' for half in ("\\ud83d", "\\ude00")]
+    assert ask_raw([sse(*halves, END)]).content == "😀"
+
+
+def test_a_server_that_does_not_stream_is_understood() -> None:
+    body = b'{"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}'
+    assert ask_raw([Answer(200, body, {"Content-Type": "application/json"})]).content == "whole"
+
+
+def test_a_server_that_never_gives_a_reason_is_believed_the_second_time() -> None:
+    event = '{"choices": [{"delta": {"content": "well"}}]}'
+    assert ask_raw([sse(event), sse(event)]).content == "well"
+
+
+def test_reach_tells_what_can_be_used(model_server: Serve) -> None:
+    server = model_server([])
+    reach.check([endpoint_of(server)])
+    with pytest.raises(ModelError, match="key is refused"):
+        reach.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000"))])
+    reach.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000")), endpoint_of(server)])
+    with serving(lambda request: Answer(404, b"", {})) as url:
+        reach.check([Endpoint("m", url, Secret(""))])
+
+
+def test_ollama_tells_its_real_window(model_server: Serve) -> None:
+    server = model_server([], ollama=OllamaFacts(trained_context=131_072, context=4096))
+    endpoint = endpoint_of(server, context=65_536)
+    assert reach.window(endpoint) == 4096
+    assert reach.ollama_trained(endpoint) == 131_072
+    hosted = model_server([])
+    assert reach.window(endpoint_of(hosted)) is None
