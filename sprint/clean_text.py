@@ -95,10 +95,9 @@ def title_line(title: str, limit: int = 100) -> str:
     return safe_line(inert(safe_line(clean(title, 4 * limit), 4 * limit)), limit) or "untitled"
 
 
-def commit_text(text: str, limit: int) -> str:
-    """Inert text for a commit's body: wrapped at 72, with nothing that reads as a trailer."""
-    inside = _TRAILER.sub(r"\1 -", inert(clean(text, limit)))
-    return wrap(inside, 72)
+def inert_block(text: str, limit: int, width: int) -> str:
+    """Cleaned and inert, lines wrapped, and none that git would read as a trailer at a message's end."""
+    return wrap(_TRAILER.sub(r"\1 -", inert(clean(text, limit))), width)
 
 
 def wrap(text: str, width: int) -> str:

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sprint.clean_text import clean, code_block, code_span, commit_text, cut, fence, inert, title_line, wrap
+from sprint.clean_text import (
+    clean,
+    code_block,
+    code_span,
+    fence,
+    inert,
+    inert_block,
+    safe_line,
+    title_line,
+)
 from sprint.config_schema import RepoConfig
 from sprint.domain import (
     CheckResult,
@@ -74,7 +83,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(inert=inert, span=code_span, state=_state)
+    environment.filters.update(span=code_span, quiet_span=_quiet_span, state=_state)
     return environment
 
 
@@ -83,14 +92,28 @@ def render(name: str, **context: Any) -> str:
     return _environment().get_template(f"{name}.j2").render(**context).strip() + "\n"
 
 
+def _quiet_span(text: str) -> str:
+    """A code span in which a forge finds nothing to act on, wherever it may copy it."""
+    return code_span(inert(text))
+
+
 def _state(check: CheckResult) -> str:
-    """A check's status in words: `failed (exit 1, 3 tests)`."""
+    """A check's status in words: `failed (exit 1, 3 of 41 tests)`."""
     facts = []
     if check.status is CheckStatus.FAILED and check.exit_code is not None:
         facts.append(f"exit {check.exit_code}")
-    if check.failures:
-        facts.append(f"{len(check.failures)} test{'s' if len(check.failures) > 1 else ''}")
+    failed = len(check.failures) if check.failed is None else check.failed
+    if failed:
+        facts.append(f"{failed} of {check.ran} tests" if check.ran else _tests(failed))
+    elif check.ran:
+        facts.append(_tests(check.ran))
+    if check.note:
+        facts.append(safe_line(inert(check.note)).replace("|", "¦"))
     return f"{_STATUS[check.status]} ({', '.join(facts)})" if facts else _STATUS[check.status]
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'s' if count != 1 else ''}"
 
 
 # --- to the model ------------------------------------------------------------------------------
@@ -179,7 +202,7 @@ def commit_message(title: str, issue: int, summary: str, run_id: str) -> str:
     return render(
         "commit",
         subject=pull_request_title(title, issue),
-        summary=commit_text(summary, 2_000),
+        summary=inert_block(summary, 2_000, 72),
         run_id=run_id,
     )
 
@@ -224,5 +247,5 @@ def _quoted(text: str) -> str:
 
     Inert as well, because a squash merge may copy the description into a commit's message.
     """
-    cleaned = wrap(inert(clean(text, SUMMARY_CAP)), _WIDTH)
-    return code_block(cut(cleaned, 2 * SUMMARY_CAP)) if cleaned else ""
+    block = inert_block(text, SUMMARY_CAP, _WIDTH)
+    return code_block(block) if block else ""
