@@ -20,7 +20,8 @@ _NO_TESTS_COLLECTED = 5  # pytest's exit code for it, and unittest's from Python
 # The programs that a check's command starts may be missing, and then it exits with a code of its own.
 _NOTHING_TO_RUN = re.compile(
     r"^make: \*\*\* No rule to make target|^make: \*\*\* \[.*\] Error 127$"
-    r"|: No module named (?:pytest|tox|nox)$|^npm (?:ERR!|error) [Mm]issing script|command not found$|^sh: \d+: \S+: not found$",
+    r"|: No module named (?:pytest|tox|nox)$|^npm (?:ERR!|error) [Mm]issing script"
+    r"|command not found$|^sh: \d+: \S+: not found$",
     re.MULTILINE,
 )
 
