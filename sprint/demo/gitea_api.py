@@ -77,8 +77,10 @@ def _permission(call: Call) -> Any:
             "collaborators can query only their own",
         )
     right = call.store.right(call.repo, user)
-    owner = user == call.repo.owner
-    return {"permission": "owner" if owner else right, "role_name": "", "user": shape.user(call, user)}
+    if call.store.has_teams(call.repo) and right == "write":
+        right = "read"  # Gitea does not count what a team's units give
+    right = "owner" if user == call.repo.owner else right
+    return {"permission": right, "role_name": right, "user": shape.user(call, user)}
 
 
 def _is_collaborator(call: Call) -> Any:
@@ -89,11 +91,22 @@ def _is_collaborator(call: Call) -> Any:
     return 204, None
 
 
-def _writers(call: Call) -> Any:
+def _assignees(call: Call) -> Any:
     if call.login is None:
         raise ApiError(401, "token is required")
-    writers = [login for login in call.store.users if call.store.may(call.repo, login, "write")]
-    return [shape.user(call, login) for login in writers]
+    store, repo = call.store, call.repo
+    # Those who can write, and the members of any team that can read pull requests.
+    logins = [login for login in store.users if store.may(repo, login, "write") and login != repo.owner]
+    owners = [] if store.has_teams(repo) else [repo.owner]
+    members = [login for login in repo.rights if login not in logins] if store.has_teams(repo) else []
+    return [shape.user(call, login) for login in (*logins, *members, *owners)]
+
+
+def _teams(call: Call) -> Any:
+    if not call.store.has_teams(call.repo):
+        raise ApiError(405, "repo is not owned by an organization")
+    levels = ("owner", *dict.fromkeys(call.repo.rights.values()))
+    return [shape.team(number, level) for number, level in enumerate(levels, 1)]
 
 
 # --- issues ---
@@ -199,7 +212,8 @@ _REPO_ROUTES = [
     route("GET", "", lambda call: shape.repository(call, call.repo)),
     route("GET", "/collaborators/{user}/permission", _permission),
     route("GET", "/collaborators/{user}", _is_collaborator),
-    route("GET", "/assignees", _writers),
+    route("GET", "/assignees", _assignees),
+    route("GET", "/teams", _teams),
     route("GET", "/issues", _list_issues),
     route("POST", "/issues", _create_issue),
     route("PATCH", "/issues/comments/{id}", _edit_comment),

@@ -35,6 +35,19 @@ def user(call: Call, login: str) -> dict[str, Any]:
     }
 
 
+def team(number: int, level: str) -> dict[str, Any]:
+    """A team of all those who have the same level."""
+    units = ("repo.code", "repo.issues", "repo.pulls")
+    return {
+        "id": number,
+        "name": "Owners" if level == "owner" else f"{level}s",
+        "includes_all_repositories": level == "owner",
+        "permission": level if level in ("owner", "admin") else "none",
+        "units": list(units),
+        "units_map": dict.fromkeys(units, level),
+    }
+
+
 def repository(call: Call, repo: StoredRepo) -> dict[str, Any]:
     html = f"{call.url}/{repo.name}"
     right = call.store.right(repo, call.login)

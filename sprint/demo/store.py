@@ -148,6 +148,10 @@ class Store:
             return "admin"
         return repo.rights.get(login or "", "none" if repo.private else "read")
 
+    def has_teams(self, repo: StoredRepo) -> bool:
+        """True for an organization's repository: rights are given to teams there, not to people."""
+        return self.user(repo.owner).kind == "Organization"
+
     def may(self, repo: StoredRepo, login: str | None, right: str) -> bool:
         return _RIGHTS.index(self.right(repo, login)) >= _RIGHTS.index(right)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from sprint.domain import Issue, PullRequest, Secret
@@ -12,7 +13,7 @@ from sprint.forge import Forge, Rights, walk, wire
 from sprint.forge.http import Api, Query
 from sprint.forge.rest import RestForge, at
 
-_DRAFT = re.compile(r"\s*(\[WIP\]|WIP:)", re.IGNORECASE)
+_DRAFT = re.compile(r"\[WIP\]|WIP:", re.IGNORECASE)
 # How far back closed pull requests are looked through: the list cannot be filtered by branch.
 _RECENT_PAGES = 4
 
@@ -34,10 +35,18 @@ def connect(
     return Gitea(kind, site, token, api)
 
 
+@dataclass(frozen=True)
+class _Insiders:
+    """Who can be assigned: everyone who can write, and others unless `all_write`."""
+
+    logins: frozenset[str]
+    all_write: bool
+
+
 class Gitea(RestForge):
     def __init__(self, kind: str, url: str, token: Secret | None, api: Api) -> None:
         super().__init__(kind, url, token, api)
-        self._insiders: dict[str, frozenset[str] | None] = {}
+        self._insiders: dict[str, _Insiders | None] = {}
 
     def oldest_issues(self, repo: str) -> Iterator[Issue]:
         def fetch(page: int, limit: int) -> walk.Page:
@@ -102,17 +111,23 @@ class Gitea(RestForge):
         return Rights(login=self.whoami(), can_push=found.can_push, can_comment=may_talk)
 
     def _ask_can_write(self, repo: str, user: str) -> bool | None:
+        if not self.token:
+            return None
         known = super()._ask_can_write(repo, user)
-        if known is not None or not self.token:
+        if known or user == self.whoami():
             return known
-        # Only administrators may ask for somebody's permission, but everyone may ask who can be assigned:
-        # those who can write, and in an organization's repository the members of its teams.
+        # Only administrators may ask for somebody's permission, and Gitea tells even them "read" of those who
+        # write by their team. But everyone may ask who can be assigned: all who can write, and some more.
         if repo not in self._insiders:
-            self._insiders[repo] = self._assignable(repo)
+            self._insiders[repo] = self._ask_insiders(repo)
         insiders = self._insiders[repo]
-        return None if insiders is None else user.lower() in insiders
+        if insiders is None:
+            return known
+        if user.lower() not in insiders.logins:
+            return False
+        return True if insiders.all_write else known
 
-    def _assignable(self, repo: str) -> frozenset[str] | None:
+    def _ask_insiders(self, repo: str) -> _Insiders | None:
         path = f"{at(repo)}/assignees"
         try:
             users = self._items(self.api.get(path), path, wire.User)
@@ -120,7 +135,18 @@ class Gitea(RestForge):
             if error.status in (403, 404):
                 return None
             raise
-        return frozenset(user.login.lower() for user in users)
+        return _Insiders(frozenset(user.login.lower() for user in users), self._all_teams_write(repo))
+
+    def _all_teams_write(self, repo: str) -> bool:
+        """False where a team may be among the assignable whose members can only read the code."""
+        try:
+            teams = self._all(f"{at(repo)}/teams", wire.TeamWire)
+        except ForgeError as error:
+            if error.status in (403, 404, 405):
+                return error.status == 405  # a user's repository: it has no teams
+            raise
+        levels = [(team.units_map or {"repo.code": team.permission}).get("repo.code", "") for team in teams]
+        return all(level in ("write", "admin", "owner") for level in levels)
 
     def _is_trusted(self, repo: str, text: wire.IssueWire | wire.CommentWire) -> bool | None:
         # What was migrated is signed by whoever migrated it, and is somebody else's word all the same.

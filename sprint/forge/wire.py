@@ -116,6 +116,11 @@ class PermissionWire(Struct):
     permission: str = ""
 
 
+class TeamWire(Struct):
+    permission: str = ""
+    units_map: dict[str, str] | None = None
+
+
 class Viewer(Struct):
     viewer: User
 

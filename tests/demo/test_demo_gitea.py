@@ -157,6 +157,18 @@ def test_rights_of_others_are_for_administrators(gitea: DemoForge, ask: Ask) -> 
     assert ask("GET", "/collaborators/ada/permission").json()["permission"] == "write"
 
 
+def test_the_assignable_of_an_organization_are_more_than_its_writers(gitea: DemoForge, ask: Ask) -> None:
+    assert ask("GET", "/teams").status_code == 405
+    gitea.store.user("acme").kind = "Organization"
+    gitea.grant(REPO, "ada", "write")
+    gitea.grant(REPO, "bob", "read")
+    assert {user["login"] for user in ask("GET", "/assignees").json()} == {"ada", "bob", gitea.login}
+    levels = {team["units_map"]["repo.code"] for team in ask("GET", "/teams").json()}
+    assert levels == {"owner", "write", "read"}
+    gitea.grant(REPO, gitea.login, "admin")
+    assert ask("GET", "/collaborators/ada/permission").json()["permission"] == "read"
+
+
 def test_who_may_see_and_write(gitea: DemoForge, ask: Ask) -> None:
     gitea.add_issue(REPO, "A bug")
     assert ask("GET", "/issues/1", token=None).status_code == 200

@@ -146,6 +146,8 @@ def test_a_draft_is_one_by_its_title(server: responses.RequestsMock, forge: Forg
     assert (made.title, made.draft) == ("WIP: fix", True)
     again = forge.create_pull(REPO, title="[WIP] fix", draft=True, **arguments)
     assert (again.title, again.draft) == ("[WIP] fix", True)
+    # The server takes no space before it.
+    assert forge.create_pull(REPO, title=" WIP: fix", draft=True, **arguments).title == "WIP:  WIP: fix"
     assert not forge.create_pull(REPO, title="WIPe the disk", draft=False, **arguments).draft
 
 
@@ -211,8 +213,51 @@ def test_who_can_write_where_permissions_may_not_be_asked(
     server.get(f"{API}/user", json={"login": "bot"})
     asked = server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", status=403, body="")
     server.get(f"{API}/repos/{REPO}/assignees", json=[{"login": "Ann"}])
+    server.get(f"{API}/repos/{REPO}/teams", status=405, body="")
     assert [forge.can_write(REPO, who) for who in ("ann", "bob", "carl")] == [True, False, False]
     assert asked.call_count == 1
+
+
+READERS = {"permission": "none", "units_map": {"repo.code": "read", "repo.pulls": "read"}}
+WRITERS = {"permission": "none", "units_map": {"repo.code": "write", "repo.pulls": "write"}}
+OWNERS = {"permission": "owner", "units_map": {"repo.code": "owner"}}
+
+
+@pytest.mark.parametrize(
+    ("teams", "member_can_write"),
+    [
+        ([OWNERS, WRITERS], True),
+        ([OWNERS, WRITERS, READERS], None),
+        ([{"permission": "none", "units_map": {"repo.issues": "write"}}], None),
+        ([{"permission": "write", "units_map": None}], True),
+        ([{"permission": "read"}], None),
+    ],
+)
+def test_a_member_of_a_team_that_may_only_read_is_no_writer(
+    server: responses.RequestsMock, forge: Forge, teams: list[Any], member_can_write: bool | None
+) -> None:
+    server.get(f"{API}/user", json={"login": "bot"})
+    server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", status=403, body="")
+    server.get(f"{API}/repos/{REPO}/assignees", json=[{"login": "ann"}])
+    server.get(f"{API}/repos/{REPO}/teams", json=teams)
+    assert [forge.can_write(REPO, who) for who in ("ann", "bob")] == [member_can_write, False]
+
+
+@pytest.mark.parametrize(("teams", "member_can_write"), [([WRITERS], True), ([WRITERS, READERS], False)])
+def test_an_administrator_is_told_read_of_those_who_write_by_their_team(
+    server: responses.RequestsMock, forge: Forge, teams: list[Any], member_can_write: bool
+) -> None:
+    server.get(f"{API}/user", json={"login": "bot"})
+    for who in ("ann", "bob"):
+        server.get(f"{API}/repos/{REPO}/collaborators/{who}/permission", json={"permission": "read"})
+    server.get(f"{API}/repos/{REPO}/assignees", json=[{"login": "ann"}])
+    server.get(f"{API}/repos/{REPO}/teams", json=teams)
+    assert [forge.can_write(REPO, who) for who in ("ann", "bob")] == [member_can_write, False]
+
+
+def test_without_a_token_nobody_is_asked_who_can_write() -> None:
+    with responses.RequestsMock():
+        assert connect(ForgeConfig(kind="gitea", url=SITE), None).can_write(REPO, "ann") is None
 
 
 def test_who_can_write_where_nothing_may_be_asked(server: responses.RequestsMock, forge: Forge) -> None:
