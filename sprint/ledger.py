@@ -44,7 +44,7 @@ def append(results: Path, row: LedgerRow) -> bool:
     try:
         with _locked(path, fcntl.LOCK_EX, LOCK_SECONDS), _open(path) as file:
             size = os.fstat(file.fileno()).st_size
-            columns = _header(path) or rows.COLUMNS
+            columns = header(path) or rows.COLUMNS
             if _has_row(path, results, row.run_id, size):
                 return False
             _write(file.fileno(), size, rows.write(row, columns))
@@ -82,7 +82,7 @@ def _has_row(path: Path, results: Path, run_id: str, size: int) -> bool:
     needle = run_id.encode()
     with path.open("rb") as file:
         file.seek(start)
-        layouts = [_header(path) or rows.COLUMNS]
+        layouts = [header(path) or rows.COLUMNS]
         for line in _lines(file, size - start):
             if needle in line:
                 row = rows.parse(line.decode("utf-8", "replace"), layouts)
@@ -205,7 +205,8 @@ def _settled_size(path: Path, file: BinaryIO) -> int:
     return start + os.pread(file.fileno(), size - start, start).rfind(b"\n") + 1
 
 
-def _header(path: Path) -> tuple[str, ...] | None:
+def header(path: Path) -> tuple[str, ...] | None:
+    """The columns that the file's first line names; None where it names none. Raises OSError."""
     with path.open("rb") as file:
         first = file.readline(_LINE_CAP).decode("utf-8-sig", "replace")
     return rows.as_header(rows.split(first.strip()))

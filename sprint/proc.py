@@ -31,12 +31,6 @@ def minimal_environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH") or SEARCH_PATH, "LANG": "C.UTF-8", **more}
 
 
-def limited(argv: Sequence[str], *, cpu_seconds: int, memory_mb: int) -> list[str]:
-    """The same command with a ceiling on each of its processes' CPU time and address space."""
-    limits = f'ulimit -t {cpu_seconds} && ulimit -v {memory_mb * 1024} && exec "$@"'
-    return ["sh", "-c", limits, "sh", *argv]
-
-
 class _Kept:
     """The head and the tail of a stream, up to `cap` bytes together."""
 

@@ -1,0 +1,51 @@
+"""Gathers what the worker is told about one issue, from the forge, the claims and the mirror."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sprint import git, prompts
+from sprint.context import Context
+from sprint.domain import Comment, Issue, Prompt, Run
+from sprint.pick import COMMENT_MARKER
+
+_GUIDES = ("AGENTS.md", "CLAUDE.md")
+_GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
+
+
+def brief(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
+    """The prompt for a run on an issue, whose base commit is in `mirror`."""
+    return prompts.implement(
+        run=run,
+        issue=issue,
+        comments=_heard(context, issue),
+        earlier=context.claims.history(issue.number),
+        guide=_guide(mirror, run.base_sha),
+        config=context.repo,
+    )
+
+
+def _heard(context: Context, issue: Issue) -> list[Comment]:
+    """Comments of people with write access, and of everybody where only members can comment."""
+    if not issue.comments:
+        return []
+    comments = context.forge.comments(context.repository.name, issue.number)
+    return [c for c in comments if COMMENT_MARKER not in c.body and _has_a_say(context, c)]
+
+
+def _has_a_say(context: Context, comment: Comment) -> bool:
+    if context.repository.private or comment.trusted is not None:
+        return context.repository.private or bool(comment.trusted)
+    owner = context.repository.name.split("/")[0]
+    if comment.author in (owner, context.forge.whoami()):
+        return True
+    return bool(context.forge.can_write(context.repository.name, comment.author))
+
+
+def _guide(mirror: Path, commit: str) -> str:
+    """The repository's own words to agents, as committed at the base."""
+    for name in _GUIDES:
+        blob = git.resolve(mirror, f"{commit}:{name}", kind="blob")
+        if blob is not None:
+            return git.read_blobs(mirror, [blob], _GUIDE_CAP).get(blob, b"").decode("utf-8", "replace")
+    return ""

@@ -1,0 +1,189 @@
+"""`sprint run`: a tick for each repository asked for, one after the other or several at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sprint import heartbeat
+from sprint.clean_text import safe_line
+from sprint.config import Config, RepoConfig, resolve
+from sprint.context import open_context
+from sprint.domain import Outcome, Run, Verdict
+from sprint.errors import Busy, ConfigError, SprintError
+from sprint.retention import sweep
+from sprint.tick import TickReport, tick
+
+_SHOWN = 10  # issues passed over, of which a tick speaks without being asked
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line."""
+
+    repos: tuple[str, ...] = ()
+    issue: int | None = None
+    force: bool = False
+    dry_run: bool = False
+    jobs: int = 1
+    as_json: bool = False
+
+
+def burn(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
+    """Do it and print what became of it; returns the exit code. One repository's failure stops no other."""
+    wanted = _wanted(config, options)
+    stopping = threading.Event()
+
+    def one(repo: RepoConfig) -> int:
+        return _one(config, repo, options, environ, home, stopping)
+
+    if options.jobs == 1 or len(wanted) == 1:
+        codes = [one(repo) for repo in wanted]
+    else:
+        codes = _at_once(one, wanted, options.jobs, stopping)
+    if not options.dry_run:
+        sweep(config)
+    return max(codes)
+
+
+def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
+    if options.issue is not None and len(options.repos) != 1:
+        raise ConfigError("--issue goes with exactly one OWNER/REPO")
+    wanted = [resolve(config, name) for name in options.repos] or list(config.repos)
+    if not wanted:
+        raise ConfigError("no repository: name one as OWNER/REPO, or list some under repos: in sprint.yaml")
+    return wanted
+
+
+def _at_once(
+    one: Callable[[RepoConfig], int], wanted: Sequence[RepoConfig], jobs: int, stopping: threading.Event
+) -> list[int]:
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="tick") as pool:
+        futures: list[Future[int]] = [pool.submit(one, repo) for repo in wanted]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            stopping.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one(
+    config: Config,
+    repo: RepoConfig,
+    options: Options,
+    environ: Mapping[str, str],
+    home: Path,
+    stopping: threading.Event,
+) -> int:
+    """One repository's tick, its line of output and its heartbeat; returns its exit code."""
+    try:
+        if options.dry_run:
+            return _preview(config, repo, options, environ, home)
+        context = open_context(config, repo, environ, home, stopping=stopping)
+        report = tick(context, only=options.issue, force=options.force)
+    except Busy as error:
+        _beat(config, repo, "busy")
+        _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
+        return 0
+    except SprintError as error:
+        if not options.dry_run:
+            _beat(config, repo, f"error: {error}")
+        print(f"sprint: {error}", file=sys.stderr)  # noqa: T201
+        _log.debug("where it came from", exc_info=True)
+        if options.as_json:
+            _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")
+        return error.exit_code
+    _beat(config, repo, report.run.id if report.run else f"idle: {report.idle}")
+    _say(options, as_data(report), "\n".join(lines(report)))
+    return _exit_code(report, options)
+
+
+def _preview(
+    config: Config, repo: RepoConfig, options: Options, environ: Mapping[str, str], home: Path
+) -> int:
+    from sprint.preview import preview
+
+    with tempfile.TemporaryDirectory(prefix="sprint-dry-run-") as scratch:
+        context = open_context(config, repo, environ, home, cache=Path(scratch))
+        seen = preview(context, only=options.issue, force=options.force)
+    _say(options, seen.as_data(), seen.as_text())
+    return 1 if options.issue is not None and seen.pick.issue is None else 0
+
+
+def _exit_code(report: TickReport, options: Options) -> int:
+    outcome = report.run.outcome if report.run else None
+    if outcome is Outcome.INTERRUPTED:
+        return 130
+    if options.issue is None:
+        return 0
+    return 1 if outcome is None or outcome.verdict is Verdict.FAILED else 0
+
+
+def lines(report: TickReport) -> list[str]:
+    """What a tick did, a line for each run that it brought to an end."""
+    said = [line_of(run) for run in (*report.settled, *([report.run] if report.run else []))]
+    if report.idle:
+        said.append(f"{report.repo}: {report.idle}")
+    said += [
+        f"  passed over #{p.number} {safe_line(p.title)}: {p.reason}" for p in report.passed_over[:_SHOWN]
+    ]
+    if len(report.passed_over) > _SHOWN:
+        said.append(f"  and {len(report.passed_over) - _SHOWN} more; --dry-run tells why")
+    return said
+
+
+def line_of(run: Run) -> str:
+    outcome = run.outcome or run.phase
+    what = f"{run.repo} #{run.issue} {safe_line(run.title)}: {outcome}"
+    return " ".join(filter(None, [what, run.pr_url, f"({safe_line(run.detail)})" if run.detail else ""]))
+
+
+def as_data(report: TickReport) -> dict[str, Any]:
+    """A tick for programs: the shape that `--json` prints, one object a line."""
+
+    def data(run: Run) -> dict[str, Any]:
+        return {
+            "run_id": run.id,
+            "issue": run.issue,
+            "title": run.title,
+            "attempt": run.attempt,
+            "outcome": run.outcome,
+            "phase": run.phase,
+            "pr_url": run.pr_url,
+            "branch": run.branch,
+            "detail": run.detail,
+        }
+
+    return {
+        "repo": report.repo,
+        "run": data(report.run) if report.run else None,
+        "settled": [data(run) for run in report.settled],
+        "idle": report.idle,
+        "passed_over": [
+            {"number": p.number, "title": p.title, "reason": p.reason} for p in report.passed_over
+        ],
+    }
+
+
+def _say(options: Options, data: Mapping[str, Any], text: str) -> None:
+    print(json.dumps(data) if options.as_json else text, flush=True)  # noqa: T201
+
+
+def _beat(config: Config, repo: RepoConfig, what: str) -> None:
+    try:
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, what)
+    except OSError as error:
+        raise SprintError(
+            f"cannot write the heartbeat in {config.paths.results}: {error.strerror}"
+        ) from error

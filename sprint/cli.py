@@ -1,0 +1,188 @@
+"""Argument parsing, one error handler, exit codes; no logic."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from sprint import __version__
+from sprint.config import Config, load
+from sprint.errors import ConfigError, SprintError
+
+_EXIT_CODES = """\
+exit codes:
+  0    the tick did its job, whatever became of the issue
+  1    a run asked for with --issue failed, doctor found a fault, or the monitor raised an alarm
+  2    wrong usage or configuration
+  3    forge or credentials
+  4    no usable sandbox
+  5    no usable model
+  130  interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; expected errors become one line on stderr."""
+    args = _parser().parse_args(argv)
+    _log_to_stderr(args.verbose)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _COMMANDS[args.command](args)
+    except SprintError as error:
+        print(f"sprint: {error}", file=sys.stderr)
+        logging.getLogger(__name__).debug("where it came from", exc_info=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("sprint: interrupted; the next tick goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    """Everything with -v, progress on a terminal, and from cron only what a person should read."""
+    quiet = logging.INFO if sys.stderr.isatty() else logging.WARNING
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.DEBUG if verbose else quiet)
+    handler.setFormatter(logging.Formatter("sprint: %(message)s"))
+    log = logging.getLogger("sprint")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG)
+
+
+def _config(args: argparse.Namespace) -> Config:
+    return load(args.config, environ=os.environ, cwd=Path.cwd(), home=Path.home())
+
+
+def _run(args: argparse.Namespace) -> int:
+    from sprint.burn import Options, burn
+
+    if args.all and args.repos:
+        raise ConfigError("--all goes without repository names")
+    options = Options(
+        repos=tuple(args.repos),
+        issue=args.issue,
+        force=args.force,
+        dry_run=args.dry_run,
+        jobs=args.jobs,
+        as_json=args.json,
+    )
+    return burn(_config(args), options, os.environ, Path.home())
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from sprint.demo.command import run_demo
+
+    return run_demo(args.keep, args.kind, sys.stdout)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from sprint.show import show
+
+    return show(_config(args), args.run, sys.stdout)
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from sprint.retention import sweep
+
+    for removed in sweep(_config(args)):
+        print(f"removed {removed}")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from sprint.doctor import doctor
+
+    return doctor(_config(args), args.repos, os.environ, Path.home(), sys.stdout)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "demo": _demo,
+    "show": _show,
+    "clean": _clean,
+    "doctor": _doctor,
+}
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    everywhere = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _global_options(everywhere)
+    parser = argparse.ArgumentParser(
+        prog="sprint",
+        description="Burns an issue backlog unattended: from a cron tick to a pull request.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _global_options(parser)
+    parser.add_argument("--version", action="version", version=f"sprint {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[everywhere]
+        )
+
+    run = command("run", "one tick: pick the oldest fit issue and bring it to a pull request")
+    run.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="default: all that are configured")
+    run.add_argument("--all", action="store_true", help="all configured repositories, in so many words")
+    run.add_argument("--issue", type=_positive, metavar="N", help="take this issue, whatever its age")
+    run.add_argument(
+        "--force", action="store_true", help="with --issue: despite its labels, claim or back-off"
+    )
+    run.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing anywhere")
+    run.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="repositories at once (default 1)"
+    )
+    run.add_argument("--json", action="store_true", help="one JSON object a line in place of text")
+
+    demo = command("demo", "the main job on loopback: no account, no key, no network, a scripted model")
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="leave everything in DIR to look at")
+    demo.add_argument("--kind", choices=["gitea", "github"], default="gitea", help="default: gitea")
+
+    show = command("show", "what a run did, from its transcript, for a person")
+    show.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
+
+    command("clean", "remove old workspaces, run folders and mirrors; each tick does it too")
+
+    doctor = command("doctor", "check git, sandbox, forges, tokens and model one by one, with the remedy")
+    doctor.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="default: all that are configured")
+    return parser
+
+
+def _global_options(parser: argparse.ArgumentParser) -> None:
+    """On the program and on each command; there without defaults, which would hide what was said before."""
+    has_defaults = parser.argument_default is not argparse.SUPPRESS
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=None if has_defaults else argparse.SUPPRESS,
+        help="default: $SPRINT_CONFIG, ./sprint.yaml, then the user's configuration directory",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=False if has_defaults else argparse.SUPPRESS,
+        help="say everything, and where errors come from",
+    )

@@ -1,0 +1,112 @@
+"""What one tick works with: a repository's configuration and everything that it names, made ready."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sprint import credentials, sandbox
+from sprint.claim import Claims
+from sprint.config import Config, RepoConfig
+from sprint.domain import Endpoint, Repository
+from sprint.errors import ConfigError, ForgeError
+from sprint.forge import Forge, connect
+from sprint.git import Remote
+from sprint.runs import RunStore
+from sprint.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Context:
+    """One repository's tick. `repository` is what the forge says of it now."""
+
+    config: Config
+    repo: RepoConfig
+    forge: Forge
+    repository: Repository
+    sandbox: Sandbox
+    claims: Claims
+    store: RunStore
+    host: str
+    environ: Mapping[str, str]
+    home: Path
+    stopping: threading.Event = field(default_factory=threading.Event)  # set: come to an end soon
+
+    @property
+    def remote(self) -> Remote:
+        return Remote(self.repository.clone_url, self.forge.token)
+
+    @property
+    def base(self) -> str:
+        return self.repo.base or self.repository.default_branch
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The models to call, in order. Raises ConfigError where there is none."""
+        return credentials.model_endpoints(self.config, self.environ, self.home)
+
+
+def hostname() -> str:
+    return socket.gethostname() or "localhost"
+
+
+def forge_of(config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path) -> Forge:
+    """The client of the forge that a repository is on. Raises ConfigError, asks the server nothing."""
+    forge = config.forges.get(repo.forge)
+    if forge is None:
+        raise ConfigError(
+            f"{repo.name}: no forge is configured; set GITEA_URL and GITEA_TOKEN, or GITHUB_TOKEN, "
+            "or write a sprint.yaml with forges:"
+        )
+    return connect(forge, credentials.forge_token(repo.forge, forge, environ, home))
+
+
+def fit_repository(forge: Forge, repo: RepoConfig) -> Repository:
+    """The repository as the forge describes it. Raises ForgeError where nothing can be done in it."""
+    repository = forge.repository(repo.name)
+    faults = {
+        "it is archived; un-archive it or take it out of repos": repository.archived,
+        "it has no commits yet; push a first one": repository.empty,
+        "its issues are switched off; switch them on or take it out of repos": not repository.has_issues,
+        "its pull requests are switched off; switch them on": not repository.has_pulls,
+        "the token's account may not push to it; give it write access": repository.can_push is False,
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise ForgeError(f"{repo.name}: {fault}")
+    return repository
+
+
+def open_context(
+    config: Config,
+    repo: RepoConfig,
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    cache: Path | None = None,
+    stopping: threading.Event | None = None,
+) -> Context:
+    """Everything for one repository's tick. `cache` in place of the configured one, for a dry run.
+
+    Raises ConfigError or ForgeError where there is no such repository, or nothing can be done in it.
+    """
+    forge = forge_of(config, repo, environ, home)
+    repository = fit_repository(forge, repo)
+    owner, name = repository.name.split("/")
+    claims_dir = (cache or config.paths.cache) / "claims" / repo.forge / owner / f"{name}.git"
+    host = hostname()
+    return Context(
+        config=config,
+        repo=repo,
+        forge=forge,
+        repository=repository,
+        sandbox=sandbox.make(repo.sandbox),
+        claims=Claims(claims_dir, Remote(repository.clone_url, forge.token), host),
+        store=RunStore(config.paths.results),
+        host=host,
+        environ=environ,
+        home=home,
+        stopping=stopping or threading.Event(),
+    )

@@ -1,0 +1,127 @@
+"""`sprint doctor`: everything that a tick needs, checked one by one, with the remedy where it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from sprint import credentials, git, sandbox
+from sprint.config import Config, RepoConfig, SandboxConfig, resolve
+from sprint.context import fit_repository, forge_of
+from sprint.domain import Finding, Grade
+from sprint.errors import SprintError
+from sprint.forge import Forge, Rights
+
+_OLDEST_GIT = (2, 39)
+
+
+def doctor(config: Config, names: Sequence[str], environ: Mapping[str, str], home: Path, out: TextIO) -> int:
+    """Print a line for each check as it is made; returns 1 where anything would stop a tick, else 0."""
+    repos = [resolve(config, name) for name in names] or list(config.repos)
+    sick = False
+    for finding in _findings(config, repos, environ, home):
+        sick = sick or finding.grade is Grade.FAULT
+        print(f"{finding.grade:4}  {finding.what}: {finding.says}", file=out, flush=True)
+    return 1 if sick else 0
+
+
+def _findings(
+    config: Config, repos: Sequence[RepoConfig], environ: Mapping[str, str], home: Path
+) -> Iterator[Finding]:
+    yield Finding(Grade.OK, "configuration", str(config.source or "no file: found in the environment"))
+    yield _check("git", _git)
+    for box in dict.fromkeys(repo.sandbox for repo in (repos or [config.defaults])):
+        yield _check(f"sandbox {box.kind}", lambda box=box: _sandbox(box))  # type: ignore[misc]
+    yield _check("results", lambda: _writable(config.paths.results))
+    if not repos:
+        yield Finding(Grade.WARNING, "repositories", "none configured; name one: sprint doctor OWNER/REPO")
+    for repo in repos:
+        yield from _repository(config, repo, environ, home)
+    if any(repo.worker == "local" for repo in (repos or [config.defaults])):
+        yield from _models(config, environ, home)
+
+
+def _check(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(Grade.OK, what, check())
+    except SprintError as error:
+        return Finding(Grade.FAULT, what, str(error))
+
+
+def _git() -> str:
+    words = git.git("version").out.strip()
+    version = tuple(int(number) for number in re.findall(r"\d+", words)[:2])
+    if version < _OLDEST_GIT:
+        raise SprintError(f"{words} is too old: install {'.'.join(map(str, _OLDEST_GIT))} or newer")
+    return words
+
+
+def _sandbox(box: SandboxConfig) -> str:
+    sandbox.make(box).probe()
+    return "a command ran in it" if box.kind != "none" else "commands run without isolation, as configured"
+
+
+def _writable(results: Path) -> str:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / ".doctor"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SprintError(f"cannot write in {results}: {error.strerror}; change paths.results") from error
+    return str(results)
+
+
+def _repository(
+    config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path
+) -> Iterator[Finding]:
+    try:
+        forge = forge_of(config, repo, environ, home)
+        repository = fit_repository(forge, repo)
+        rights = forge.rights(repository.name)
+    except SprintError as error:
+        yield Finding(Grade.FAULT, repo.name, str(error))
+        return
+    yield Finding(
+        Grade.OK, repo.name, f"reachable at {forge.url}, base {repo.base or repository.default_branch}"
+    )
+    yield from _rights(repo.name, forge, rights)
+    yield _check(f"{repo.name} git", lambda: _git_server(forge, repository.clone_url))
+
+
+def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
+    if forge.token is None:
+        yield Finding(Grade.FAULT, f"{name} token", "there is none; set token_file or token_env of its forge")
+        return
+    needed = {"push": rights.can_push, "comment": rights.can_comment}
+    lacking = [right for right, has in needed.items() if has is False]
+    if lacking:
+        says = f"the token of {rights.login} may not {' or '.join(lacking)}; give it write access"
+        yield Finding(Grade.FAULT, f"{name} token", says)
+        return
+    untold = [right for right, has in needed.items() if has is None]
+    says = f"{rights.login} may push and comment"
+    if untold:
+        says = f"{rights.login}; the forge does not tell whether it may {' or '.join(untold)}"
+    yield Finding(Grade.OK if not untold else Grade.WARNING, f"{name} token", says)
+
+
+def _git_server(forge: Forge, url: str) -> str:
+    refs = git.ls_remote(git.Remote(url, forge.token), "refs/heads/*", "refs/sprint/*")
+    claims = sum(ref.startswith("refs/sprint/") for ref in refs)
+    return f"{len(refs) - claims} branches, {claims} claims at {url}"
+
+
+def _models(config: Config, environ: Mapping[str, str], home: Path) -> Iterator[Finding]:
+    from sprint.model.probe import examine
+
+    try:
+        endpoints = credentials.model_endpoints(config, environ, home)
+    except SprintError as error:
+        yield Finding(Grade.FAULT, "model", str(error))
+        return
+    for index, endpoint in enumerate(endpoints):
+        what = f"model {endpoint.name}" if index == 0 else f"fallback model {endpoint.name}"
+        yield from examine(endpoint, what)

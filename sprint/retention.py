@@ -1,0 +1,22 @@
+"""What is kept and for how long: the newest workspaces and run folders, and mirrors still in use."""
+
+from __future__ import annotations
+
+from sprint import workspace
+from sprint.config import Config
+from sprint.runs import RunStore
+
+KEEP_WORKSPACES = 24
+KEEP_RUNS = 100
+MIRROR_DAYS = 30
+
+
+def sweep(config: Config) -> list[str]:
+    """Remove what is older, never what a run under way uses; returns what was removed."""
+    store = RunStore(config.paths.results)
+    in_use = {run.workspace for run in store.active()}
+    return [
+        *workspace.clean(config.paths.workspaces, keep=KEEP_WORKSPACES, in_use=in_use),
+        *store.clean(keep=KEEP_RUNS),
+        *workspace.clean_mirrors(config.paths.cache, days=MIRROR_DAYS),
+    ]

@@ -1,0 +1,114 @@
+"""Takes a run from the phase it is in to its end, whichever process began it.
+
+Each step can be killed and done again: what it did is on the forge, in the mirror or in run.json, and it
+looks there before it does anything twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from sprint import prompts
+from sprint.claim import Keeper
+from sprint.context import Context
+from sprint.domain import Ending, Liveness, Outcome, Phase, Run
+from sprint.settle.begin import begin
+from sprint.settle.case import Case
+from sprint.settle.conclude import conclude, row_of
+from sprint.settle.hand_in import hand_in, not_wanted
+from sprint.settle.prove import keep_patch, prove
+
+__all__ = ["row_of", "settle"]
+
+MAX_CONTINUED = 3
+PATIENCE = timedelta(hours=24)  # how long proven work waits for a forge that is down
+
+_log = logging.getLogger(__name__)
+
+
+def settle(context: Context, run: Run) -> Run:
+    """Bring a run as far as it can come now; returns it settled, or as it is where work goes on elsewhere.
+
+    Raises SprintError where the forge, the sandbox or the model fails: the run stays, for a later tick.
+    """
+    claim = context.claims.read().get(run.issue)
+    if claim is None or claim.state != "claimed" or claim.run != run.id:
+        return _without_claim(context, run)
+    with Keeper(context.claims, claim, lambda: not_wanted(context, run)) as keeper:
+        case = Case(context, keeper, run)
+        if run.pid != os.getpid():
+            case = _taken_up(case)
+        while case.run.phase is not Phase.CONCLUDED:
+            before = case.run
+            case = _STEPS[before.phase](case)
+            if case.run is before:
+                return before
+        return conclude(context, keeper.claim, case.run)
+
+
+def _without_claim(context: Context, run: Run) -> Run:
+    """The claim never came to be, was taken over, or was released already by a tick that died after it."""
+    if run.phase is Phase.CLAIMED:
+        context.store.discard(run.id)
+        return replace(run, phase=Phase.SETTLED)
+    if run.phase is not Phase.CONCLUDED:
+        case = Case(context, None, run)
+        keep_patch(case)
+        run = case.concluded(Outcome.CANCELLED, "another host took the issue over").run
+    return conclude(context, None, run)
+
+
+def _taken_up(case: Case) -> Case:
+    """Another process began this run and is gone: count it, so that no run is taken up for ever."""
+    case.kept.renew()
+    run = case.run
+    if run.phase is Phase.CONCLUDED or case.worker.poll(run, case.folder) is not Liveness.DONE:
+        return case
+    if run.phase is Phase.VERIFIED:
+        is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
+    else:
+        is_hopeless = run.continued >= MAX_CONTINUED
+    if is_hopeless:
+        keep_patch(case)
+        return case.concluded(
+            Outcome.INTERRUPTED, f"its process ended before its work {run.continued + 1} times"
+        )
+    _log.info("#%d: taking run %s up where another process left it", run.issue, run.id)
+    return case
+
+
+def _await_worker(case: Case) -> Case:
+    """Phase working: a worker that is done hands over; one that died without a word is set to work again."""
+    run = case.run
+    liveness = case.worker.poll(run, case.folder)
+    if liveness is Liveness.UNKNOWN and datetime.now(UTC) > run.deadline:
+        case.worker.stop(run, case.folder)
+        return case.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
+    if liveness is not Liveness.DONE:
+        return case
+    result = case.worker.result(run, case.folder)
+    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and case.has_workspace:
+        return _resume(case, prompts.render("interrupted"), run.rounds)
+    return case.advance(Phase.WORKED, result=result)
+
+
+def _resume(case: Case, message: str, rounds: int) -> Case:
+    case = case.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
+    case.worker.resume(case.job(), message)
+    return case
+
+
+def _prove(case: Case) -> Case:
+    return prove(case, _resume)
+
+
+_STEPS: dict[Phase, Callable[[Case], Case]] = {
+    Phase.CLAIMED: begin,
+    Phase.WORKING: _await_worker,
+    Phase.WORKED: _prove,
+    Phase.VERIFIED: hand_in,
+}

@@ -1,0 +1,86 @@
+"""A run under way, with what is needed to bring it on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+from sprint import workspace
+from sprint.claim import Keeper
+from sprint.context import Context
+from sprint.domain import Outcome, Phase, Prompt, Run, Workspace
+from sprint.worker import Job, Worker
+from sprint.worker import make as make_worker
+
+_log = logging.getLogger(__name__)
+_NO_PROMPT = Prompt("", "")  # what began already knows its prompt
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run in one process. Every change of the run is on the disk before anything follows from it."""
+
+    context: Context
+    keeper: Keeper | None  # None: the claim is not ours any more
+    run: Run
+
+    @property
+    def space(self) -> Workspace:
+        return Workspace(Path(self.run.workspace), self.run.uid)
+
+    @property
+    def has_workspace(self) -> bool:
+        return bool(self.run.workspace) and self.space.repo.is_dir()
+
+    @property
+    def folder(self) -> Path:
+        return self.context.store.folder(self.run.id)
+
+    @property
+    def mirror(self) -> Path:
+        return mirror_of(self.context)
+
+    @property
+    def worker(self) -> Worker:
+        return make_worker(self.run.worker, self.context.endpoints, self.context.config.paths.results)
+
+    def advance(self, phase: Phase, **fields: Any) -> Case:
+        """The case with its run changed and saved."""
+        run = changed(self.run, phase=phase, **fields)
+        self.context.store.save(run)
+        return changed(self, run=run)
+
+    def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> Case:
+        _log.info("#%d: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
+        return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
+
+    def job(self, prompt: Prompt = _NO_PROMPT) -> Job:
+        return Job(
+            run=self.run,
+            prompt=prompt,
+            workspace=self.space,
+            sandbox=self.context.sandbox,
+            network=self.context.repo.sandbox.network == "host",
+            limits=self.context.repo.limits,
+            repo=self.context.repo,
+            forge=self.context.forge,
+            folder=self.folder,
+            keepalive=self.reason_to_stop,
+        )
+
+    @property
+    def kept(self) -> Keeper:
+        assert self.keeper is not None, "only a run whose claim is ours is worked on"
+        return self.keeper
+
+    def reason_to_stop(self) -> str:
+        if self.context.stopping.is_set():
+            return "stopped by the operator"
+        return self.kept.reason_to_stop()
+
+
+def mirror_of(context: Context) -> Path:
+    return workspace.mirror_path(context.config.paths.cache, context.repo.forge, context.repository.name)

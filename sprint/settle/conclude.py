@@ -1,0 +1,100 @@
+"""The last steps of a run whose outcome is known: one row, one comment, the claim released."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sprint import ledger, prompts, workspace
+from sprint.context import Context
+from sprint.domain import Claim, LedgerRow, Outcome, Phase, Run, Usage, Verdict
+
+_log = logging.getLogger(__name__)
+
+# What a person at the issue should hear of; the rest is between the operator and the ledger.
+_TOLD_AT_THE_ISSUE = frozenset(
+    {
+        Outcome.PR_OPENED,
+        Outcome.ALREADY_FIXED,
+        Outcome.NO_CHANGE,
+        Outcome.CHECKS_FAILED,
+        Outcome.POLICY_REFUSED,
+        Outcome.LIMIT,
+        Outcome.OFF_RAILS,
+        Outcome.NEEDS_HUMAN,
+    }
+)
+_TRY_AGAIN_AT_ONCE = frozenset({Outcome.INTERRUPTED, Outcome.CANCELLED})
+
+
+def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
+    """Write the row, release the claim and tell the issue; each is done once however often this is called."""
+    if run.finished_at is None:
+        run = replace(run, finished_at=datetime.now(UTC))
+        context.store.save(run)
+    ledger.append(context.config.paths.results, row_of(run))
+    if run.outcome in _TOLD_AT_THE_ISSUE:
+        _tell(context, run)
+    if claim is not None:
+        _release(context, claim, run)
+    if run.workspace and run.outcome is Outcome.PR_OPENED:
+        workspace.remove(Path(run.workspace))
+    run = replace(run, phase=Phase.SETTLED)
+    context.store.save(run)
+    return run
+
+
+def row_of(run: Run) -> LedgerRow:
+    """The ledger's row of a run whose outcome is known."""
+    outcome = run.outcome or Outcome.ERROR
+    result = run.result
+    usage = result.usage if result else Usage()
+    finished = run.finished_at or datetime.now(UTC)
+    return LedgerRow(
+        finished_at=finished,
+        run_id=run.id,
+        repo=run.repo,
+        issue=run.issue,
+        outcome=outcome,
+        exit_code=1 if outcome.verdict is Verdict.FAILED else 0,
+        pr_url=run.pr_url,
+        branch=run.branch if run.pr_url else "",
+        worker=run.worker,
+        model=result.model if result else "",
+        attempt=run.attempt,
+        duration_s=max((finished - run.started_at).total_seconds(), 0.0),
+        turns=usage.turns,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=usage.cost_usd,
+        host=run.host,
+        detail=run.detail,
+    )
+
+
+def _tell(context: Context, run: Run) -> None:
+    """Write the one comment on the issue, or edit the one that is there."""
+    name = context.repository.name
+    patch = context.store.folder(run.id) / "patch.diff"
+    body = prompts.comment(run, patch_kept=patch.exists() and not run.pr_url, patch_host=run.host)
+    marker = prompts.comment_marker(run.issue)
+    me = context.forge.whoami()
+    for comment in context.forge.comments(name, run.issue):
+        if comment.author == me and marker in comment.body:
+            if comment.body.strip() != body.strip():
+                context.forge.edit_comment(name, comment.id, body)
+            return
+    context.forge.add_comment(name, run.issue, body)
+
+
+def _release(context: Context, claim: Claim, run: Run) -> None:
+    """Give the issue free for the next attempt, with the back-off that the outcome calls for."""
+    now = datetime.now(UTC)
+    outcome = run.outcome or Outcome.ERROR
+    wait = timedelta(minutes=context.repo.pick.backoff_minutes * 2 ** (run.attempt - 1))
+    not_before = None if outcome in _TRY_AGAIN_AT_ONCE else now + wait
+    context.claims.release(
+        claim, now, outcome=outcome, detail=run.detail, not_before=not_before, pr=run.pr_number
+    )

@@ -1,0 +1,55 @@
+"""Proven work becomes a pull request, if it is still wanted."""
+
+from __future__ import annotations
+
+from sprint import prompts
+from sprint.context import Context
+from sprint.domain import Ending, Outcome, Run
+from sprint.errors import ForgeError
+from sprint.pick import competing_pull
+from sprint.publish import Proposal, PushRefused, publish
+from sprint.settle.case import Case
+
+
+def hand_in(case: Case) -> Case:
+    """Phase verified. Raises ForgeError where the forge is away: the work waits for a later tick."""
+    run, context = case.run, case.context
+    case.kept.renew()
+    if reason := case.kept.reason_to_stop():
+        return case.concluded(Outcome.CANCELLED, reason)
+    is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
+    proposal = Proposal(
+        commit=run.commit,
+        branch=run.branch,
+        base=run.base_branch,
+        title=prompts.pull_request_title(run.title, run.issue),
+        body=prompts.pull_request_body(run),
+        draft=context.repo.publish.draft or is_unfinished,
+    )
+    try:
+        pull = publish(context.forge, context.repository, case.mirror, proposal)
+    except PushRefused as error:
+        return case.concluded(Outcome.POLICY_REFUSED, str(error))
+    outcome, detail = Outcome.PR_OPENED, ""
+    if is_unfinished and run.result:
+        outcome, detail = Outcome.LIMIT, f"{run.result.detail}; handed in as a draft"
+    return case.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
+
+
+def not_wanted(context: Context, run: Run) -> str:
+    """Why the run's work is no longer wanted, or "". Raises ForgeError where the forge does not tell."""
+    try:
+        issue = context.forge.issue(context.repository.name, run.issue)
+    except ForgeError as error:
+        if error.status == 404:
+            return "the issue is gone"
+        raise
+    if not issue.is_open:
+        return "the issue was closed"
+    if issue.locked:
+        return "the issue was locked"
+    if others := [name for name in issue.assignees if name != context.forge.whoami()]:
+        return f"the issue was assigned to {', '.join(others)}"
+    return competing_pull(
+        run, issue, context.forge.open_pulls(context.repository.name), context.repository.name
+    )

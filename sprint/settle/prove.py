@@ -1,0 +1,136 @@
+"""What a worker handed over: imported, judged, and checked in a checkout of exactly what would be pushed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from sprint import git, policy, prompts, verify, workspace
+from sprint.domain import CheckComparison, Ending, ImportedWork, Outcome, Phase, Proof, Refusal, WorkerResult
+from sprint.errors import SprintError
+from sprint.settle.begin import setup_failure
+from sprint.settle.case import Case
+
+_log = logging.getLogger(__name__)
+
+_WITHOUT_PROOF = {
+    Ending.QUESTION: Outcome.NEEDS_HUMAN,
+    Ending.CANCELLED: Outcome.CANCELLED,
+    Ending.OFF_RAILS: Outcome.OFF_RAILS,
+    Ending.ERROR: Outcome.ERROR,
+    Ending.INTERRUPTED: Outcome.INTERRUPTED,
+}
+
+
+class SetupFailed(SprintError):
+    """The project's setup fails on the result, as it did not at the base."""
+
+
+def prove(case: Case, resume: Callable[[Case, str, int], Case]) -> Case:
+    """Phase worked. `resume` sends a message to the worker for one more round."""
+    result = case.run.result or WorkerResult(Ending.ERROR, detail="the worker handed nothing over")
+    if result.ending is Ending.ALREADY_FIXED:
+        return _already_fixed(case, result)
+    try:
+        work = import_work(case)
+    except workspace.HandoverError as error:
+        return case.concluded(Outcome.POLICY_REFUSED, str(error))
+    said = result.detail or result.summary
+    if outcome := _WITHOUT_PROOF.get(result.ending):
+        return case.concluded(outcome, said, tree=work.tree)
+    is_unfinished = result.ending is Ending.LIMIT
+    if not work.changes:
+        return case.concluded(Outcome.LIMIT if is_unfinished else Outcome.NO_CHANGE, said, tree=work.tree)
+    if refusals := policy.judge(case.mirror, work, case.context.repo.publish):
+        return case.concluded(Outcome.POLICY_REFUSED, _listed(refusals), tree=work.tree)
+    commit = _commit(case, work, result)
+    try:
+        proof = _checked(case, commit)
+    except SetupFailed as error:
+        return case.concluded(Outcome.CHECKS_FAILED, str(error), tree=work.tree, commit=commit)
+    if not proof.regressions:
+        return case.advance(Phase.VERIFIED, tree=work.tree, commit=commit, proof=proof)
+    rounds = case.run.rounds + 1
+    if result.ending is Ending.IMPLEMENTED and rounds <= case.context.repo.limits.check_rounds:
+        _log.info("#%d: checks fail; the worker gets round %d", case.run.issue, rounds)
+        return resume(case, prompts.checks_failed(proof), rounds)
+    outcome = Outcome.LIMIT if is_unfinished else Outcome.CHECKS_FAILED
+    failed = "; ".join(_failure(regression) for regression in proof.regressions)
+    return case.concluded(outcome, failed, tree=work.tree, commit=commit, proof=proof)
+
+
+def import_work(case: Case) -> ImportedWork:
+    """Bring the workspace's work into the mirror, and keep it as patch.diff whatever becomes of it.
+
+    Raises HandoverError where the workspace cannot be exported.
+    """
+    work = workspace.import_work(
+        case.space,
+        case.mirror,
+        case.run.base_sha,
+        case.context.sandbox,
+        leftovers=case.run.leftovers,
+        scratch=case.folder,
+    )
+    if work.changes:
+        (case.folder / "patch.diff").write_bytes(workspace.diff(case.mirror, work.base, work.tree))
+    return work
+
+
+def keep_patch(case: Case) -> None:
+    """Save what a run that is given up has made so far; a workspace that gives nothing is no fault."""
+    if not case.has_workspace or not case.run.base_sha:
+        return
+    try:
+        import_work(case)
+    except SprintError as error:
+        _log.warning("run %s: its workspace gave no patch: %s", case.run.id, error)
+
+
+def _already_fixed(case: Case, result: WorkerResult) -> Case:
+    """Believed only where the commit that it names is in the history of the base."""
+    if git.is_ancestor(case.mirror, result.commit, case.run.base_sha):
+        return case.concluded(Outcome.ALREADY_FIXED, f"fixed by {result.commit}: {result.summary}")
+    named = result.commit or "a commit that it does not name"
+    return case.concluded(
+        Outcome.NO_CHANGE, f"said to be fixed by {named}, which is not in {case.run.base_branch}"
+    )
+
+
+def _commit(case: Case, work: ImportedWork, result: WorkerResult) -> str:
+    publish = case.context.repo.publish
+    message = prompts.commit_message(case.run.title, case.run.issue, result.summary, case.run.id)
+    return workspace.commit(
+        case.mirror, work, message, publish.author_name, publish.author_email, when=case.run.started_at
+    )
+
+
+def _checked(case: Case, commit: str) -> Proof:
+    """The checks in a checkout of the commit itself: nothing that the agent left beside it can help it."""
+    context, repo, run = case.context, case.context.repo, case.run
+    seconds = repo.limits.check_minutes * 60
+    space = workspace.create(
+        context.config.paths.workspaces, f"{run.id}-proof", case.mirror, commit, run.base_branch, run.branch
+    )
+    try:
+        network = repo.sandbox.setup_network == "host"
+        if failed := verify.run_setup(context.sandbox, space, repo.setup, network=network, timeout=seconds):
+            raise SetupFailed(setup_failure(failed))
+        commands = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
+        results = verify.run_checks(context.sandbox, space, commands, timeout=seconds)
+        return verify.compare(run.base_checks, results)
+    finally:
+        workspace.remove(space.root)
+
+
+def _listed(refusals: Sequence[Refusal]) -> str:
+    shown = [
+        f"{refusal.path}: {refusal.reason}" if refusal.path else refusal.reason for refusal in refusals[:5]
+    ]
+    more = len(refusals) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _failure(regression: CheckComparison) -> str:
+    names = ", ".join(regression.new_failures[:5])
+    return f"{regression.command}: {names or f'{regression.base.status}, then {regression.result.status}'}"

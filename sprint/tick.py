@@ -1,0 +1,141 @@
+"""One tick for one repository: settle what is under way, pick an issue, claim it, run it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sprint import runs, spend, worker
+from sprint.context import Context
+from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
+from sprint.lock import lock
+from sprint.pick import choose, issue_digest
+from sprint.settle import settle
+
+_RACES = 3  # how often a tick that lost an issue to another host looks for the next one
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TickReport:
+    """What a tick did, for a person or a program."""
+
+    repo: str
+    settled: tuple[Run, ...] = ()
+    run: Run | None = None
+    idle: str = ""  # why there was nothing to do
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+def tick(context: Context, *, only: int | None = None, force: bool = False) -> TickReport:
+    """One tick. Raises Busy where another one holds the repository's lock, SprintError on failures."""
+    cache, name = context.config.paths.cache, context.repository.name
+    with lock(lock_path(cache, context.repo.forge, name)):
+        context.sandbox.probe()
+        settled: list[Run] = []
+        for unsettled in context.store.under_way(context.repo.forge, name, context.host):
+            run = settle(context, unsettled)
+            if run.phase is not Phase.SETTLED:
+                return TickReport(name, tuple(settled), run=run, idle=f"run {run.id} is under way")
+            settled.append(run)
+        return replace(_new_run(context, only, force), settled=tuple(settled))
+
+
+def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
+    name = context.repository.name
+    if reason := why_not_now(context):
+        return TickReport(name, idle=reason)
+    for _ in range(_RACES):
+        claims = context.claims.read()
+        pick = pick_issue(context, claims, only=only, force=force)
+        if pick.issue is None:
+            return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
+        worker.check(context.repo.worker, context.endpoints)
+        run = _claim(context, pick.issue, claims.get(pick.issue.number))
+        if run is not None:
+            run = settle(context, run)
+            return TickReport(name, run=run, passed_over=pick.passed_over)
+        _log.info("#%d: another host claimed it first", pick.issue.number)
+    return TickReport(name, idle="other hosts were faster each time")
+
+
+def why_not_now(context: Context) -> str:
+    """Why no new run may start whatever the backlog holds, or ""."""
+    if context.repository.open_issues == 0:
+        return "no open issues"
+    ceiling = context.repo.limits.usd_per_day
+    if ceiling is not None:
+        spent = spend.spent_today(context.config.paths.results)
+        if spent >= ceiling:
+            return f"today's ceiling is reached: ${spent:.2f} of ${ceiling:.2f}"
+    return ""
+
+
+def pick_issue(context: Context, claims: dict[int, Claim], *, only: int | None, force: bool) -> Pick:
+    """The oldest fit issue, with what the forge and the claims say now; the list is read page by page."""
+    forge, name = context.forge, context.repository.name
+    pulls = forge.open_pulls(name)
+    return choose(
+        [forge.issue(name, only)] if only is not None else forge.oldest_issues(name),
+        policy=context.repo.pick,
+        repository=context.repository,
+        claims=claims,
+        open_pulls=pulls,
+        me=forge.whoami(),
+        branch_pattern=context.repo.publish.branch,
+        blockers=lambda issue: forge.open_blockers(name, issue),
+        can_write=lambda user: forge.can_write(name, user),
+        seen=lambda issue: digest(context, issue),
+        reviewed=lambda pull: forge.is_reviewed(name, pull),
+        now=datetime.now(UTC),
+        only=only,
+        force=force,
+    )
+
+
+def digest(context: Context, issue: Issue) -> str:
+    comments = context.forge.comments(context.repository.name, issue.number) if issue.comments else []
+    return issue_digest(issue, comments, context.forge.whoami())
+
+
+def _claim(context: Context, issue: Issue, previous: Claim | None) -> Run | None:
+    """Write the run down, then claim the issue for it; None where another host was faster."""
+    seen = digest(context, issue)
+    run = new_run(context, issue)
+    context.store.create(run)
+    claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
+    if claim is None:
+        context.store.discard(run.id)
+        return None
+    run = replace(run, attempt=claim.attempt, claim_sha=claim.sha)
+    context.store.save(run)
+    _log.info("#%d: claimed: %s", issue.number, issue.title)
+    return run
+
+
+def new_run(context: Context, issue: Issue) -> Run:
+    """A run of this host that begins now; nothing is written."""
+    now = datetime.now(UTC)
+    name, limits = context.repository.name, context.repo.limits
+    return Run(
+        id=runs.new_id(now, name, issue.number),
+        forge=context.repo.forge,
+        repo=name,
+        issue=issue.number,
+        title=issue.title,
+        attempt=1,
+        host=context.host,
+        pid=os.getpid(),
+        started_at=now,
+        deadline=now + timedelta(minutes=limits.minutes + limits.check_minutes * (limits.check_rounds + 2)),
+        worker=context.repo.worker,
+        issue_url=issue.html_url,
+    )
+
+
+def lock_path(cache: Path, forge: str, repo: str) -> Path:
+    return cache / "locks" / forge / f"{repo}.lock"

@@ -1,0 +1,187 @@
+"""Claims on a real git server: one winner, expiry, hand-over and history."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sprint import git
+from sprint.claim import LEASE, Claims, Keeper, ref_of
+from sprint.domain import Claim
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> git.Remote:
+    git.init_bare(tmp_path / "server.git")
+    return git.Remote(str(tmp_path / "server.git"))
+
+
+def claims_of(tmp_path: Path, server: git.Remote, host: str) -> Claims:
+    return Claims(tmp_path / f"{host}.git", server, host)
+
+
+def test_a_claim_is_seen_by_other_hosts(tmp_path: Path, server: git.Remote) -> None:
+    here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
+    assert here.read() == {}
+    taken = here.take(7, "run-1", "digest", None, NOW)
+    assert taken is not None
+    seen = there.read()[7]
+    assert (seen.state, seen.run, seen.host, seen.attempt) == ("claimed", "run-1", "here", 1)
+    assert seen.expires == NOW + LEASE
+    assert seen == taken
+
+
+def test_the_second_to_claim_loses(tmp_path: Path, server: git.Remote) -> None:
+    here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
+    here.read()
+    there.read()
+    assert here.take(7, "run-1", "", None, NOW) is not None
+    assert there.take(7, "run-2", "", None, NOW) is None
+    assert there.read()[7].run == "run-1"
+
+
+def test_ten_processes_on_one_issue_give_one_winner(tmp_path: Path, server: git.Remote) -> None:
+    code = """
+import sys
+from datetime import datetime, UTC
+from pathlib import Path
+from sprint import git
+from sprint.claim import Claims
+claims = Claims(Path(sys.argv[1]), git.Remote(sys.argv[2]), sys.argv[3])
+previous = claims.read().get(1)
+print("ready", flush=True)
+sys.stdin.readline()
+print("won" if claims.take(1, "run-" + sys.argv[3], "", previous, datetime.now(UTC)) else "lost")
+"""
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / f"racer-{n}.git"), server.url, f"host-{n}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(10)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    results = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(results) == ["lost"] * 9 + ["won"]
+    winner = results.index("won")
+    assert claims_of(tmp_path, server, "judge").read()[1].host == f"host-{winner}"
+
+
+def test_an_expired_claim_is_taken_over_and_the_late_owner_notices(
+    tmp_path: Path, server: git.Remote
+) -> None:
+    here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
+    mine = here.take(7, "run-1", "digest", None, NOW)
+    assert mine is not None
+    theirs = there.take(7, "run-2", "digest", there.read()[7], NOW + LEASE * 2)
+    assert theirs is not None
+    assert theirs.attempt == 2
+    assert here.renew(mine, NOW + LEASE * 2) is None
+    assert here.release(mine, NOW, outcome="pr_opened") is None
+    assert there.read()[7].run == "run-2"
+
+
+def test_attempts_start_anew_when_people_change_the_issue(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    first = here.take(7, "run-1", "as written", None, NOW)
+    assert first is not None
+    released = here.release(first, NOW, outcome="checks_failed", not_before=NOW + timedelta(hours=1))
+    assert released is not None
+    second = here.take(7, "run-2", "as written", released, NOW)
+    assert second is not None
+    assert second.attempt == 2
+    again = here.release(second, NOW, outcome="checks_failed")
+    third = here.take(7, "run-3", "edited", again, NOW)
+    assert third is not None
+    assert third.attempt == 1
+
+
+def test_history_tells_how_earlier_attempts_ended(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    previous: Claim | None = None
+    for n, outcome in enumerate(("checks_failed", "limit")):
+        taken = here.take(7, f"run-{n}", "", previous, NOW)
+        assert taken is not None
+        renewed = here.renew(taken, NOW + timedelta(minutes=1))
+        assert renewed is not None
+        previous = here.release(renewed, NOW, outcome=outcome, detail=f"why {n}")
+    there = claims_of(tmp_path, server, "there")
+    there.read()
+    assert [(c.attempt, c.outcome, c.detail) for c in there.history(7)] == [
+        (1, "checks_failed", "why 0"),
+        (2, "limit", "why 1"),
+    ]
+    assert there.history(8) == []
+
+
+@pytest.mark.parametrize("message", ["not json", "{}", json.dumps({"state": 3}), ""])
+def test_a_ref_that_somebody_else_wrote_counts_as_no_claim(
+    tmp_path: Path, server: git.Remote, message: str
+) -> None:
+    here = claims_of(tmp_path, server, "here")
+    here.read()
+    sha = git.commit_tree(
+        here.git_dir, git.empty_tree(here.git_dir), [], message or " ", "x", "x@example.org", when=NOW
+    )
+    assert git.push(here.git_dir, server, sha, ref_of(7), expected="")[0] is git.PushResult.OK
+    foreign = here.read()[7]
+    assert (foreign.state, foreign.attempt) == ("released", 0)
+    assert here.take(7, "run-1", "", foreign, NOW) is not None
+
+
+def test_a_forgotten_claim_is_gone_everywhere(tmp_path: Path, server: git.Remote) -> None:
+    here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    assert there.read().keys() == {7}
+    here.forget(taken)
+    assert there.read() == {}
+
+
+def test_the_keeper_renews_and_tells_when_the_work_is_not_wanted(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    reasons = iter(["", "the issue was closed"])
+    with Keeper(here, taken, lambda: next(reasons)) as keeper:
+        keeper.renew()
+        assert keeper.reason_to_stop() == ""
+        assert keeper.claim.sha != taken.sha
+        assert here.read()[7] == keeper.claim
+        keeper.renew()
+        assert keeper.reason_to_stop() == "the issue was closed"
+
+
+def test_the_keeper_tells_when_another_host_took_over(tmp_path: Path, server: git.Remote) -> None:
+    here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    there.take(7, "run-2", "", there.read()[7], NOW)
+    with Keeper(here, taken, lambda: "") as keeper:
+        keeper.renew()
+        assert "another host" in keeper.reason_to_stop()
+
+
+def test_a_server_that_is_away_is_no_reason_to_stop(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    Path(server.url).rename(tmp_path / "moved.git")
+    with Keeper(here, taken, lambda: "never asked") as keeper:
+        keeper.renew()
+        assert keeper.reason_to_stop() == ""

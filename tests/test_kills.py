@@ -1,0 +1,142 @@
+"""SIGKILL after each step of a tick: the next tick ends the run, with one row and one pull request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint.claim import Claims
+from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
+from sprint.demo.replies import Reply, call, finish
+from sprint.domain import Secret
+from sprint.git import Remote
+from tests.killed_at import PLACES
+from tests.site import Site
+from tests.test_tick import CHECK, FILES, FIX, REPO
+
+ROOT = Path(__file__).parent.parent
+
+
+def script(request: dict[str, Any], _number: int) -> Reply:
+    """What a model would do that sees only the conversation: fix, then finish."""
+    fixed = any("n + n + 1" in str(m.get("tool_calls", "")) for m in request["messages"])
+    return finish("implemented", "Fixed.") if fixed else FIX
+
+
+@pytest.fixture
+def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Site:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    repos = [{"name": REPO, "checks": [CHECK]}]
+    return Site(workspaces / "site", gitea, model_server(script), repos=repos)
+
+
+def assert_one_of_each(gitea: DemoForge, site: Site) -> None:
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert len(gitea.pulls(REPO)) == 1
+    assert len(gitea.comments(REPO, 1)) == 1
+    remote = Remote(f"{gitea.url}/{REPO}.git", Secret(gitea.token))
+    claim = Claims(site.path / "judge.git", remote, "judge").read()[1]
+    assert (claim.state, claim.outcome, claim.attempt) == ("released", "pr_opened", 1)
+    assert list((site.path / "results" / "active").iterdir()) == []
+    assert [run["phase"] for run in site.runs()] == ["settled"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_next_tick_ends_what_a_killed_one_began(gitea: DemoForge, site: Site, place: str) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.killed_at", place, "run", REPO],
+        cwd=site.path,
+        env={**site.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    after = site.sprint("run", REPO)
+    assert after.returncode == 0, after.stderr
+    assert_one_of_each(gitea, site)
+
+
+def test_a_run_killed_while_the_model_works_goes_on_with_its_files_and_conversation(
+    gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    ticks: list[subprocess.Popen[str]] = []
+
+    def kill_at_the_second_turn(request: dict[str, Any], number: int) -> Reply:
+        if number == 1:
+            os.kill(ticks[0].pid, signal.SIGKILL)
+        return script(request, number)
+
+    model = model_server(kill_at_the_second_turn)
+    site = Site(workspaces / "site", gitea, model, repos=[{"name": REPO, "checks": [CHECK]}])
+    ticks.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "sprint", "run", REPO], cwd=site.path, env=site.environ, text=True
+        )
+    )
+    assert ticks[0].wait(120) == -signal.SIGKILL
+    assert site.sprint("run", REPO).returncode == 0
+    assert_one_of_each(gitea, site)
+    told = model.asked[-1].body["messages"]
+    assert any("interrupted" in str(m["content"]) for m in told[2:])
+    assert any("n + n + 1" in str(m.get("tool_calls")) for m in told)
+
+
+@pytest.mark.parametrize(("place", "has_patch"), [("committed", True), ("imported", False)])
+def test_a_run_that_dies_every_time_is_given_up(
+    gitea: DemoForge, site: Site, place: str, has_patch: bool
+) -> None:
+    """Also where looking for its patch is what it dies of."""
+    for _ in range(6):
+        subprocess.run(
+            [sys.executable, "-m", "tests.killed_at", place, "run", REPO],
+            cwd=site.path,
+            env={**site.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=120,
+        )
+        if site.rows():
+            break
+    (row,) = site.rows()
+    assert row["outcome"] == "interrupted"
+    assert gitea.pulls(REPO) == []
+    patch = site.path / "results/runs" / row["run_id"] / "patch.diff"
+    assert patch.exists() is has_patch
+
+
+def test_an_interrupted_tick_exits_130_and_leaves_no_claim(
+    gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    ticks: list[subprocess.Popen[str]] = []
+
+    def interrupt(_request: dict[str, Any], number: int) -> Reply:
+        if number == 1:
+            ticks[0].send_signal(signal.SIGTERM)
+        return FIX if number == 0 else call("run_command", {"command": f"echo {number}"})
+
+    site = Site(
+        workspaces / "site", gitea, model_server(interrupt), repos=[{"name": REPO, "checks": [CHECK]}]
+    )
+    ticks.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "sprint", "run", REPO], cwd=site.path, env=site.environ, text=True
+        )
+    )
+    assert ticks[0].wait(120) == 130
+    (row,) = site.rows()
+    assert row["outcome"] == "interrupted"
+    assert (site.path / "results/runs" / row["run_id"] / "patch.diff").exists()
+    assert list((site.path / "results" / "active").iterdir()) == []

@@ -1,0 +1,73 @@
+"""Imports point down only, and the heavy ones stay out of the ticks that do not need them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "sprint"
+
+# From the bottom up. A module may import its own layer and those before it.
+LAYERS = (
+    ("domain", "errors"),
+    ("clean_text", "files", "proc", "resources"),
+    ("config", "credentials", "git", "lock"),
+    (
+        "forge",
+        "heartbeat",
+        "ledger",
+        "model",
+        "prompts",
+        "runs",
+        "sandbox",
+        "spend",
+        "transcript",
+        "workspace",
+    ),
+    ("claim", "pick", "policy", "publish", "verify", "worker"),
+    ("context",),
+    ("brief",),
+    ("settle", "retention"),
+    ("tick", "preview", "monitor", "show", "doctor"),
+    ("burn", "demo"),
+    ("cli", "__main__"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts != ("__init__",):
+            yield parts[0], path
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "sprint":
+            yield from (alias.name for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sprint."):
+            yield str(node.module).split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("sprint."))
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda value: getattr(value, "stem", value))
+def test_imports_point_down(name: str, path: Path) -> None:
+    assert name in RANK, f"say in which layer {name} is"
+    upward = {other for other in imported(path) if RANK[other] > RANK[name]}
+    assert not upward, f"{path.name} imports {upward} from above"
+
+
+def test_an_idle_tick_imports_nothing_heavy() -> None:
+    code = "import sprint.cli, sprint.burn, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.split()
+    assert not {"openai", "jinja2", "git", "detect_secrets", "rich", "apprise"} & set(loaded)
+    assert "sprint.tick" in loaded

@@ -1,0 +1,344 @@
+"""The main job end to end: the real command line, git over HTTP, the real sandbox, a scripted model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
+from sprint.demo.replies import Reply, call, finish, say
+from tests.site import Site
+
+REPO = "acme/widgets"
+FILES = {
+    "widgets.py": "def double(n):\n    return n + n + 1\n",
+    "test_widgets.py": (
+        "import unittest\nfrom widgets import double\n\n\n"
+        "class Double(unittest.TestCase):\n"
+        "    def test_zero(self):\n        self.assertIsInstance(double(0), int)\n"
+    ),
+}
+CHECK = "python3 -m unittest -v"
+FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n"})
+FIXED = [FIX, finish("implemented", "double() no longer adds one.")]
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def make_site(workspaces: Path, model_server: Callable[..., DemoModel]) -> MakeSite:
+    def make(forge: DemoForge, script: Any, **settings: Any) -> Site:
+        model = model_server(script)
+        defaults = {"repos": [{"name": REPO, "checks": [CHECK], **settings.pop("repo", {})}]}
+        site = Site(workspaces / "site", forge, model, **{**defaults, **settings})
+        site.model = model
+        return site
+
+    return make
+
+
+def backlog(forge: DemoForge) -> int:
+    """A repository with an epic and then a bug; returns the bug's number."""
+    forge.add_repo(REPO, FILES)
+    forge.add_issue(REPO, "Widgets everywhere", "All of it.", labels=["epic"])
+    return forge.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+
+
+def test_a_tick_turns_the_oldest_fit_issue_into_a_pull_request(
+    forge_server: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(forge_server)
+    forge_server.add_issue(REPO, "A later feature", "Not now.")
+    site = make_site(forge_server, FIXED)
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (pull,) = forge_server.pulls(REPO)
+    assert pull.title == f"fix: double() is off by one (closes #{bug})"
+    assert f"Closes #{bug}" in pull.body
+    assert CHECK in pull.body
+    assert pull.pull is not None
+    assert (pull.pull.head, pull.pull.base) == (f"feat/issue-{bug}", "main")
+    assert forge_server.file(REPO, f"feat/issue-{bug}", "widgets.py") == "def double(n):\n    return n + n\n"
+    (row,) = site.rows()
+    assert (row["outcome"], row["exit_code"], row["issue"], row["attempt"]) == (
+        "pr_opened",
+        "0",
+        str(bug),
+        "1",
+    )
+    assert row["pr_url"] == done.stdout.split("pr_opened ")[1].split()[0]
+    assert float(row["cost_usd"]) > 0
+    (comment,) = forge_server.comments(REPO, bug)
+    assert row["pr_url"] in comment.body or f"#{pull.number}" in comment.body
+    assert forge_server.comments(REPO, 1) == []
+
+
+def test_the_commit_is_the_runners_own_and_holds_only_the_change(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(gitea)
+    dirt = call(
+        "run_command",
+        {
+            "command": "python3 -m unittest -v; git config user.name Mallory; git commit -qam mine; echo x > .git/x"
+        },
+    )
+    site = make_site(gitea, [dirt, *FIXED])
+    assert site.sprint("run", REPO).returncode == 0
+    show = subprocess.run(
+        [
+            "git",
+            "-C",
+            str(gitea.path(REPO)),
+            "log",
+            "--format=%an%n%s",
+            "--name-status",
+            f"main..feat/issue-{bug}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    assert [line for line in show if line] == [
+        "sprint",
+        f"fix: double() is off by one (closes #{bug})",
+        "M\twidgets.py",
+    ]
+
+
+def test_the_next_tick_leaves_an_issue_with_a_pull_request_alone(
+    forge_server: DemoForge, make_site: MakeSite
+) -> None:
+    backlog(forge_server)
+    site = make_site(forge_server, FIXED)
+    site.sprint("run", REPO)
+    again = site.sprint("run", REPO)
+    assert again.returncode == 0
+    assert "none of the 2 open issues is fit" in again.stdout
+    assert len(forge_server.pulls(REPO)) == 1
+    assert len(site.rows()) == 1
+
+
+def test_failing_checks_go_back_to_the_model_and_then_the_patch_is_kept(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(gitea)
+    broken = call("write_file", {"path": "widgets.py", "content": "def double(n):\n    return 'no'\n"})
+    site = make_site(gitea, [broken, finish(), finish(), finish()], repo={"limits": {"check_rounds": 2}})
+    done = site.sprint("run", REPO, "--issue", str(bug))
+    assert done.returncode == 1
+    (row,) = site.rows()
+    assert row["outcome"] == "checks_failed"
+    assert gitea.pulls(REPO) == []
+    assert "return 'no'" in (site.path / "results/runs" / row["run_id"] / "patch.diff").read_text()
+    told = [m["content"] for m in site.model.asked[-1].body["messages"] if m["role"] in ("user", "tool")]
+    assert sum("test_widgets.Double.test_zero" in text for text in told) == 2
+    assert "patch.diff" in gitea.comments(REPO, bug)[0].body
+    waiting = site.sprint("run", REPO)
+    assert "backs off until" in waiting.stdout
+
+
+def test_a_failure_that_was_there_before_does_not_stand_in_the_way(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    gitea.add_repo(
+        REPO,
+        {
+            **FILES,
+            "test_old.py": "import unittest\n\n\nclass Old(unittest.TestCase):\n    def test_old(self):\n        self.fail()\n",
+        },
+    )
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    site = make_site(gitea, FIXED)
+    site.sprint("run", REPO)
+    assert site.rows()[0]["outcome"] == "pr_opened"
+    assert "failed" in gitea.pulls(REPO)[0].body
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ([finish("implemented", "Nothing to do."), finish("implemented", "Nothing.")], "no_change"),
+        ([finish("question", "?", question="Which of the two?")], "needs_human"),
+        ([call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"}), finish()], "policy_refused"),
+        ([say("I am done.")] * 9, "off_rails"),
+        ([call("run_command", {"command": "true"})] * 40, "off_rails"),
+    ],
+    ids=["nothing done", "question", "workflow file", "only talk", "one call for ever"],
+)  # fmt: skip
+def test_other_ends(gitea: DemoForge, make_site: MakeSite, script: list[Reply], outcome: str) -> None:
+    backlog(gitea)
+    site = make_site(gitea, script)
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    assert [row["outcome"] for row in site.rows()] == [outcome]
+    assert gitea.pulls(REPO) == []
+
+
+def test_already_fixed_needs_a_commit_that_is_there(gitea: DemoForge, make_site: MakeSite) -> None:
+    bug = backlog(gitea)
+    head = gitea.refs(REPO)["refs/heads/main"]
+    site = make_site(gitea, [finish("already_fixed", "It is.", commit=head)])
+    site.sprint("run", REPO)
+    assert site.rows()[0]["outcome"] == "already_fixed"
+    assert head[:10] in gitea.comments(REPO, bug)[0].body
+
+
+def test_a_run_out_of_turns_hands_in_what_it_has_as_a_draft(gitea: DemoForge, make_site: MakeSite) -> None:
+    backlog(gitea)
+    more = [call("run_command", {"command": f"echo {n}"}) for n in range(9)]
+    site = make_site(gitea, [FIX, *more], repo={"limits": {"turns": 5}})
+    site.sprint("run", REPO)
+    (row,) = site.rows()
+    assert (row["outcome"], row["turns"]) == ("limit", "5")
+    assert gitea.pulls(REPO)[0].title.startswith("WIP: fix: double()")
+
+
+def test_an_issue_closed_while_it_is_worked_on_is_not_published(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(gitea)
+
+    def script(_request: dict[str, Any], number: int) -> Reply:
+        if number == 1:
+            gitea.close_issue(REPO, bug)
+        return FIXED[number]
+
+    site = make_site(gitea, script)
+    site.sprint("run", REPO)
+    assert site.rows()[0]["outcome"] == "cancelled"
+    assert gitea.pulls(REPO) == []
+    assert f"refs/heads/feat/issue-{bug}" not in gitea.refs(REPO)
+
+
+def test_a_competing_pull_request_stops_publishing(gitea: DemoForge, make_site: MakeSite) -> None:
+    bug = backlog(gitea)
+
+    def script(_request: dict[str, Any], number: int) -> Reply:
+        if number == 1:
+            gitea.commit(REPO, "theirs", "Fix it", {"widgets.py": "def double(n):\n    return 2 * n\n"})
+            gitea.add_pull(REPO, "theirs", title="Fix double", body=f"Fixes #{bug}")
+        return FIXED[number]
+
+    site = make_site(gitea, script)
+    site.sprint("run", REPO)
+    (row,) = site.rows()
+    assert row["outcome"] == "cancelled"
+    assert "closes it already" in row["detail"]
+    assert len(gitea.pulls(REPO)) == 1
+
+
+def test_dry_run_tells_and_writes_nothing(forge_server: DemoForge, make_site: MakeSite) -> None:
+    bug = backlog(forge_server)
+    site = make_site(forge_server, [])
+    before = sorted(str(p) for p in site.path.rglob("*")), forge_server.refs(REPO)
+    done = site.sprint("run", REPO, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"would pick #{bug}" in done.stdout
+    assert "passed over #1 Widgets everywhere: labelled epic" in done.stdout
+    assert "double(2) must be 4." in done.stdout
+    assert (sorted(str(p) for p in site.path.rglob("*")), forge_server.refs(REPO)) == before
+    assert all(
+        seen.method in ("GET", "HEAD") or "git-upload-pack" in seen.path for seen in forge_server.requests
+    )
+    as_json = json.loads(site.sprint("run", REPO, "--dry-run", "--json").stdout)
+    assert as_json["would_pick"]["number"] == bug
+
+
+def _forms(secret: str) -> list[bytes]:
+    raw = secret.encode()
+    return [
+        raw,
+        base64.b64encode(raw),
+        base64.b64encode(b"x-access-token:" + raw),
+        raw.hex().encode(),
+        quote(secret, safe="").encode(),
+    ]
+
+
+def test_no_secret_is_left_in_any_file(gitea: DemoForge, make_site: MakeSite) -> None:
+    backlog(gitea)
+    look = call("run_command", {"command": "env; cat /proc/*/environ /proc/*/cmdline; cat .git/config; true"})
+    site = make_site(gitea, [look, *FIXED])
+    site.sprint("run", REPO)
+    assert site.rows()[0]["outcome"] == "pr_opened"
+    secrets = [form for secret in (gitea.token, site.model.key) for form in _forms(secret)]
+    own = {site.path / "forge.token", site.path / "model.key"}
+    files = [p for p in site.path.parent.rglob("*") if p.is_file() and not p.is_symlink() and p not in own]
+    assert len(files) > 20
+    found = [(p, s) for p in files for s in secrets if s in p.read_bytes()]
+    assert found == []
+    for asked in site.model.asked:
+        assert gitea.token not in json.dumps(asked.body)
+    assert own <= set(site.path.iterdir())
+
+
+def test_operators_mistakes_are_one_line_and_an_exit_code(gitea: DemoForge, make_site: MakeSite) -> None:
+    backlog(gitea)
+    site = make_site(gitea, [])
+    (site.path / "forge.token").write_text("wrong")
+    done = site.sprint("run", REPO)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" in site.sprint("-v", "run", REPO).stderr
+    site.settings["defaults"]["limits"] = {"turns": "many"}
+    site.write()
+    done = site.sprint("run", REPO)
+    assert done.returncode == 2
+    assert "limits.turns" in done.stderr
+
+
+def test_a_second_tick_leaves_while_the_first_holds_the_lock(gitea: DemoForge, make_site: MakeSite) -> None:
+    backlog(gitea)
+    seconds: list[subprocess.CompletedProcess[str]] = []
+
+    def script(_request: dict[str, Any], number: int) -> Reply:
+        if number == 0:
+            seconds.append(site.sprint("run", REPO))
+        return FIXED[number]
+
+    site = make_site(gitea, script)
+    site.sprint("run", REPO)
+    assert [second.returncode for second in seconds] == [0]
+    assert "lock" in seconds[0].stdout or "another tick" in seconds[0].stdout
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+
+
+def test_ten_hosts_at_once_open_one_pull_request(gitea: DemoForge, make_site: MakeSite) -> None:
+    """Separate results, caches and locks are separate hosts to everything but the forge."""
+    backlog(gitea)
+    site = make_site(gitea, lambda _request, _number: FIX)
+
+    def follow(request: dict[str, Any], _number: int) -> Reply:
+        answered = any(message["role"] == "tool" for message in request["messages"])
+        return FIXED[1] if answered else FIX
+
+    site.model.script = follow
+    ticks = []
+    for number in range(4):
+        settings = {**site.settings, "paths": {**site.settings["paths"]}}
+        settings["paths"] |= {"results": f"results-{number}", "cache": f"cache-{number}"}
+        (site.path / f"{number}.yaml").write_text(json.dumps(settings))
+        ticks.append(
+            subprocess.Popen(
+                [os.sys.executable, "-m", "sprint", "--config", f"{number}.yaml", "run", REPO],
+                cwd=site.path,
+                env=site.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [tick.communicate(timeout=120) for tick in ticks]
+    assert [tick.returncode for tick in ticks] == [0] * 4, said
+    assert len(gitea.pulls(REPO)) == 1
