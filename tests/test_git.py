@@ -176,19 +176,19 @@ def test_a_missing_repository_is_named(forge: DemoForge) -> None:
 
 
 def test_a_missing_branch_is_named(forge: DemoForge, store: Path) -> None:
-    with pytest.raises(ForgeError, match="octo/widgets .* has no refs/heads/nope"):
+    with pytest.raises(ForgeError, match=r"octo/widgets .* has no refs/heads/nope"):
         git.fetch(store, remote_of(forge), "+refs/heads/nope:refs/heads/x")
 
 
 def test_a_login_page_has_no_branch(forge: DemoForge, store: Path) -> None:
     page = {"Content-Type": "text/html"}
     forge.faults.append(Fault("info/refs", status=200, headers=page, body="<html>Log in</html>", times=None))
-    with pytest.raises(ForgeError, match="has no refs/heads/trunk.* that the address is git's"):
+    with pytest.raises(ForgeError, match=r"has no refs/heads/trunk.* that the address is git's"):
         git.fetch(store, remote_of(forge), "+refs/heads/trunk:refs/heads/trunk")
 
 
 def test_nobody_listening_is_named() -> None:
-    with pytest.raises(ForgeError, match="cannot reach 127.0.0.1:1"):
+    with pytest.raises(ForgeError, match=r"cannot reach 127\.0\.0\.1:1"):
         git.ls_remote(git.Remote("http://127.0.0.1:1/a/b.git"))
 
 
@@ -239,11 +239,11 @@ def sampling(own: int) -> Iterator[dict[str, bytes]]:
 
     def sample() -> None:
         while not stop.is_set():
-            for entry in os.listdir("/proc"):
-                if entry.isdigit() and int(entry) != own:
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit() and int(entry.name) != own:
                     for name in ("cmdline", "environ"):
                         try:
-                            content = Path("/proc", entry, name).read_bytes()
+                            content = (entry / name).read_bytes()
                         except OSError:
                             continue
                         seen[f"{name} {content[:4000]!r}"] = content

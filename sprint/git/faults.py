@@ -10,7 +10,8 @@ from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError
 
 _MOST_WORDS = 500
-_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]")
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CREDENTIALS_IN_URL = re.compile(r"://[^/@\s']+@")
 _NOISE = re.compile(r"^(hint: |To |Done$|warning: |remote: *$|Everything up-to-date)")
 
@@ -66,7 +67,7 @@ _FAULTS: tuple[tuple[str, int | None, str], ...] = (
     (
         r"couldn't find remote ref (?P<ref>\S+)|no such ref",
         None,
-        "{path} on {host} has no {ref}; check the branch in the configuration",
+        "{path} on {host} has no {ref}; check the branch in the configuration, and that the address is git's",
     ),
     (
         r"hung up|early EOF|RPC failed|unexpected disconnect|Recv failure|Empty reply|transfer closed",
@@ -122,7 +123,7 @@ def one_line(text: str, token: Secret | None = None) -> str:
     """Printable, on one line, of bounded length, and with no credentials in it."""
     for form in _forms(token):
         text = text.replace(form, "***")
-    text = _CREDENTIALS_IN_URL.sub("://", _CONTROL.sub(" ", text))
+    text = _CREDENTIALS_IN_URL.sub("://", _CONTROL.sub(" ", _COLOUR.sub("", text)))
     text = " ".join(text.split())
     return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 3] + "..."
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sprint.errors import SprintError
 from sprint.git.command import GitError, git, is_full_hex
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_MOST_AT_ONCE = 400_000_000  # bytes of blobs in one answer
 _IDENTITY_NOISE = re.compile(r"[\x00-\x1f<>]")
 
 
@@ -154,30 +153,21 @@ def sizes(git_dir: Path, shas: Iterable[str]) -> dict[str, Blob]:
 
 
 def read_blobs(git_dir: Path, shas: Iterable[str], cap: int) -> dict[str, bytes]:
-    """The raw content of blobs: no filter, no attribute, no text conversion. Those over `cap` bytes, and
-    ids that are no blobs here, are left out."""
-    store = _object_store(git_dir)
-    from git.exc import BadObject
+    """The raw content of blobs: no filter, no attribute, no text conversion.
 
-    found = {}
-    for sha in dict.fromkeys(shas):
-        with contextlib.suppress(BadObject):
-            stream = store.stream(bytes.fromhex(sha))
-            if stream.type == b"blob" and stream.size <= cap:
-                found[sha] = stream.read()
+    Those over `cap` bytes, and ids that are no blobs here, are left out.
+    """
+    wanted = [
+        sha for sha, found in sizes(git_dir, shas).items() if found.kind == "blob" and found.size <= cap
+    ]
+    if not wanted:
+        return {}
+    asked = "\n".join(wanted).encode() + b"\n"
+    answer = git("cat-file", "--batch", git_dir=git_dir, stdin=asked, output_cap=_MOST_AT_ONCE).stdout
+    found, at = {}, 0
+    while at < len(answer):
+        end = answer.index(b"\n", at)
+        sha, _, size = answer[at:end].decode().split(" ")
+        found[sha] = answer[end + 1 : end + 1 + int(size)]
+        at = end + 2 + int(size)
     return found
-
-
-_ABSENT = {"GIT_PYTHON_REFRESH": "quiet", "GIT_PYTHON_GIT_EXECUTABLE": "/nonexistent"}
-
-
-def _object_store(git_dir: Path) -> Any:
-    """GitPython's own reader of objects, which starts no process."""
-    before: Mapping[str, str | None] = {name: os.environ.get(name) for name in _ABSENT}
-    os.environ.update(_ABSENT)  # else its import runs git, with the whole of our environment
-    try:
-        from git import GitDB, Repo
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-    return Repo(git_dir, odbt=GitDB).odb

@@ -13,7 +13,7 @@ from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_cla
 from detect_secrets.filters import heuristic
 from detect_secrets.plugins.base import RegexBasedDetector
 
-# Entropy alone takes every checksum for a secret; public addresses are none; private keys are looked for here.
+# Entropy alone takes checksums for secrets; public addresses are none; private keys are looked for below.
 _LEFT_OUT = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector", "PrivateKeyDetector"}
 # These see words around a value rather than the value's own shape: what they find must also look random, and
 # in tests and documents it is made up on purpose.

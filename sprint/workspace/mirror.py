@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sprint import git
 from sprint.domain import is_repo_name
-from sprint.errors import ForgeError, SprintError
+from sprint.errors import SprintError
 from sprint.lock import lock
 from sprint.workspace import removal
 
@@ -19,6 +19,7 @@ PINS = "refs/sprint-work"
 
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _PATIENCE_SECONDS = 900  # a first clone by another tick may be under way
+_FETCH_SECONDS = 1800
 _MANY_PACKS = 20
 _STALE_LOCK_SECONDS = 60
 _PIN_DAYS = 30
@@ -46,20 +47,15 @@ def update_mirror(cache: Path, forge: str, repo: str, remote: git.Remote, *, bra
         try:
             if not _is_sound(path):
                 raise git.GitError(f"{path} is broken")
-            _fetch(path, remote)
-            found = _tip(path, branch)
+            _fetch(path, remote, branch)
+            tip = _tip(path, branch)
         except (git.GitError, git.Unexplained):
-            _make_anew(path, remote)
-            found = _tip(path, branch)
+            _make_anew(path, remote, branch)
+            tip = _tip(path, branch)
         (path / _USED).touch()
         if len(list((path / "objects/pack").glob("*.pack"))) > _MANY_PACKS:
             _tidy(path)
-    if found is None:
-        what = f"no branch {branch}" if git.read_refs(path, "refs/heads/") else "no commits"
-        raise ForgeError(
-            f"{repo} has {what} on {remote.url}; check the repository's base in the configuration"
-        )
-    return path, found
+    return path, tip
 
 
 @contextlib.contextmanager
@@ -69,25 +65,24 @@ def locked(mirror: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(path: Path, remote: git.Remote) -> None:
-    git.fetch(path, remote, *_REFSPECS, prune=True, keep_pack=True, timeout=1800)
+def _fetch(path: Path, remote: git.Remote, branch: str) -> None:
+    # Named besides the pattern, which an empty answer (a login page) would satisfy by pruning everything.
+    asked = f"+refs/heads/{branch}:refs/heads/{branch}"
+    git.fetch(path, remote, asked, *_REFSPECS, prune=True, keep_pack=True, timeout=_FETCH_SECONDS)
 
 
-def _tip(path: Path, branch: str) -> str | None:
-    ref = f"refs/heads/{branch}"
-    sha = git.resolve(path, ref)
-    if sha is None and ref not in git.read_refs(path, ref):
-        return None
+def _tip(path: Path, branch: str) -> str:
+    sha = git.resolve(path, f"refs/heads/{branch}")
     if sha is None or git.resolve(path, sha, "tree") is None:
         raise git.GitError(f"{path} lacks objects of {branch}")
     return sha
 
 
-def _make_anew(path: Path, remote: git.Remote) -> None:
+def _make_anew(path: Path, remote: git.Remote, branch: str) -> None:
     """Clone beside the mirror and swap them: killed at any point, the next tick sees an old one or none."""
     made = removal.sibling(path, "new")
     git.init_bare(made)
-    _fetch(made, remote)
+    _fetch(made, remote, branch)
     git.git("commit-graph", "write", "--reachable", git_dir=made, timeout=600)
     if remote.is_http:
         git.git("config", "remote.origin.url", remote.url, git_dir=made)
