@@ -25,7 +25,7 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sprint.domain import LedgerRow, Verdict
@@ -135,3 +135,104 @@ class Figures:
     bad_lines: int = 0
     bad_examples: tuple[BadLine, ...] = ()
     unreadable: str = ""
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run that is not settled. `seconds` since it started; stuck once it is past its limit."""
+
+    run_id: str
+    forge: str
+    repo: str
+    issue: int
+    title: str
+    issue_url: str
+    phase: str
+    host: str
+    worker: str
+    started_at: datetime
+    deadline: datetime
+    seconds: float
+    is_stuck: bool
+
+
+@dataclass(frozen=True)
+class RepoStatus:
+    """One repository now. `last_six` are its newest runs by verdict, `last` the rows, the newest first.
+
+    `open_issues` None: not asked, or no answer (then `open_issues_note` says why). `forge` "" where only the
+    ledger knows the repository. `ticked_at` None: no tick was seen. `interval_seconds` None: not known yet.
+    """
+
+    forge: str
+    repo: str
+    last_six: Tally
+    last: tuple[LedgerRow | OldRow, ...]
+    latest_title: str
+    failures_in_a_row: int
+    open_issues: int | None
+    open_issues_note: str
+    ticked_at: datetime | None
+    tick_outcome: str
+    interval_seconds: float | None
+    is_late: bool
+    is_watched: bool
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server that the runs need; `said` is the reason where it is down."""
+
+    name: str
+    url: str
+    is_up: bool
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What became of the pull requests. `states` maps an address to open, merged, closed, reverted or gone.
+
+    `asked_at` None: never asked yet. `problem` says what could not be asked the last time.
+    """
+
+    asked_at: datetime | None = None
+    problem: str = ""
+    open: int = 0
+    merged: int = 0
+    closed: int = 0
+    reverted: int = 0
+    gone: int = 0
+    seconds_to_merge: float | None = None
+    usd_per_merged: float | None = None
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def share_merged(self) -> float | None:
+        """From 0 to 1; None where nothing is decided yet."""
+        decided = self.merged + self.closed + self.reverted
+        return self.merged / decided if decided else None
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person should see to. `key` stays the same while it lasts."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a renderer shows. `spent_today_usd` None: it could not be read."""
+
+    made_at: datetime
+    results: str
+    figures: Figures
+    active: tuple[ActiveRun, ...]
+    repos: tuple[RepoStatus, ...]
+    fates: Fates
+    services: tuple[Service, ...]
+    spent_today_usd: float | None
+    ceiling_usd: float | None
+    alarms: tuple[Alarm, ...] = ()

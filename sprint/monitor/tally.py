@@ -13,26 +13,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from sprint import ledger, rows
-from sprint.domain import LedgerRow, Outcome, Verdict
+from sprint import rows
+from sprint.domain import LedgerRow, Verdict
 from sprint.errors import SprintError
 from sprint.monitor.figures import Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
-from sprint.rows import BadLine, OldRow
+from sprint.monitor.lines import VERDICTS, Lines, row_of
+from sprint.rows import OldRow
 
 LAST_OF_A_REPO = 6
 LATEST = 40
-_BAD_EXAMPLES = 5
 _CAUSES = 5000  # kept while counting; beyond that, rare ones count under their outcome alone
 _PERIOD = timedelta(days=30)
 _CLOCK_SLACK = timedelta(minutes=5)
 _WINDOWS = (("30 days", 720.0), ("7 days", 168.0), ("24 hours", 24.0))
-
-OLD_PASSED, OLD_FAILED = "old_passed", "old_failed"
-VERDICTS: Mapping[str, Verdict] = {
-    **{outcome.value: outcome.verdict for outcome in Outcome},
-    OLD_PASSED: Verdict.PASSED,
-    OLD_FAILED: Verdict.FAILED,
-}
 
 _PASSED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.PASSED)
 _FAILED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.FAILED)
@@ -50,7 +43,7 @@ def figures(
 ) -> Figures:
     """The ledger's figures; `repos` empty means all. Never raises: see `Figures.unreadable`."""
     counting = _Counting(now, since, frozenset(repos))
-    lines = _Lines(results, {*counting.bounds, counting.first, counting.period})
+    lines = Lines(results, {*counting.bounds, counting.first, counting.period})
     try:
         for batch in lines:
             lines.rows += len(batch)
@@ -58,94 +51,6 @@ def figures(
     except SprintError as error:
         return Figures(made_at=now, since=since, unreadable=str(error))
     return counting.figures(lines)
-
-
-class _Lines:
-    """The ledger's rows as fields in our own order, unparsed: this is the pass that must be fast.
-
-    They come in batches, each of one day and with no bound between its rows. A line of the right width,
-    with an outcome and a repository that were met before, goes into its batch as it is; every other one is
-    parsed in full, and given out or counted as bad.
-    """
-
-    def __init__(self, results: Path, bounds: Collection[str]) -> None:
-        self._results = results
-        self._bounds = sorted(bounds)
-        self._layouts: list[tuple[str, ...]] = [rows.COLUMNS]
-        self._repos: set[str] = set()
-        self.rows = self.old_rows = self.bad = 0
-        self.examples: list[BadLine] = []
-
-    def __iter__(self) -> Iterator[list[list[str]]]:
-        repos, outcomes, width = self._repos, frozenset(Outcome), len(rows.COLUMNS)
-        before, low, high = 0, "", ""
-        for block in ledger.blocks(self._results):
-            batch: list[list[str]] = []
-            for number, line in enumerate(block, before + 1):
-                fields = line.split(",") if '"' not in line else rows.split(line)
-                if (
-                    len(fields) != width
-                    or fields[2] not in repos
-                    or fields[4] not in outcomes
-                    or not low <= fields[0] < high
-                    or len(fields[0]) != 20
-                ):
-                    fields = self._parsed(number, line)
-                    # A file of another layout has no line that can go through as it is.
-                    width = len(rows.COLUMNS) if self._layouts[0] == rows.COLUMNS else -1
-                    if not fields:
-                        continue
-                    if not low <= fields[0] < high:
-                        if batch:
-                            yield batch
-                        batch = []
-                        low, high = self._around(fields[0])
-                batch.append(fields)
-            before += len(block)
-            if batch:
-                yield batch
-
-    def _parsed(self, number: int, line: str) -> list[str]:
-        """The slow way: the fields of a line that is a row of any kind, none of any other."""
-        row = rows.parse(line, self._layouts)
-        if isinstance(row, LedgerRow | OldRow):
-            self._repos.add(row.repo)
-            self.old_rows += isinstance(row, OldRow)
-            return _fields_of(row)
-        if row is not None:
-            self.bad += 1
-            if len(self.examples) < _BAD_EXAMPLES:
-                self.examples.append(BadLine(number, line[:200], row))
-        return []
-
-    def _around(self, when: str) -> tuple[str, str]:
-        """The bounds next to a time, of its day or of those given, from the first until before the second."""
-        place = bisect_right(self._bounds, when)
-        date = when[:10]
-        return max([f"{date}T", *self._bounds[:place]]), min([f"{date}U", *self._bounds[place:]])
-
-
-def _fields_of(row: LedgerRow | OldRow) -> list[str]:
-    if isinstance(row, LedgerRow):
-        return rows.split(rows.write(row, rows.COLUMNS).decode().rstrip("\n"))
-    outcome = OLD_FAILED if row.exit_code else OLD_PASSED
-    known = {
-        "finished_at": f"{row.finished_at:%Y-%m-%dT%H:%M:%SZ}",
-        "repo": row.repo,
-        "issue": str(row.issue),
-        "outcome": outcome,
-        "exit_code": str(row.exit_code),
-    }
-    return [known.get(name, "") for name in rows.COLUMNS]
-
-
-def _row_of(fields: list[str]) -> LedgerRow | OldRow | None:
-    """A line that was given out as fields, parsed; None where a field is not what it should be."""
-    with suppress(KeyError, ValueError, OverflowError):
-        if fields[4] in (OLD_PASSED, OLD_FAILED):
-            return OldRow(datetime.fromisoformat(fields[0]), fields[2], int(fields[3]), int(fields[5]))
-        return rows.of_values(dict(zip(rows.COLUMNS, fields, strict=True)))
-    return None
 
 
 @dataclass
@@ -187,8 +92,10 @@ class _Counting:
         day = self.days[when[:10]]
         for (*_, outcome), count in groups.items():
             day.outcomes[outcome] += count
-        day.spend += _sum(batch)
-        day.unpriced += sum(1 for fields in batch if not fields[15] and fields[9])
+        costs = list(map(_COST, batch))
+        day.spend += _sum(costs)
+        if "" in costs:
+            day.unpriced += sum(1 for fields in batch if not fields[15] and fields[9])
         self.latest.extend(batch)
         last, streaks = self.last, self.streaks
         for fields in batch:
@@ -218,7 +125,7 @@ class _Counting:
         for (outcome, _), count in (folded - self.causes).items():
             self.causes[outcome, ""] += count
 
-    def figures(self, lines: _Lines) -> Figures:
+    def figures(self, lines: Lines) -> Figures:
         self._fold_causes()
         since = f"since {self.since:%Y-%m-%d %H:%M}" if self.since else ""
         causes = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))
@@ -291,13 +198,13 @@ def _text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sum(batch: list[list[str]]) -> float:
-    """The sum of what rows cost; what is no sum of money (a broken row's) is none."""
+def _sum(costs: list[str]) -> float:
+    """The sum of dollars as they are written; what is no sum of money (a broken row's) is none."""
     with suppress(ValueError):
-        total = sum(map(float, filter(None, map(_COST, batch))))
+        total = sum(map(float, filter(None, costs)))
         if 0.0 <= total < 1e9:
             return total
-    return sum(_sum([fields]) for fields in batch) if len(batch) > 1 else 0.0
+    return sum(_sum([cost]) for cost in costs) if len(costs) > 1 else 0.0
 
 
 _PARTICULARS = re.compile(
@@ -327,5 +234,5 @@ def _median(counts: Mapping[str, int], number: Callable[[str], _Number]) -> _Num
 
 
 def _newest_first(kept: Collection[list[str]]) -> tuple[LedgerRow | OldRow, ...]:
-    parsed = [_row_of(fields) for fields in kept]
+    parsed = [row_of(fields) for fields in kept]
     return tuple(row for row in reversed(parsed) if row is not None)

@@ -1,0 +1,132 @@
+"""`sprint monitor`: one report, or one every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+from sprint.clean_text import safe_line
+from sprint.config import Config
+from sprint.errors import ConfigError, SprintError
+from sprint.monitor import fates
+from sprint.monitor.alarms import Thresholds
+from sprint.monitor.figures import Report
+from sprint.monitor.gather import Scope, gather
+
+_LENGTH = re.compile(r"([0-9]{1,6})(m|h|d|w)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for. `since`: `7d`, `24h`, `90m`, `2w` or an ISO date or time (UTC unless it says).
+
+    `watch` in seconds. `fail_below` in percent; it and `failures_in_a_row` None: as configured.
+    """
+
+    repos: tuple[str, ...] = ()
+    since: str = ""
+    as_json: bool = False
+    quiet: bool = False
+    refresh: bool = False
+    watch: float | None = None
+    prometheus: Path | None = None
+    fail_below: float | None = None
+    failures_in_a_row: int | None = None
+
+
+def run(config: Config, options: Options, out: TextIO, environ: Mapping[str, str], home: Path) -> int:
+    """Report to `out`; 1 where there is an alarm, else 0. With `watch` until it is interrupted, then 0."""
+    if options.watch is None:
+        return _once(config, options, out, environ, home)
+    pause = threading.Event()
+    try:
+        while True:
+            _once(config, options, out, environ, home)
+            pause.wait(options.watch)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _once(config: Config, options: Options, out: TextIO, environ: Mapping[str, str], home: Path) -> int:
+    now = datetime.now(UTC)
+    scope = Scope(
+        since=since_of(options.since, now),
+        repos=frozenset(name.rpartition(":")[2] for name in options.repos),
+    )
+    if options.refresh:
+        _refresh(config, environ, home, now)
+    needs_servers = not options.quiet or options.prometheus is not None
+    report = gather(
+        config, environ, home, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
+    )
+    _render(report, options, out)
+    if scope == Scope():  # of a part one cannot tell which alarms are over
+        _notify(config, report, environ)
+    return 1 if report.alarms else 0
+
+
+def since_of(text: str, now: datetime) -> datetime | None:
+    """The moment that --since means; None for "". Raises ConfigError."""
+    if not text:
+        return None
+    if length := _LENGTH.fullmatch(text.strip()):
+        return now - timedelta(**{_UNITS[length[2]]: int(length[1])})
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"--since {text!r}: write a length such as 7d or 24h, or a date such as 2026-11-01"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _thresholds(config: Config, options: Options) -> Thresholds:
+    own = config.monitor
+    return Thresholds(
+        failures_in_a_row=options.failures_in_a_row or own.failures_in_a_row,
+        fail_below=own.fail_below if options.fail_below is None else options.fail_below,
+    )
+
+
+def _refresh(config: Config, environ: Mapping[str, str], home: Path, now: datetime) -> None:
+    try:
+        fates.refresh(config.paths.results, config, fates.connecting(config, environ, home), now)
+    except SprintError as error:
+        log.warning("what became of the pull requests is not known: %s", error)
+
+
+def _render(report: Report, options: Options, out: TextIO) -> None:
+    if options.prometheus is not None:
+        from sprint.monitor import prometheus
+
+        prometheus.write(report, options.prometheus)
+    if options.as_json:
+        from sprint.monitor import json_report
+
+        out.write(json_report.dumps(report, indent=None if options.watch else 2) + "\n")
+    elif options.quiet:
+        out.writelines(f"{safe_line(alarm.text, 500)}\n" for alarm in report.alarms)
+    else:
+        from sprint.monitor import report as text
+
+        if options.watch and out.isatty():
+            out.write(_CLEAR)
+        text.write(report, out)
+    out.flush()
+
+
+def _notify(config: Config, report: Report, environ: Mapping[str, str]) -> None:
+    if config.notify.urls_env or config.notify.urls_file:
+        from sprint.monitor.notify import notify
+
+        notify(config, report, environ)

@@ -1,0 +1,173 @@
+"""Puts a report together from ledger, run folders, heartbeats, fates and the servers' answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sprint import heartbeat, spend
+from sprint.config import Config
+from sprint.domain import LedgerRow, Run, Verdict
+from sprint.errors import SprintError
+from sprint.heartbeat import Heartbeat
+from sprint.monitor import fates
+from sprint.monitor.alarms import Thresholds, alarms
+from sprint.monitor.figures import ActiveRun, Figures, Report, RepoRuns, RepoStatus, Tally, tally_of
+from sprint.monitor.lines import OLD_FAILED, OLD_PASSED, VERDICTS
+from sprint.monitor.live import Asked, Live
+from sprint.monitor.tally import figures
+from sprint.rows import OldRow
+from sprint.runs import RunStore
+
+LIMIT_GRACE = timedelta(minutes=5)  # a run past its limit is given the time to say so
+_WATCHED_FOR = timedelta(days=7)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the report is about; `repos` are OWNER/REPO, none means all."""
+
+    since: datetime | None = None
+    repos: frozenset[str] = frozenset()
+
+
+def gather(
+    config: Config,
+    environ: Mapping[str, str],
+    home: Path,
+    now: datetime,
+    *,
+    scope: Scope | None = None,
+    thresholds: Thresholds | None = None,
+    ask: bool = True,
+) -> Report:
+    """The report as things are now; `ask` False leaves the servers in peace. Raises for nothing it reads."""
+    scope, thresholds = scope or Scope(), thresholds or Thresholds()
+    results = config.paths.results
+    beats = [beat for beat in heartbeat.read(results) if _in(beat.repo, scope)]
+    known = {(repo.forge, repo.name) for repo in config.repos if _in(repo.name, scope)}
+    known |= {(beat.forge, beat.repo) for beat in beats}
+    asked = Asked(config, environ, home, known) if ask else None
+    counted = figures(results, now, since=scope.since, repos=scope.repos)
+    active = tuple(_active(run, now) for run in _active_runs(results) if _in(run.repo, scope))
+    spent = _spent(results)
+    live = asked.live() if asked else Live({}, ())
+    repos = _repos(config, known, beats, counted, live, now)
+    report = Report(
+        made_at=now,
+        results=str(results),
+        figures=counted,
+        active=active,
+        repos=repos,
+        fates=fates.summary(fates.load(results), counted, repos=scope.repos),
+        services=live.services,
+        spent_today_usd=spent,
+        ceiling_usd=ceiling(config),
+    )
+    return replace(report, alarms=alarms(counted, repos, active, spent, report.ceiling_usd, thresholds))
+
+
+def ceiling(config: Config) -> float | None:
+    """The dollars per day that the first repository stops at; None where none has a ceiling."""
+    ceilings = [repo.limits.usd_per_day for repo in config.repos or (config.defaults,)]
+    return min((limit for limit in ceilings if limit is not None), default=None)
+
+
+def verdict_of(row: LedgerRow | OldRow) -> Verdict:
+    if isinstance(row, LedgerRow):
+        return row.outcome.verdict
+    return VERDICTS[OLD_FAILED if row.exit_code else OLD_PASSED]
+
+
+def _in(repo: str, scope: Scope) -> bool:
+    return not scope.repos or repo in scope.repos
+
+
+def _spent(results: Path) -> float | None:
+    try:
+        return spend.spent_today(results)
+    except SprintError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _active_runs(results: Path) -> list[Run]:
+    try:
+        return RunStore(results).active()
+    except SprintError as error:
+        log.warning("%s", error)
+        return []
+
+
+def _active(run: Run, now: datetime) -> ActiveRun:
+    return ActiveRun(
+        run_id=run.id,
+        forge=run.forge,
+        repo=run.repo,
+        issue=run.issue,
+        title=run.title,
+        issue_url=run.issue_url,
+        phase=run.phase.value,
+        host=run.host,
+        worker=run.worker,
+        started_at=run.started_at,
+        deadline=run.deadline,
+        seconds=max((now - run.started_at).total_seconds(), 0.0),
+        is_stuck=now > run.deadline + LIMIT_GRACE,
+    )
+
+
+def _repos(
+    config: Config,
+    known: set[tuple[str, str]],
+    beats: list[Heartbeat],
+    counted: Figures,
+    live: Live,
+    now: datetime,
+) -> tuple[RepoStatus, ...]:
+    runs = {repo.repo: repo for repo in counted.repos}
+    only_in_ledger = {("", repo) for repo in runs if repo not in {name for _, name in known}}
+    ticks = {(beat.forge, beat.repo): beat for beat in beats}
+    configured = {(repo.forge, repo.name) for repo in config.repos}
+    store = RunStore(config.paths.results)
+    return tuple(
+        _repo(at, runs.get(at[1], RepoRuns(at[1], (), 0)), ticks.get(at), live, store, at in configured, now)
+        for at in sorted(known | only_in_ledger, key=lambda at: (at[1], at[0]))
+    )
+
+
+def _repo(
+    at: tuple[str, str],
+    runs: RepoRuns,
+    beat: Heartbeat | None,
+    live: Live,
+    store: RunStore,
+    is_configured: bool,
+    now: datetime,
+) -> RepoStatus:
+    issues = live.open_issues.get(at, "")
+    title = ""
+    if runs.last and isinstance(runs.last[0], LedgerRow):
+        with suppress(SprintError):  # only the newest runs still have a folder
+            title = store.load(runs.last[0].run_id).title
+    return RepoStatus(
+        forge=at[0],
+        repo=at[1],
+        last_six=sum((tally_of(verdict_of(row), 1) for row in runs.last), Tally()),
+        last=runs.last,
+        latest_title=title,
+        failures_in_a_row=runs.failures_in_a_row,
+        open_issues=issues if isinstance(issues, int) else None,
+        open_issues_note=issues if isinstance(issues, str) else "",
+        ticked_at=beat.ticked_at if beat else None,
+        tick_outcome=beat.outcome if beat else "",
+        interval_seconds=beat.interval.total_seconds() if beat and beat.interval else None,
+        is_late=beat is not None and beat.is_late(now),
+        is_watched=is_configured or (beat is not None and now - beat.ticked_at < _WATCHED_FOR),
+    )

@@ -1,0 +1,109 @@
+"""Merged work that was undone: found by the words that git and the forges put into a revert's message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from sprint.errors import ForgeError
+from sprint.forge import Forge
+
+if TYPE_CHECKING:
+    from sprint.monitor.fates import Fate
+
+_PAGE = 50
+_PAGES = 10
+_OF_COMMIT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
+_OF_PULL = re.compile(r"^Reverts (?:(?P<repo>[\w.-]+/[\w.-]+))?[#!](?P<number>[0-9]{1,18})\b", re.MULTILINE)
+
+
+class _Person(msgspec.Struct):
+    date: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Inner(msgspec.Struct):
+    message: str
+    committer: _Person
+
+
+class _Commit(msgspec.Struct):
+    """A commit as Gitea, Forgejo and GitHub list it."""
+
+    sha: str
+    commit: _Inner
+
+
+def look_for(
+    forge: Forge, merged: Iterable[Fate], heads: dict[str, str], check_time: Callable[[], None]
+) -> Iterator[Fate]:
+    """The pull requests whose state changes: reverted, or merged again where the revert was reverted.
+
+    `merged` are merged ones of this forge, reverted or not. `heads` holds the newest commit looked at for
+    each branch; it is brought up to date once what came of it was taken. Raises ForgeError, and what
+    `check_time` raises.
+    """
+    branches: dict[tuple[str, str, str], list[Fate]] = {}
+    for fate in merged:
+        branches.setdefault((fate.forge, fate.repo, fate.base), []).append(fate)
+    for (name, repo, base), fates in branches.items():
+        key = f"{name}:{repo}:{base}"
+        since = min(fate.merged_at for fate in fates if fate.merged_at)
+        commits = _commits(forge, repo, base, heads.get(key, ""), since, check_time)
+        yield from _judged(fates, repo, commits)
+        if commits:
+            heads[key] = commits[-1].sha
+
+
+def _commits(
+    forge: Forge, repo: str, base: str, known: str, since: datetime, check_time: Callable[[], None]
+) -> list[_Commit]:
+    """A branch's commits, oldest first, from the one after `known` or from `since`."""
+    found: list[_Commit] = []
+    first = 0  # a server may give smaller pages than asked for
+    for page in range(1, _PAGES + 1):
+        check_time()
+        size = {"limit": str(_PAGE), "per_page": str(_PAGE), "page": str(page)}
+        listed = _listed(forge.read(repo, "commits", {"sha": base, "stat": "false", **size}), repo)
+        for commit in listed:
+            if commit.sha == known or commit.commit.committer.date < since:
+                return found[::-1]
+            found.append(commit)
+        first = first or len(listed)
+        if len(listed) < max(first, 1):
+            break
+    return found[::-1]
+
+
+def _listed(answer: object, repo: str) -> list[_Commit]:
+    try:
+        return msgspec.convert(answer or [], list[_Commit])
+    except msgspec.ValidationError as error:
+        raise ForgeError(f"{repo}: its list of commits cannot be understood: {error}") from error
+
+
+def _judged(fates: list[Fate], repo: str, commits: list[_Commit]) -> list[Fate]:
+    now = {fate.number: fate for fate in fates}
+    for commit in commits:
+        message = commit.commit.message
+        undone = _OF_COMMIT.findall(message)
+        numbers = {
+            int(match["number"])
+            for match in _OF_PULL.finditer(message)
+            if match["repo"] is None or match["repo"].lower() == repo.lower()
+        }
+        for fate in now.copy().values():
+            if fate.reverted_by and _names(undone, fate.reverted_by):
+                now[fate.number] = replace(fate, state="merged", reverted_at=None, reverted_by="")
+            elif fate.number in numbers or _names(undone, fate.merge_commit) or _names(undone, fate.head_sha):
+                when = commit.commit.committer.date
+                now[fate.number] = replace(fate, state="reverted", reverted_at=when, reverted_by=commit.sha)
+    return [fate for fate in now.values() if fate not in fates]
+
+
+def _names(undone: list[str], sha: str) -> bool:
+    return bool(sha) and any(sha.startswith(name) for name in undone)
