@@ -120,7 +120,7 @@ def _needle(endpoint: Endpoint, what: str, tokens: int, timeout: float) -> Findi
         Grade.WARNING,
         what,
         f"it does not see the far end of a message of about {room // _CHARACTERS_PER_TOKEN} tokens "
-        f"(its server counted {reply.usage.prompt_tokens}): the server cuts what is longer, or the model misses it",
+        f"(its server counted {reply.usage.prompt_tokens}): what is longer is cut, or missed by the model",
     )
 
 

@@ -94,8 +94,8 @@ def _in_parameters(body: str, pattern: str) -> dict[str, str]:
 
 
 def _value(text: str) -> str:
-    """A parameter's text without the line breaks that its notation puts around it."""
-    return text.removeprefix("\n").removesuffix("\n")
+    """A parameter's text without the line breaks that its notation puts around it, both or none."""
+    return text[1:].removesuffix("\n") if text.startswith("\n") else text
 
 
 def _tool_call_tags(text: str) -> Iterator[Written]:

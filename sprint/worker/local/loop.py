@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from sprint import transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
 from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, reach
-from sprint.model.reply import shown_url
 from sprint.worker import Job
-from sprint.worker.local import context, dialects
+from sprint.worker.local import context, dialects, evidence
 from sprint.worker.local.conversation import Conversation
 from sprint.worker.local.limits import Meter
+from sprint.worker.local.messages import assistant_message
 from sprint.worker.local.output import Room
 from sprint.worker.local.rails import Rails
 from sprint.worker.local.toolbox import Result, Toolbox
-from sprint.worker.local.tools import BadCall, Finish, decoded, parse, tool_named
+from sprint.worker.local.tools import BadCall, Finish, parse, tool_named
 
 KEEPALIVE_SECONDS = 30.0
 CALLS_PER_TURN = 16
@@ -83,8 +81,7 @@ class Loop:
             end = End(Ending.INTERRUPTED, "a signal stopped it")
         finally:
             self._save()
-        self._note_end(end)
-        return WorkerResult(
+        result = WorkerResult(
             ending=end.ending,
             summary=end.summary or self._last_text,
             detail=end.detail,
@@ -92,6 +89,8 @@ class Loop:
             model=self._talk.model,
             usage=self._talk.usage,
         )
+        evidence.end(self._job.folder, result)
+        return result
 
     def _step(self) -> End | None:
         if end := self._must_stop():
@@ -130,7 +129,7 @@ class Loop:
         self._talk.model = reply.endpoint.name
         if not reply.estimated:
             context.learn(self._talk, sent, reply.usage.prompt_tokens)
-        self._log_reply(reply)
+        evidence.reply(self._job.folder, self._talk.usage.turns, reply)
         return reply
 
     def _learn_window(self, endpoint: Endpoint) -> None:
@@ -214,7 +213,7 @@ class Loop:
 
     def _do_calls(self, reply: Reply, text: str, calls: tuple[ToolCall, ...]) -> End | None:
         """Do the calls in order; the turn joins the conversation as a whole, once all are answered."""
-        turn = [_assistant_message(reply, text, calls)]
+        turn = [assistant_message(reply, text, calls)]
         room = Room(context.room_for_results(self._talk))
         end: End | None = None
         failed = False
@@ -227,7 +226,7 @@ class Loop:
                 result, end = self._do(reply, call, room, after_failure=failed)
                 failed = failed or bool(result.mistake)
             turn.append({"role": "tool", "tool_call_id": call.id, "content": result.text})
-            self._log_result(call, result)
+            evidence.result(self._job.folder, self._talk.usage.turns, call, result)
         if end is None and (warning := self._meter.warning()):
             turn[-1]["content"] += f"\n\n{warning}"
             self._note(warning)
@@ -268,78 +267,6 @@ class Loop:
 
     def _note(self, text: str) -> None:
         transcript.append(self._job.folder, "note", text=text)
-
-    def _note_end(self, end: End) -> None:
-        transcript.append(
-            self._job.folder,
-            "end",
-            ending=end.ending,
-            summary=end.summary or self._last_text,
-            detail=end.detail,
-        )
-
-    def _log_reply(self, reply: Reply) -> None:
-        transcript.append(
-            self._job.folder,
-            "assistant",
-            turn=self._talk.usage.turns,
-            content=reply.content,
-            reasoning=reply.reasoning,
-            finish_reason=reply.finish_reason,
-            tool_calls=[asdict(call) for call in reply.tool_calls],
-            usage={key: value for key, value in asdict(reply.usage).items() if key != "turns"},
-            estimated=reply.estimated,
-            model=reply.endpoint.name,
-            url=shown_url(reply.endpoint.base_url),
-            seconds=round(reply.seconds, 3),
-        )
-
-    def _log_result(self, call: ToolCall, result: Result) -> None:
-        about: dict[str, Any] = {}
-        if result.exit_code is not None:
-            about = {"exit_code": result.exit_code, "killed_by": result.killed_by, "output": result.output}
-        transcript.append(
-            self._job.folder,
-            "tool",
-            turn=self._talk.usage.turns,
-            id=call.id,
-            name=call.name,
-            text=result.text,
-            seconds=round(result.seconds, 3),
-            error=result.mistake,
-            **about,
-        )
-
-
-def _assistant_message(reply: Reply, text: str, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
-    """The answer as it goes back to the model; what servers refuse to take back is made harmless."""
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": text or None,
-        "tool_calls": [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": _safe_name(call.name), "arguments": _safe_arguments(call)},
-            }
-            for call in calls
-        ],
-    }
-    if reply.reasoning:
-        message["reasoning_content"] = reply.reasoning
-    return message
-
-
-def _safe_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", tool_named(name))[:64] or "unnamed"
-
-
-def _safe_arguments(call: ToolCall) -> str:
-    """The arguments as an object in JSON: many servers break on any other when they come back."""
-    try:
-        return json.dumps(decoded("finish", call.arguments), ensure_ascii=False)
-    except BadCall:
-        return json.dumps({"not_json": call.arguments[:2000]}, ensure_ascii=False)
 
 
 def _mistake(result: Result) -> str:

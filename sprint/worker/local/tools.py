@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from sprint.model.reply import joined
+
 WorkspacePath = Annotated[str, Meta(min_length=1, description="Relative to the repository, or absolute.")]
 
 
@@ -147,6 +149,8 @@ def decoded(name: str, arguments: str) -> dict[str, Any]:
         raise BadCall(
             "arguments are no JSON", f"The arguments are not valid JSON: {error}. {usage(name)}"
         ) from error
+    if "\\ud" in text.lower():  # half a character, which no request and no file can hold
+        value = json.loads(joined(json.dumps(value, ensure_ascii=False)))
     if not isinstance(value, dict):
         raise BadCall("arguments are no object", f"The arguments must be a JSON object. {usage(name)}")
     return value

@@ -1,0 +1,191 @@
+"""The worker across processes: killed, interrupted, polled from elsewhere, taken up again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint import transcript, worker
+from sprint.demo import replies
+from sprint.domain import Ending, Endpoint, Liveness, Secret
+from sprint.errors import Busy, ConfigError, ModelError
+from sprint.worker.local import conversation
+from sprint.worker.local.worker import LocalWorker
+from tests.worker.conftest import Bench
+
+WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _work(bench: Bench, endpoint: Endpoint) -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    job = replace(bench.job, run=replace(bench.job.run, pid=os.getpid()))
+    LocalWorker(lambda: [endpoint], bench.results).start(job)
+
+
+def in_another_process(bench: Bench, script: Any) -> tuple[multiprocessing.Process, LocalWorker]:
+    server = bench.serve(script)
+    bench.server = server
+    endpoint = Endpoint(server.name, server.base_url, Secret(server.key))
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(bench, endpoint))
+    process.start()
+    return process, LocalWorker(lambda: [endpoint], bench.results)
+
+
+def slow_after(number_of_turns: int) -> Callable[[dict[str, Any], int], replies.Reply]:
+    def script(asked: dict[str, Any], number: int) -> replies.Reply:
+        return WRITE if number < number_of_turns else replies.call("run_command", {"command": "sleep 60"})
+
+    return script
+
+
+def test_a_killed_worker_is_found_dead_with_what_it_used_and_goes_on(bench: Bench) -> None:
+    process, local = in_another_process(bench, slow_after(2))
+    run, folder = bench.job.run, bench.job.folder
+    try:
+        until(lambda: len(bench.events("assistant")) == 3)
+        assert local.poll(run, folder) is Liveness.RUNNING
+        with pytest.raises(Busy):
+            local.resume(bench.job, "Me too.")
+    finally:
+        process.kill()
+        process.join(20)
+    assert local.poll(run, folder) is Liveness.DONE
+    result = local.result(run, folder)
+    assert result.ending is Ending.INTERRUPTED
+    assert result.usage.turns == 3
+    assert result.usage.prompt_tokens > 0
+    assert bench.file("a.txt").read_text() == "hello\n"
+    resumed = bench.resume([replies.finish()], "You were interrupted.")
+    assert resumed.ending is Ending.IMPLEMENTED
+    roles = [message["role"] for message in bench.sent()]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "tool"]
+    assert "You were interrupted." in bench.told()
+
+
+def test_a_signal_ends_it_with_its_evidence(bench: Bench) -> None:
+    process, local = in_another_process(bench, slow_after(1))
+    until(lambda: len(bench.events("assistant")) == 2)
+    local.stop(replace(bench.job.run, pid=process.pid or 0), bench.job.folder)
+    process.join(20)
+    assert process.exitcode == 0
+    assert local.poll(bench.job.run, bench.job.folder) is Liveness.DONE
+    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+    assert bench.events()[-1]["ending"] == "interrupted"
+    talk = conversation.load(bench.job.folder)
+    assert talk is not None
+    assert talk.messages[-1]["role"] == "tool"
+
+
+def test_a_signal_while_the_model_is_silent_ends_it_at_once(bench: Bench) -> None:
+    process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
+    assert bench.server is not None
+    until(lambda: len(bench.server.asked) == 1)
+    started = time.monotonic()
+    local.stop(replace(bench.job.run, pid=process.pid or 0), bench.job.folder)
+    process.join(20)
+    assert time.monotonic() - started < 3
+    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+
+
+def test_stop_leaves_its_own_process_and_dead_ones_alone(bench: Bench) -> None:
+    local = bench.worker()
+    local.stop(bench.job.run, bench.job.folder)
+    local.stop(replace(bench.job.run, pid=1), bench.job.folder)
+
+
+def test_nothing_can_be_said_of_another_hosts_worker(bench: Bench) -> None:
+    elsewhere = replace(bench.job.run, host="elsewhere")
+    local = bench.worker()
+    assert local.poll(elsewhere, bench.job.folder) is Liveness.UNKNOWN
+    bench.run([WRITE, replies.finish()])
+    assert local.poll(elsewhere, bench.job.folder) is Liveness.DONE
+
+
+def test_a_run_that_never_began_says_so(bench: Bench) -> None:
+    local = bench.worker()
+    assert local.poll(bench.job.run, bench.job.folder) is Liveness.DONE
+    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+    bench.job = replace(bench.job, prompt=replace(bench.job.prompt, user="", system=""))
+    assert bench.resume([], "Go on.").ending is Ending.ERROR
+
+
+def test_a_result_of_before_does_not_answer_for_a_resumed_run(bench: Bench) -> None:
+    bench.run([WRITE, replies.finish()])
+    with pytest.raises(ModelError):
+        bench.resume([replies.bad_key()], "The checks fail.")
+    assert bench.worker().result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+
+
+def test_two_processes_do_not_work_on_one_run(bench: Bench) -> None:
+    with (bench.job.folder / "worker.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Busy):
+            bench.run([replies.finish()])
+
+
+def test_kinds_are_made_by_name(tmp_path: Path) -> None:
+    def never() -> list[Endpoint]:
+        raise AssertionError("asked too early")
+
+    assert isinstance(worker.make("local", never, tmp_path), LocalWorker)
+    with pytest.raises(ConfigError, match=r"remote is unknown; it is one of .*local"):
+        worker.make("remote", never, tmp_path)
+    with pytest.raises(ModelError, match="nothing listens"):
+        worker.check("local", lambda: [Endpoint("m", "http://127.0.0.1:9/v1", Secret(""))])
+
+
+def test_a_transcript_is_shown_for_a_person(bench: Bench) -> None:
+    bench.prices = {"input_price": 1.0, "output_price": 1.0}
+    bench.run(
+        [
+            replies.call(
+                "run_command", {"command": r"printf '\033[31mred\n'; exit 4"}, text="Looking \x1b[31mat it."
+            ),
+            WRITE,
+            replies.finish("implemented", "Wrote a.txt."),
+        ]
+    )
+    with (bench.job.folder / "transcript.jsonl").open("a") as file:
+        file.write('{"at": "x", "event": "future", "text": "y"}\n[1]\n{"event": "tool", "te')
+    lines = list(transcript.render(bench.job.folder, width=60))
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= 60
+    assert "\x1b" not in text
+    assert "turn 1 scripted" in text
+    assert "> run_command printf" in text
+    assert "exit code 4" in text
+    assert "ended: implemented" in text
+    assert "future" in text
+    assert "\x1b[1m" in "\n".join(transcript.render(bench.job.folder, colour=True))
+    transcript.append(bench.job.folder, "note", text="after a torn line")
+    assert list(transcript.read(bench.job.folder))[-1]["text"] == "after a torn line"
+    assert list(transcript.render(bench.job.folder / "none")) == []
+
+
+def test_every_transcript_line_is_json_with_a_time(bench: Bench) -> None:
+    bench.run([WRITE, replies.finish()])
+    for line in (bench.job.folder / "transcript.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        assert event["at"].endswith("+00:00")
+        assert event["event"] in {"system", "user", "assistant", "tool", "note", "end"}
