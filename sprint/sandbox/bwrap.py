@@ -24,6 +24,7 @@ from sprint.sandbox.limits import DiskWatch, of_each_process, unprivileged
 # in the sandbox is the first to go when the machine runs out of memory.
 _IN_REPO = f'echo 1000 >/proc/self/oom_score_adj; cd {profile.REPO} && exec "$@"'
 _INSTALL = "install it with `apt-get install bubblewrap`"
+_TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
 _GONE_SECONDS = 10.0
 
 
@@ -109,6 +110,10 @@ def _readable(config: SandboxConfig) -> dict[Path, str]:
     for path in config.readable:
         if not Path(path).is_absolute() or not Path(path).exists():
             raise SandboxError(f"sandbox.readable: {path}: no such path; correct it or take it out")
+        if Path(path).parts[1:2] in _TAKEN:
+            raise SandboxError(
+                f"sandbox.readable: {path}: this place is the sandbox's own; move it, to /opt say"
+            )
     return {Path(path): path for path in config.readable}
 
 

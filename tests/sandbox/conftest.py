@@ -1,0 +1,88 @@
+"""Workspaces that other uids can reach, and commands run outside for comparison."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint.domain import Workspace
+
+IS_ROOT = os.getuid() == 0
+# Of its own for each test process: limits count what a uid has everywhere.
+UID = 200_000 + os.getpid() if IS_ROOT else os.getuid()
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def make_space(workspaces: Path) -> Callable[..., Workspace]:
+    def make(parent: Path | None = None) -> Workspace:
+        space = Workspace(
+            Path(tempfile.mkdtemp(prefix="space-", dir=parent or workspaces)), UID if IS_ROOT else None
+        )
+        for path in (space.root, space.repo, space.home, space.tmp):
+            path.mkdir(exist_ok=True)
+            os.chown(path, UID, UID if IS_ROOT else -1)
+        return space
+
+    return make
+
+
+@pytest.fixture
+def space(make_space: Callable[..., Workspace]) -> Workspace:
+    return make_space()
+
+
+@pytest.fixture
+def outside(space: Workspace) -> Callable[[str], str]:
+    """Runs a script as the sandbox's uid, but without the sandbox; returns what it printed."""
+
+    def run(script: str) -> str:
+        return subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            cwd=space.repo,
+            env={"PATH": os.defpath, "HOME": str(space.home)},
+            **as_uid(),
+        ).stdout
+
+    return run
+
+
+def as_uid() -> dict[str, Any]:
+    return {"user": UID, "group": UID, "extra_groups": []} if IS_ROOT else {}
+
+
+@pytest.fixture
+def marker() -> str:
+    """Seconds to sleep that no other process on the machine sleeps for."""
+    return f"{300 + next(_numbers)}.{os.getpid():07d}{time.monotonic_ns() % 10**6:06d}"
+
+
+def sleepers(marker: str) -> list[int]:
+    """The processes that have the marker as an argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if arguments[:1] == [b"sleep"] and marker.encode() in arguments:
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

@@ -1,0 +1,495 @@
+"""Attacks from inside the sandbox. Each works outside it, so that its failure inside says something."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint import sandbox
+from sprint.config import SandboxConfig
+from sprint.domain import Completed, Workspace
+from tests.sandbox.conftest import IS_ROOT, UID, as_uid, sleepers, wait_until
+
+RUNNER: dict[str, Any] = {
+    "cwd": Path(__file__).parents[2],
+    "env": {"PATH": os.environ["PATH"], "PYTHONPATH": "."},
+}
+DECOY = "decoy-5ad1f0c2"
+Outside = Callable[[str], str]
+
+
+def attack(
+    space: Workspace, script: str, *, timeout: float = 20, network: bool = False, **config: int
+) -> Completed:
+    box = sandbox.make(SandboxConfig(**config))  # type: ignore[arg-type]
+    return box.run(["bash", "-c", script], space, timeout=timeout, network=network)
+
+
+def end(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+# --- seeing what is not theirs -----------------------------------------------------------------
+
+
+def test_the_environment_of_every_visible_process(
+    space: Workspace, outside: Outside, marker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECOY_TOKEN", DECOY)
+    script = f"cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep {DECOY[:5]}"
+    victim = subprocess.Popen(["sleep", marker], **as_uid())
+    try:
+        wait_until(lambda: bool(sleepers(marker)))
+        assert DECOY in outside(script)
+        assert DECOY not in attack(space, script).out
+    finally:
+        victim.kill()
+        victim.wait()
+    assert set(attack(space, "tr '\\0' '\\n' </proc/1/environ | cut -d= -f1").out.split()) <= {"PATH", "PWD"}
+    assert attack(space, "tr '\\0' '\\n' </proc/1/environ | grep ^PWD").out in ("", "PWD=/\n")
+
+
+def test_the_arguments_and_memory_of_the_runner(space: Workspace, outside: Outside) -> None:
+    script = f"tr '\\0' ' ' </proc/{os.getpid()}/cmdline; ls -d /proc/[0-9]*"
+    assert "python" in outside(script)
+    seen = attack(space, script).out.split()
+    assert len(seen) < 8
+    assert not any("python" in word for word in seen)
+
+
+@pytest.mark.parametrize("where", ["home", "other workspace", "temporary folder"])
+def test_files_of_others(
+    space: Workspace, make_space: Callable[..., Workspace], workspaces: Path, outside: Outside, where: str
+) -> None:
+    """All of them belong to the very uid that asks."""
+    other = make_space()
+    places = {"home": workspaces, "other workspace": other.repo, "temporary folder": other.tmp}
+    path = places[where] / "token"
+    path.write_text(DECOY)
+    os.chown(path, UID, -1)
+    assert DECOY in outside(f"cat {path}")
+    assert DECOY not in attack(space, f"cat {path}; cat /proc/1/root{path}; cat /proc/1/cwd{path}").out
+    assert not {"home", "root", "var", "run", "sys", "mnt"} & set(attack(space, "ls /").out.split())
+
+
+def test_links_that_the_agent_put_in_the_place_of_its_folders(space: Workspace, workspaces: Path) -> None:
+    (workspaces / "token").write_text(DECOY)
+    planted = (
+        "rm -rf /work/repo /work/home /work/tmp; ln -s / /work/repo; ln -s / /work/home; ln -s / /work/tmp"
+    )
+    assert attack(space, planted).ok
+    assert DECOY in (space.repo / str(workspaces / "token")[1:]).read_text(), "the link does lead there"
+    for script in (
+        "ls",
+        f"cat /work/repo{workspaces}/token",
+        f"cat /tmp{workspaces}/token",
+        "echo >x; echo >/tmp/x",
+    ):
+        done = attack(space, script)
+        assert DECOY not in done.out
+        assert "root" not in done.out.split()
+    assert not Path("/x").exists()
+
+
+def test_the_workspaces_mount_cannot_be_moved_away(space: Workspace) -> None:
+    done = attack(
+        space,
+        "mv /work /gone || mv /work/repo/.. /tmp/gone || rmdir /work; mv ../tmp ../moved && ls -d /work/*",
+    )
+    assert done.out.split() == ["/work/home", "/work/moved", "/work/repo"]
+    assert sorted(path.name for path in space.root.iterdir()) == ["home", "moved", "repo"]
+
+
+def test_descriptors_of_the_runner(space: Workspace, workspaces: Path, outside: Outside) -> None:
+    (workspaces / "token").write_text(DECOY)
+    descriptor = os.open(workspaces / "token", os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    try:
+        script = f"cat <&{descriptor}"
+        with_it = subprocess.run(
+            ["bash", "-c", script], pass_fds=[descriptor], capture_output=True, text=True
+        )
+        assert DECOY in with_it.stdout
+        done = attack(space, f"{script}; ls -l /proc/self/fd /proc/1/fd")
+    finally:
+        os.close(descriptor)
+    assert DECOY not in done.out
+    assert "token" not in done.out
+    assert "memfd" not in done.out
+
+
+# --- reaching others ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listener() -> Iterator[Callable[[object], socket.socket]]:
+    with ExitStack() as stack:
+
+        def listen(address: object) -> socket.socket:
+            family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+            server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            server.bind(address)  # type: ignore[arg-type]
+            server.listen(16)
+
+            def serve() -> None:
+                with suppress(OSError):
+                    while True:
+                        client, _ = server.accept()
+                        client.sendall(DECOY.encode())
+                        client.close()
+
+            stack.callback(server.shutdown, socket.SHUT_RDWR)
+            threading.Thread(target=serve, daemon=True).start()
+            return server
+
+        yield listen
+
+
+def test_a_listener_on_loopback(
+    space: Workspace, outside: Outside, listener: Callable[[object], socket.socket]
+) -> None:
+    port = listener(("127.0.0.1", 0)).getsockname()[1]
+    script = f"cat </dev/tcp/127.0.0.1/{port}"
+    assert DECOY in outside(script)
+    assert DECOY in attack(space, script, network=True).out
+    assert DECOY not in attack(space, script).out
+
+
+@pytest.mark.parametrize("kind", ["abstract", "path"])
+def test_unix_sockets(
+    space: Workspace,
+    workspaces: Path,
+    outside: Outside,
+    listener: Callable[[object], socket.socket],
+    kind: str,
+) -> None:
+    address = f"\0sprint-test-{os.getpid()}" if kind == "abstract" else str(workspaces / "socket")
+    listener(address)
+    if kind == "path":
+        Path(address).chmod(0o777)
+    script = f"""python3 -c '
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.connect("{address.replace(chr(0), "!")}".replace("!", chr(0)))
+print(s.recv(99))'"""
+    assert DECOY in outside(script)
+    assert DECOY not in attack(space, script).out
+
+
+def test_signals_and_traces_of_processes_outside(space: Workspace, outside: Outside, marker: str) -> None:
+    victim = subprocess.Popen(["sleep", marker], **as_uid())
+    try:
+        wait_until(lambda: bool(sleepers(marker)))
+        look = f"kill -0 {victim.pid} && cat /proc/{victim.pid}/maps | grep -c sleep"
+        assert int(outside(look)) > 0
+        done = attack(space, f"{look}; kill -9 -1; kill -9 {victim.pid}")
+        assert done.out == ""
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+# --- writing outside ---------------------------------------------------------------------------
+
+
+def test_writes_outside(space: Workspace, workspaces: Path, outside: Outside) -> None:
+    open_to_all = workspaces / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    script = f"echo GOT >{open_to_all}/"
+    outside(f"{script}control")
+    assert (open_to_all / "control").read_text() == "GOT\n"
+    attack(space, f"mkdir -p {open_to_all}; {script}attack")
+    assert not (open_to_all / "attack").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/x",
+        "/usr/bin/env",
+        "/bin/x",
+        "/etc/x",
+        "/etc/passwd",
+        "/etc/ld.so.cache",
+        "/x",
+        "/dev/x",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/kernel/hostname",
+        "/proc/sysrq-trigger",
+        "/sys/x",
+        "/run/x",
+        "/var/x",
+    ],
+)
+def test_nothing_but_the_workspace_can_be_written(space: Workspace, path: str) -> None:
+    done = attack(space, f"(echo x >>{path}) 2>/dev/null && echo GOT; (echo x >/work/repo/x) && echo CONTROL")
+    assert done.out == "CONTROL\n"
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        "mount -o remount,rw /usr",
+        "mount -o remount,rw,bind /",
+        "mount -t tmpfs none /usr",
+        "mount --bind /work /usr",
+        "umount /usr",
+        "umount -l /proc",
+        "unshare --user --map-root-user true",
+        "unshare --mount true",
+        "unshare --net true",
+        "nsenter --target 1 --mount true",
+        "chroot /work true",
+        "mknod /work/repo/disk b 8 0",
+        "setpriv --reuid 0 true",
+        "chown 0 /work/repo",
+        "hostname changed",
+        "date --set=2001-01-01",
+    ],
+)
+def test_privileged_tricks(space: Workspace, trick: str) -> None:
+    done = attack(
+        space, f"PATH=$PATH:/usr/sbin:/sbin; {trick} && echo GOT; echo x 2>/dev/null >/usr/x && echo GOT"
+    )
+    assert "GOT" not in done.out
+    assert done.exit_code != 127, "the trick was not even tried"
+
+
+def test_user_namespaces_work_outside(outside: Outside) -> None:
+    """The control for the tricks above: the same uid can do this where nothing forbids it."""
+    assert outside("unshare --user --map-root-user id -u") == "0\n"
+    assert (
+        outside("unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /mnt && echo GOT'")
+        == "GOT\n"
+    )
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can make a program setuid root")
+def test_setuid_programs(space: Workspace, outside: Outside) -> None:
+    program = space.repo / "id"
+    program.write_bytes(Path("/usr/bin/id").read_bytes())
+    program.chmod(0o4755)
+    assert outside(f"{program} -u") == "0\n"
+    assert attack(space, "./id -u; grep NoNewPrivs /proc/self/status").out.split() == [
+        str(UID),
+        "NoNewPrivs:",
+        "1",
+    ]
+
+
+def test_typing_into_the_terminal(space: Workspace, tmp_path: Path) -> None:
+    """A runner with a terminal; what it starts must not have it, or it could type commands there."""
+    script = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from sprint import sandbox
+        from sprint.config import SandboxConfig
+        from sprint.domain import Workspace
+        open("/dev/tty").close()
+        print("CONTROL")
+        box = sandbox.make(SandboxConfig())
+        space = Workspace(Path({str(space.root)!r}), {space.uid})
+        done = box.run(["bash", "-c", "exec 3<>/dev/tty && echo GOT"], space, timeout=20)
+        print(done.exit_code, done.out, done.err)
+    """)
+    (tmp_path / "runner.py").write_text(script)
+    shown = subprocess.run(
+        ["script", "-qec", f"{sys.executable} {tmp_path / 'runner.py'}", "/dev/null"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        **RUNNER,
+    ).stdout
+    assert "CONTROL" in shown
+    assert "No such device or address" in shown
+    assert "GOT" not in shown
+
+
+# --- outliving the command ---------------------------------------------------------------------
+
+_SURVIVORS = {
+    "background": "sleep {0} &",
+    "session": "setsid sleep {0} &",
+    "nohup": "nohup sleep {0} >/dev/null 2>&1 &",
+    "double fork": "(setsid bash -c '(sleep {0} >/dev/null 2>&1 </dev/null &)' &)",
+    "no signals": "bash -c 'trap \"\" TERM INT HUP; sleep {0}' &",
+    "daemon": "python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); "
+    'os.environ.clear(); os.closerange(0, 99); os.execv("/bin/sleep", ["sleep", "{0}"])\'',
+}
+
+
+@pytest.fixture(params=["bwrap", "none"])
+def box(request: pytest.FixtureRequest) -> sandbox.Sandbox:
+    return sandbox.make(SandboxConfig(kind=request.param))
+
+
+@pytest.mark.parametrize("how", _SURVIVORS)
+def test_survivors_of_a_command_that_ended(
+    box: sandbox.Sandbox, space: Workspace, outside: Outside, marker: str, how: str
+) -> None:
+    # It ends only once the other is there.
+    wait = f"until grep -qsa '^sleep.{marker}' /proc/[0-9]*/cmdline; do sleep 0.01; done"
+    script = f"{_SURVIVORS[how].format(marker)}\n{wait}"
+    outside(f"{{ {script}\n}} >/dev/null 2>&1")
+    control = sleepers(marker)
+    end(control)
+    assert control, "outside it does survive"
+    wait_until(lambda: not sleepers(marker))
+    assert box.run(["bash", "-c", script], space, timeout=20).exit_code == 0
+    assert sleepers(marker) == []
+
+
+@pytest.mark.parametrize("how", _SURVIVORS)
+def test_survivors_of_a_command_whose_time_ran_out(
+    box: sandbox.Sandbox, space: Workspace, marker: str, how: str
+) -> None:
+    script = f"{_SURVIVORS[how].format(marker)}\nsleep {marker}"
+    seen: list[int] = []
+    watcher = threading.Thread(
+        target=lambda: wait_until(lambda: seen.extend(sleepers(marker)) or len(set(seen)) > 1)
+    )
+    watcher.start()
+    assert box.run(["bash", "-c", script], space, timeout=0.7).killed_by == "timeout"
+    assert sleepers(marker) == []
+    watcher.join()
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "none", "control"])
+def test_survivors_of_a_runner_that_was_killed(
+    space: Workspace, tmp_path: Path, marker: str, kind: str
+) -> None:
+    script = f"setsid sleep {marker} & (setsid bash -c 'sleep {marker}' &) ; sleep {marker}"
+    runner = tmp_path / "runner.py"
+    runner.write_text(
+        textwrap.dedent(f"""
+        import subprocess
+        from pathlib import Path
+        from sprint import sandbox
+        from sprint.config import SandboxConfig
+        from sprint.domain import Workspace
+        argv = ["bash", "-c", {script!r}]
+        if {kind!r} == "control":
+            subprocess.run(argv)
+        else:
+            box = sandbox.make(SandboxConfig(kind={kind!r}))
+            box.run(argv, Workspace(Path({str(space.root)!r}), {space.uid}), timeout=60)
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(runner)], **RUNNER)
+    try:
+        wait_until(lambda: len(sleepers(marker)) == 3)
+        process.kill()
+        process.wait()
+        if kind == "control":
+            assert len(sleepers(marker)) == 3
+        else:
+            wait_until(lambda: not sleepers(marker))
+    finally:
+        process.kill()
+        process.wait()
+        end(sleepers(marker))
+
+
+# --- using up the machine ----------------------------------------------------------------------
+
+
+def test_a_fork_bomb(space: Workspace, marker: str) -> None:
+    script = f"for i in $(seq 200); do sleep {marker} & done 2>/dev/null; wait"
+    most = 0
+
+    def count() -> bool:
+        nonlocal most
+        most = max(most, len(sleepers(marker)))
+        return done.is_set()
+
+    done = threading.Event()
+    watcher = threading.Thread(target=lambda: wait_until(count, 30))
+    watcher.start()
+    attack(space, script, timeout=2, processes=40)
+    done.set()
+    watcher.join()
+    assert 10 < most <= 40
+    assert sleepers(marker) == []
+    assert attack(space, ":(){ :|:& };:", timeout=1, processes=40).exit_code is not None
+    assert attack(space, "echo fine").out == "fine\n"
+
+
+def test_a_disk_filler(space: Workspace) -> None:
+    script = "while head -c 2000000 /dev/zero >>big; do :; done"
+    done = attack(space, script, disk_mb=20)
+    assert done.killed_by == "disk"
+    assert done.seconds < 10
+    small = attack(space, "head -c 2000000 /dev/zero >small; echo fine", disk_mb=20_000)
+    assert (small.killed_by, small.out) == ("", "fine\n")
+
+
+def test_a_filler_of_inodes(space: Workspace) -> None:
+    done = attack(space, "i=0; while :; do : >f$((i+=1)); done", files=500)
+    assert done.killed_by == "files"
+
+
+def test_a_filler_that_hides_in_depth(space: Workspace) -> None:
+    script = "while mkdir dddddddddd && cd dddddddddd; do head -c 100000 /dev/zero >f; done; sleep 20"
+    done = attack(space, f"cd -P .; {script}", disk_mb=20)
+    assert done.killed_by in ("disk", "files")
+
+
+def test_many_short_commands_that_fill_the_disk(space: Workspace) -> None:
+    """Each ends before anybody looks; all together they are seen."""
+    box = sandbox.make(SandboxConfig(disk_mb=100))
+    killed_by = [
+        box.run(["bash", "-c", f"head -c 90000000 /dev/zero >f{number}"], space, timeout=20).killed_by
+        for number in range(4)
+    ]
+    assert killed_by[0] == ""
+    assert "disk" in killed_by
+
+
+def test_a_huge_file(space: Workspace) -> None:
+    assert attack(space, "head -c 8000000 /dev/zero >a", file_mb=10).ok
+    assert not attack(space, "head -c 30000000 /dev/zero >b", file_mb=10).ok
+    assert (space.repo / "a").stat().st_size == 8_000_000
+    assert (space.repo / "b").stat().st_size == 10_000_000
+
+
+def test_a_memory_hog(space: Workspace) -> None:
+    script = "python3 -c 'print(len(bytearray({}_000_000)))'"
+    assert attack(space, script.format(20), memory_mb=150).out == "20000000\n"
+    done = attack(space, script.format(900), memory_mb=150)
+    assert not done.ok
+    assert done.out == ""
+
+
+def test_memory_backed_folders_are_small(space: Workspace) -> None:
+    done = attack(
+        space,
+        "head -c 5000000 /dev/zero >/dev/shm/a && echo CONTROL; head -c 50000000 /dev/zero >/dev/shm/b",
+        memory_mb=100,
+    )
+    assert done.out == "CONTROL\n"
+    assert not done.ok
+
+
+def test_a_flood_of_output(space: Workspace, tmp_path: Path) -> None:
+    box = sandbox.make(SandboxConfig())
+    copy = tmp_path / "copy"
+    done = box.run(["yes"], space, timeout=0.5, output_cap=10_000, output_file=copy)
+    assert done.killed_by == "timeout"
+    assert done.truncated
+    assert len(done.stdout) < 11_000
+    assert copy.stat().st_size <= 64_000_000

@@ -1,0 +1,257 @@
+"""What commands find in the sandbox, and what callers get back."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sprint import proc, sandbox
+from sprint.config import SandboxConfig
+from sprint.domain import Workspace
+from sprint.errors import SandboxError
+from sprint.sandbox import probing
+from sprint.sandbox.limits import DiskWatch, used
+from sprint.sandbox.none import Unconfined
+from tests.sandbox.conftest import IS_ROOT, UID
+
+KINDS = ["bwrap", "none"]
+
+
+@pytest.fixture(params=KINDS)
+def either(request: pytest.FixtureRequest) -> sandbox.Sandbox:
+    return sandbox.make(SandboxConfig(kind=request.param))
+
+
+@pytest.fixture
+def bwrap() -> sandbox.Sandbox:
+    return sandbox.make(SandboxConfig())
+
+
+def sh(box: sandbox.Sandbox, space: Workspace, script: str, **options: object) -> proc.Completed:
+    return box.run(["bash", "-c", script], space, **{"timeout": 20.0, **options})  # type: ignore[arg-type]
+
+
+def test_a_probe_passes_where_the_sandbox_holds(either: sandbox.Sandbox) -> None:
+    either.probe()
+
+
+def test_a_probe_refuses_what_does_not_isolate() -> None:
+    with pytest.raises(SandboxError, match="does not hold: "):
+        probing.probe(Unconfined(SandboxConfig(kind="none")))
+
+
+def test_a_command_works_on_the_checkout(either: sandbox.Sandbox, space: Workspace) -> None:
+    (space.repo / "given").write_text("from the host")
+    done = sh(either, space, "pwd; cat given; echo made >made; echo fault >&2; exit 7")
+    assert done.out == f"{either.inside(space)}\nfrom the host"
+    assert (done.exit_code, done.err, done.killed_by, done.ok) == (7, "fault\n", "", False)
+    assert (space.repo / "made").read_text() == "made\n"
+    assert (space.repo / "made").stat().st_uid == UID
+
+
+def test_inside_the_paths_are_as_promised(bwrap: sandbox.Sandbox, space: Workspace) -> None:
+    done = sh(bwrap, space, 'echo $PWD $HOME $TMPDIR; echo 1 >/tmp/a; echo 2 >"$HOME/b"; cat "$TMPDIR/a"')
+    assert done.out == "/work/repo /work/home /work/tmp\n1\n"
+    assert (space.tmp / "a").read_text() == "1\n"
+    assert (space.home / "b").read_text() == "2\n"
+    assert bwrap.inside(space) == "/work/repo"
+
+
+def test_without_a_sandbox_the_promised_paths_become_the_real_ones(
+    make_space: Callable[..., Workspace], workspaces: Path
+) -> None:
+    space = make_space()
+    shown = workspaces / "shown"
+    shown.mkdir()
+    (shown / "file").write_text("shown")
+    none = Unconfined(SandboxConfig(kind="none"))
+    done = sh(none, space, "cat /given/file; echo x >/work/repo/f; echo $P", env={"P": "/work/repo:/worker"},
+              read_only={shown: "/given"})  # fmt: skip
+    assert done.out == f"shown{space.repo}:/worker\n"
+    assert (space.repo / "f").exists()
+
+
+def test_commands_are_nobody_and_can_do_nothing(either: sandbox.Sandbox, space: Workspace) -> None:
+    assert sh(either, space, "id -u; id -G").out.split() == [str(UID)] * 2 or not IS_ROOT
+    assert sh(either, space, "grep CapEff /proc/self/status").out.split()[1].strip("0") == ""
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become root")
+def test_root_is_refused(either: sandbox.Sandbox, space: Workspace) -> None:
+    for uid in (None, 0):
+        with pytest.raises(SandboxError, match="would run as root"):
+            sh(either, Workspace(space.root, uid), "true")
+
+
+def test_the_environment_is_made_from_nothing(
+    either: sandbox.Sandbox, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECOY_TOKEN", "decoy")
+    lines = sh(either, space, "env", env={"GIVEN": "given", "PAGER": "more"}).out.splitlines()
+    variables = dict(line.partition("=")[::2] for line in lines)
+    assert "DECOY_TOKEN" not in variables
+    assert variables["GIVEN"] == "given"
+    assert variables["PAGER"] == "more"
+    assert variables["HOME"].endswith("/home")
+    assert variables["PATH"].startswith(f"{variables['HOME']}/.local/bin:")
+    assert variables["GIT_AUTHOR_NAME"]
+
+
+def test_the_agent_can_commit(either: sandbox.Sandbox, space: Workspace) -> None:
+    done = sh(
+        either, space, "git init -q . && echo 1 >a && git add a && git commit -qm one && git log --format=%an"
+    )
+    assert done.out == "agent\n"
+
+
+def test_python_leaves_no_compiled_files_in_the_checkout(either: sandbox.Sandbox, space: Workspace) -> None:
+    (space.repo / "module.py").write_text("ANSWER = 42\n")
+    assert sh(either, space, "python3 -c 'import module; print(module.ANSWER)'").out == "42\n"
+    assert [path.name for path in space.repo.iterdir()] == ["module.py"]
+    assert list((space.home / ".cache").rglob("module*.pyc"))
+
+
+def test_stdin_and_both_streams(either: sandbox.Sandbox, space: Workspace, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    done = sh(either, space, "cat; echo e >&2", stdin=b"in" * 100_000, output_cap=1000, output_file=copy)
+    assert done.truncated
+    assert done.stdout.startswith(b"inin")
+    assert len(done.stdout) < 1100
+    assert copy.stat().st_size == 200_002
+
+
+def test_time_runs_out(either: sandbox.Sandbox, space: Workspace) -> None:
+    done = sh(either, space, "echo first; sleep 60", timeout=0.5)
+    assert (done.killed_by, done.out) == ("timeout", "first\n")
+    assert done.seconds < 5
+
+
+def test_a_missing_program_is_the_commands_fault(either: sandbox.Sandbox, space: Workspace) -> None:
+    assert either.run(["no-such-program"], space, timeout=20).exit_code == 127
+
+
+def test_a_removed_checkout_is_the_commands_fault(either: sandbox.Sandbox, space: Workspace) -> None:
+    assert sh(either, space, "rm -rf ../repo").ok
+    done = sh(either, space, "echo not reached")
+    assert done.exit_code not in (0, None)
+    assert "not reached" not in done.out
+
+
+def test_a_workspace_can_be_shown_read_only(bwrap: sandbox.Sandbox, space: Workspace) -> None:
+    script = "echo 1 >x; echo 2 >../y; echo 3 >$TMPDIR/z && cat $TMPDIR/z; echo 4 >$HOME/h && cat $HOME/h"
+    done = sh(bwrap, space, script, writable_workspace=False)
+    assert done.out == "3\n4\n"
+    assert done.err.count("Read-only file system") == 2
+    assert not [*space.repo.iterdir(), *space.tmp.iterdir(), *space.home.iterdir()]
+    assert sh(bwrap, space, "echo 1 >x; ls").out == "x\n"
+
+
+def test_more_of_the_host_can_be_shown(bwrap: sandbox.Sandbox, space: Workspace, tmp_path: Path) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    (folder / "inner").write_text("inner")
+    file.write_text("file")
+    if IS_ROOT:
+        assert not stat.S_IMODE(tmp_path.parent.parent.stat().st_mode) & stat.S_IXOTH, (
+            "not the case meant here"
+        )
+    done = sh(bwrap, space, "cat /a/inner /b; echo x >/a/inner", read_only={folder: "/a", file: "/b"})
+    assert done.out == "innerfile"
+    assert "Read-only file system" in done.err
+    assert (folder / "inner").read_text() == "inner"
+
+
+def test_a_workspace_below_a_folder_that_only_the_runner_may_enter(
+    bwrap: sandbox.Sandbox, make_space: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    space = make_space(tmp_path)
+    assert sh(bwrap, space, "echo 1 >made && cat made").out == "1\n"
+    assert (space.repo / "made").exists()
+    assert not list(Path("/tmp").glob("sprint-stage-*/*/repo"))
+
+
+def test_readable_paths_are_shown_and_searched(space: Workspace) -> None:
+    with tempfile.TemporaryDirectory(prefix="sprint-test-", dir="/var/tmp") as toolchain:
+        Path(toolchain).chmod(0o755)
+        program = Path(toolchain, "bin/greet")
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\necho hello\n")
+        program.chmod(0o755)
+        box = sandbox.make(SandboxConfig(readable=(toolchain,)))
+        assert sh(box, space, "greet").out == "hello\n"
+        assert sh(sandbox.make(SandboxConfig()), space, "greet").exit_code == 127
+
+
+@pytest.mark.parametrize("path", ["/no/such/path", "usr/bin", "/", "/tmp", "/proc/self"])
+def test_a_readable_path_that_cannot_be_shown_is_named(space: Workspace, path: str) -> None:
+    box = sandbox.make(SandboxConfig(readable=(path,)))
+    with pytest.raises(SandboxError, match=f"sandbox.readable: {path}: "):
+        sh(box, space, "true")
+
+
+def test_no_bubblewrap_is_said_with_the_remedy(
+    bwrap: sandbox.Sandbox, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(proc, "SEARCH_PATH", "/nonexistent")
+    with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+        bwrap.probe()
+
+
+def test_a_bubblewrap_that_cannot_start_is_no_result(
+    bwrap: sandbox.Sandbox, space: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(SandboxError, match="could not be started"):
+        sh(bwrap, space, "true", read_only={tmp_path / "missing": "/x"})
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [("bwrap: Unknown option --disable-userns", "too old"), ("bwrap: whatever", "bwrap|security-opt|sysctl")],
+)
+def test_remedies(said: str, remedy: str) -> None:
+    assert re.search(remedy, probing.remedy(said))
+
+
+def test_disk_use_is_counted_without_following_links(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    os.link(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "link").symlink_to("/usr")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/c").write_bytes(b"x" * 50_000)
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.truncate(1 << 30)
+    total, files = used(tmp_path)
+    assert files == 6
+    assert 150_000 <= total <= 250_000
+
+
+def test_a_tree_too_deep_to_walk_counts_as_too_many_files(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d" * 50, dir_fd=folder)
+        inner = os.open("d" * 50, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    started = time.monotonic()
+    assert DiskWatch(tmp_path, SandboxConfig())() == "files"
+    assert time.monotonic() - started < 2
+    proc.run(["rm", "-rf", str(tmp_path)], timeout=20)
+
+
+def test_a_command_costs_little(bwrap: sandbox.Sandbox, space: Workspace) -> None:
+    """Far above what it takes (12 ms), far below what a wait for nothing would."""
+    spent = []
+    for _ in range(10):
+        started = time.perf_counter()
+        assert bwrap.run(["true"], space, timeout=20).ok
+        spent.append(time.perf_counter() - started)
+    assert min(spent) < 0.1
