@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sprint import proc
+from sprint.demo import refusals
 
 _SECONDS = 120.0
 _SETTINGS = {
@@ -137,26 +138,8 @@ def merge(path: Path, base: str, head_sha: str, message: str, author: str) -> st
     return sha
 
 
-HOOK = """#!/bin/sh
-# Refuses what the forge's settings protect; the texts are those of the real servers.
-while read -r old new ref; do
-    if grep -qxF "$ref" protected-refs 2>/dev/null; then
-        cat protected-message >&2
-        exit 1
-    fi
-    case $new in *[!0]*) ;; *) continue ;; esac
-    [ -e no-workflows ] || continue
-    base=$(git rev-parse --verify --quiet HEAD) || base=$(git hash-object -t tree /dev/null)
-    if git diff --name-only "$base" "$new" | grep '^\\.github/workflows/' >/dev/null; then
-        cat no-workflows >&2
-        exit 1
-    fi
-done
-"""
-
-
 def install_hook(path: Path) -> None:
     hook = path / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(HOOK)
+    hook.write_text(refusals.HOOK)
     hook.chmod(0o755)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from sprint.demo import bare, gitea_api, github_api
+from sprint.demo import bare, gitea_api, github_api, refusals
 from sprint.demo.api import Call, credentials
 from sprint.demo.bare import Commit
 from sprint.demo.git_http import serve_git
@@ -76,21 +76,30 @@ class DemoForge:
 
     def _git(self, request: Request, name: str, rest: str, login: str | None, settled: bool) -> Answer:
         if name in self.store.renamed:
-            target = request.target.replace(f"/{name}", f"/{self.store.renamed[name]}", 1)
-            return Answer(301, b"", {"Location": f"{self.url}{target}"})
-        repo = self.store.repos.get(name)
+            query = f"?{request.query_string}" if request.query_string else ""
+            return Answer(301, b"", {"Location": f"/{self.store.renamed[name]}{rest}{query}"})
+        repo = self.store.find(name)
         pushes = "git-receive-pack" in f"{rest}?{request.query_string}"
-        anonymous = Answer(
-            401, b"Unauthorized\n", {"WWW-Authenticate": f'Basic realm="{self._dialect.realm}"'}
-        )
         if not settled or (login is None and (pushes or repo is None or repo.private)):
-            return anonymous
+            words = b"Unauthorized\n" if settled else b"Failed to authenticate user\n"
+            return Answer(401, words, {"WWW-Authenticate": f'Basic realm="{self._dialect.realm}"'})
         if repo is None or not self.store.may(repo, login, "read"):
             return Answer(404, b"Repository not found\n", {"Content-Type": "text/plain"})
-        if pushes and (repo.archived or not self.store.may(repo, login, "write")):
-            reason = "is archived" if repo.archived else "may not be pushed to by this user"
-            return Answer(403, f"{repo.name} {reason}\n".encode(), {"Content-Type": "text/plain"})
-        return serve_git(request, repo.path, rest, login or "", lambda: self.store.follow_heads(repo))
+        may_write = self.store.may(repo, login, "write")
+        if pushes and (repo.archived or (not may_write and self.kind == "github")):
+            denied = f"Permission to {repo.name}.git denied to {login}."
+            reason = refusals.ARCHIVED[self.kind] if repo.archived else denied
+            return Answer(403, f"{reason}\n".encode(), {"Content-Type": "text/plain"})
+        if pushes and not may_write:
+            bare.install_hook(repo.path)
+        return serve_git(
+            request,
+            repo.path,
+            rest,
+            login or "",
+            lambda: self.store.follow_heads(repo),
+            refusal="" if may_write else "User permission denied for writing.",
+        )
 
     # --- making things ---
 
@@ -257,12 +266,12 @@ class DemoForge:
         path = self.path(repo)
         with (path / "protected-refs").open("a") as protected:
             protected.write(f"refs/heads/{branch}\n")
-        (path / "protected-message").write_text(_PROTECTED[self.kind].format(branch=branch))
+        (path / "protected-message").write_text(refusals.PROTECTED[self.kind].format(branch=branch))
         bare.install_hook(path)
 
     def refuse_workflows(self, repo: str) -> None:
         """From now on pushes that change .github/workflows/ are rejected, as without the `workflow` scope."""
-        (self.path(repo) / "no-workflows").write_text(_NO_WORKFLOWS)
+        (self.path(repo) / "no-workflows").write_text(refusals.NO_WORKFLOWS)
         bare.install_hook(self.path(repo))
 
     # --- looking ---
@@ -294,13 +303,3 @@ class DemoForge:
 
     def comments(self, repo: str, number: int) -> list[StoredComment]:
         return list(self.issue(repo, number).comments)
-
-
-_PROTECTED = {
-    "gitea": "Gitea: Not allowed to push to protected branch {branch}\n",
-    "github": "error: GH006: Protected branch update failed for refs/heads/{branch}.\n"
-    "error: Changes must be made through a pull request.\n",
-}
-_NO_WORKFLOWS = (
-    "refusing to allow a Personal Access Token to create or update workflow without `workflow` scope\n"
-)

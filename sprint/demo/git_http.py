@@ -15,13 +15,22 @@ _CHUNK = 65536
 
 
 def serve_git(
-    request: Request, repo: Path, path_info: str, user: str, on_pushed: Callable[[], None]
+    request: Request,
+    repo: Path,
+    path_info: str,
+    user: str,
+    on_pushed: Callable[[], None],
+    *,
+    refusal: str = "",
 ) -> Answer:
-    """Answer a request below a repository's address; `on_pushed` runs before a push's answer ends."""
+    """Answer a request below a repository's address.
+
+    `on_pushed` runs before a push's answer ends; `refusal` is what the repository's hook says to every push.
+    """
     # proc.run keeps whole outputs in memory; packs have to flow through.
     backend = subprocess.Popen(
         ["git", "http-backend"],
-        env=_cgi_environment(request, repo, path_info, user),
+        env=_cgi_environment(request, repo, path_info, user) | {"FORGE_REFUSAL": refusal},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from sprint.demo.gitea_pulls import apply, listed, newest_first
 from sprint.demo.messages import Answer, json_answer
 from sprint.demo.store import StoredIssue, now
 
-VERSION = "1.26.3"
+VERSION = "1.25.4"
 
 
 def answer(call: Call, path: str, settled: bool) -> Answer:
@@ -24,7 +24,11 @@ def answer(call: Call, path: str, settled: bool) -> Answer:
             return _in_repository(call, path)
         return dispatch(_ROUTES, call, path)
     except ApiError as error:
+        if error.status == 403 and not error.message:
+            return Answer(403, b"", error.headers)
         body = {"message": error.message, "url": f"{call.url}/api/swagger", **error.more}
+        if error.status == 404:
+            body.setdefault("errors", None)
         return json_answer(body, error.status, error.headers)
 
 
@@ -33,24 +37,20 @@ def _in_repository(call: Call, path: str) -> Answer:
     full = f"{owner}/{name}"
     if full in call.store.renamed:
         target = call.request.target.replace(f"/{full}", f"/{call.store.renamed[full]}", 1)
-        return Answer(307, b"", {"Location": target})
-    call.repo_or_none = call.store.repos.get(full)
+        return Answer(301, b"", {"Location": target})
+    call.repo_or_none = call.store.find(full)
     if call.repo_or_none is None or not call.may("read"):
-        raise ApiError(404, shape.GONE, errors=[])
+        raise ApiError(404, shape.GONE)
     if call.request.method != "GET":
-        _check_writable(call, rest)
+        _check_writable(call)
     return dispatch(_REPO_ROUTES, call, f"/{rest}" if rest else "")
 
 
-def _check_writable(call: Call, rest: str) -> None:
+def _check_writable(call: Call) -> None:
     if call.login is None:
         raise ApiError(401, "token is required")
     if call.repo.archived:
         raise ApiError(423, f"{call.repo.name} is archived")
-    number = rest.split("/")[1] if rest.startswith("issues/") else ""
-    issue = call.repo.issues.get(int(number)) if number.isdigit() else None
-    if issue is not None and issue.locked and not call.may("write"):
-        raise ApiError(403, "")
 
 
 # --- the server and its users ---
@@ -64,18 +64,22 @@ def _user(call: Call) -> Any:
 
 def _user_by_name(call: Call) -> Any:
     if call.args["user"] not in call.store.users:
-        raise ApiError(404, f"user does not exist [uid: 0, name: {call.args['user']}]")
+        raise ApiError(404, f"user redirect does not exist [name: {call.args['user']}]")
     return shape.user(call, call.args["user"])
 
 
 def _permission(call: Call) -> Any:
     user = call.args["user"]
+    if call.login is None:
+        raise ApiError(401, "token is required")
     if user != call.login and not call.may("admin"):
         raise ApiError(
             403,
             "Only admins can query all permissions, repo admins can query all repo permissions, "
             "collaborators can query only their own",
         )
+    if user not in call.store.users:
+        raise ApiError(404, f"user does not exist [uid: 0, name: {user}]")
     right = call.store.right(call.repo, user)
     if call.store.has_teams(call.repo) and right == "write":
         right = "read"  # Gitea does not count what a team's units give
@@ -117,7 +121,8 @@ def _list_issues(call: Call) -> Any:
     if wanted == "issues" and not call.repo.has_issues:
         raise ApiError(404, shape.GONE)
     keep = {"issues": (False,), "pulls": (True,)}.get(wanted, (False, True))
-    issues = [issue for issue in select_issues(call) if (issue.pull is not None) in keep]
+    on = {False: call.repo.has_issues, True: call.repo.has_pulls}
+    issues = [issue for issue in select_issues(call) if (pull := issue.pull is not None) in keep and on[pull]]
     return listed(call, newest_first(issues), shape.issue)  # any `sort` is ignored
 
 
@@ -135,7 +140,7 @@ def _get_issue(call: Call) -> Any:
 def _create_issue(call: Call) -> Any:
     given = call.json()
     if not given.get("title"):
-        raise ApiError(422, "[]: required")
+        raise ApiError(422, "[Title]: Required")
     made = call.store.add_issue(call.repo, given["title"], given.get("body") or "", call.login or "")
     return 201, shape.issue(call, made)
 
@@ -148,15 +153,27 @@ def _edit_issue(call: Call) -> Any:
     return 201, shape.issue(call, issue)
 
 
+def _talked_about(call: Call) -> StoredIssue:
+    """The issue that comments belong to: where there is none, the real server fails instead of saying so."""
+    if call.number() not in call.repo.issues:
+        raise ApiError(500, "")
+    return _issue(call)
+
+
 def _list_comments(call: Call) -> Any:
-    return [shape.comment(call, comment) for comment in _issue(call).comments]  # never paged
+    comments = _talked_about(call).comments
+    call.headers["X-Total-Count"] = str(len(comments))
+    return [shape.comment(call, comment) for comment in comments]  # never paged
 
 
 def _create_comment(call: Call) -> Any:
     body = call.json().get("body")
     if not body:
         raise ApiError(422, "[Body]: Required")
-    return 201, shape.comment(call, call.store.add_comment(_issue(call), call.login or "", body))
+    issue = _talked_about(call)
+    if issue.locked and not call.may("write"):
+        raise ApiError(403, "You cannot comment on a locked issue.")
+    return 201, shape.comment(call, call.store.add_comment(issue, call.login or "", body))
 
 
 def _edit_comment(call: Call) -> Any:
@@ -171,7 +188,7 @@ def _edit_comment(call: Call) -> Any:
 
 
 def _timeline(call: Call) -> Any:
-    events = [{**shape.comment(call, comment), "type": "comment"} for comment in _issue(call).comments]
+    events = [{**shape.comment(call, comment), "type": "comment"} for comment in _talked_about(call).comments]
     return events or None
 
 
@@ -236,4 +253,4 @@ _REPO_ROUTES = [
     route("GET", "/pulls/{base}/{head:path}", pulls.by_branches),
 ]
 
-DIALECT = Dialect("/api/v1", "Gitea", answer)
+DIALECT = Dialect("/api/v1", "Gitea (Basic Auth)", answer)

@@ -9,7 +9,7 @@ from sprint.demo import bare
 from sprint.demo.api import Call
 from sprint.demo.store import StoredComment, StoredIssue, StoredPull, StoredRepo, StoredReview
 
-GONE = "The target couldn't be found."
+GONE = "not found"
 _ZONE = timezone(timedelta(hours=-4))  # Gitea answers in its own time zone, not in UTC
 
 

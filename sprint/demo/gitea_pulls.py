@@ -25,6 +25,8 @@ def newest_first(issues: list[StoredIssue]) -> list[StoredIssue]:
 
 
 def apply(call: Call, issue: StoredIssue, given: dict[str, Any]) -> None:
+    if given.get("state") not in ("open", "closed", None, ""):
+        raise ApiError(412, f"unknown state: {given['state']}")
     issue.title = given.get("title") or issue.title
     issue.body = given["body"] if given.get("body") is not None else issue.body
     if given.get("state") in ("open", "closed") and given["state"] != issue.state:
@@ -72,6 +74,8 @@ def by_branches(call: Call) -> Any:
 def create(call: Call) -> Any:
     given = call.json()
     head, base = str(given.get("head") or ""), str(given.get("base") or "")
+    if missing := [name for name in ("head", "base", "title") if not given.get(name)]:
+        raise ApiError(422, f"[{missing[-1].title()}]: Required")
     if not call.repo.has_pulls:
         raise ApiError(404, shape.GONE)
     try:
@@ -89,11 +93,13 @@ def _pull_refused(call: Call, reason: str, head: str, base: str) -> ApiError:
         return ApiError(409, f"pull request already exists for these targets [{where}, base_branch: {base}]")
     if reason == "same":
         return ApiError(422, "Invalid PullRequest: There are no changes between the head and the base")
-    return ApiError(404, shape.GONE, errors=[])
+    return ApiError(404, shape.GONE)
 
 
 def edit(call: Call) -> Any:
     issue = find(call)
+    if not call.may("write") and issue.author != call.login:
+        raise ApiError(403, "")
     apply(call, issue, call.json())
     return 201, shape.pull(call, issue)
 
@@ -103,7 +109,7 @@ def merge(call: Call) -> Any:
     if not call.may("write"):
         raise ApiError(405, "User not allowed to merge PR")
     if issue.state != "open":
-        raise ApiError(405, "")
+        raise ApiError(405, "The PR is already merged" if issue.pull and issue.pull.merged_at else "")
     try:
         call.store.merge(call.repo, issue, call.login or "")
     except Rejected:

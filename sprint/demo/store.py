@@ -165,6 +165,11 @@ class Store:
         self.repos[name] = repo
         return repo
 
+    def find(self, name: str) -> StoredRepo | None:
+        """The repository of that name, in whatever case."""
+        known = {full.lower(): repo for full, repo in self.repos.items()}
+        return self.repos.get(name) or known.get(name.lower())
+
     def rename(self, name: str, new_name: str) -> None:
         repo = self.repos.pop(name)
         path = self.root / f"{new_name}.git"
@@ -267,7 +272,7 @@ class Store:
         return [issue for issue in repo.issues.values() if issue.pull and issue.state == "open"]
 
     def follow_heads(self, repo: StoredRepo) -> None:
-        """Move open pull requests to where their branches are now, and see which branches are gone."""
+        """Move open pull requests to where their branches are now; a branch that is gone closes its own."""
         with self.lock:
             own = [i for i in repo.issues.values() if i.pull and i.pull.head_repo == repo.name]
             refs = bare.refs(repo.path) if own else {}
@@ -275,6 +280,8 @@ class Store:
                 assert issue.pull is not None
                 sha = refs.get(f"refs/heads/{issue.pull.head}", "")
                 issue.pull.is_branch_gone = not sha
+                if issue.state == "open" and not sha:
+                    self.set_state(issue, "closed")
                 if issue.state == "open" and sha and sha != issue.pull.head_sha:
                     issue.pull.head_sha = sha
                     issue.updated_at = now()

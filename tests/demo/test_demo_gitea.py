@@ -194,7 +194,7 @@ def test_repositories_that_cannot_be_worked_on(gitea: DemoForge, ask: Ask) -> No
     assert requests.get(f"{gitea.api_url}/repos/acme/empty", timeout=5).json()["empty"] is True
     gitea.rename_repo(REPO, "acme/gadgets")
     moved = ask("GET", "/issues/1?x=1")
-    assert (moved.status_code, moved.headers["Location"]) == (307, "/api/v1/repos/acme/gadgets/issues/1?x=1")
+    assert (moved.status_code, moved.headers["Location"]) == (301, "/api/v1/repos/acme/gadgets/issues/1?x=1")
 
 
 def test_ten_thousand_issues_are_no_burden(gitea: DemoForge, ask: Ask) -> None:
@@ -208,6 +208,53 @@ def test_a_deleted_branch_leaves_its_name_in_the_label(gitea: DemoForge, ask: As
     gitea.delete_branch(REPO, "feat")
     head = ask("GET", "/pulls/1").json()["head"]
     assert (head["ref"], head["label"]) == ("refs/pull/1/head", "feat")
+
+
+def test_a_deleted_branch_closes_its_pull_request(gitea: DemoForge, ask: Ask) -> None:
+    feature(gitea)
+    gitea.add_pull(REPO, "feat")
+    gitea.delete_branch(REPO, "feat")
+    pull = ask("GET", "/pulls/1").json()
+    assert (pull["state"], pull["head"]["ref"]) == ("closed", "refs/pull/1/head")
+    feature(gitea)
+    assert ask("GET", "/pulls/1").json()["state"] == "closed"
+    assert ask("POST", "/pulls", json={"title": "Again", "head": "feat", "base": "main"}).status_code == 201
+
+
+def test_answers_that_surprise(gitea: DemoForge, ask: Ask) -> None:
+    """As seen on Gitea 1.25."""
+    missing = ask("GET", "/issues/9")
+    assert (missing.status_code, missing.json()["message"], missing.json()["errors"]) == (
+        404,
+        "not found",
+        None,
+    )
+    for method, path in (("GET", "comments"), ("POST", "comments"), ("GET", "timeline")):
+        failed = ask(method, f"/issues/9/{path}", json={"body": "x"} if method == "POST" else None)
+        assert (failed.status_code, failed.json()["message"]) == (500, "")
+    feature(gitea)
+    gitea.add_pull(REPO, "feat", author="ann")
+    stranger = gitea.add_user("stranger")
+    refused = ask("PATCH", "/pulls/1", token=stranger, json={"title": "Mine"})
+    assert (refused.status_code, refused.content) == (403, b"")
+    untitled = ask("POST", "/pulls", json={"head": "feat", "base": "main"})
+    assert (untitled.status_code, untitled.json()["message"]) == (422, "[Title]: Required")
+    assert ask("PATCH", "/pulls/1", json={"state": "nonsense"}).status_code == 412
+    in_capitals = requests.get(f"{gitea.api_url}/repos/{REPO.upper()}", timeout=5)
+    assert in_capitals.json()["full_name"] == REPO
+    gitea.repo(REPO).has_issues = False
+    gitea.add_issue(REPO, "Hidden")
+    assert numbers(ask("GET", "/issues")) == [1]
+
+
+def test_a_locked_issue_can_be_edited_by_its_author_and_not_discussed(gitea: DemoForge, ask: Ask) -> None:
+    ann = gitea.add_user("ann")
+    gitea.add_issue(REPO, "Mine", author="ann")
+    gitea.lock(REPO, 1)
+    refused = ask("POST", "/issues/1/comments", token=ann, json={"body": "x"})
+    assert (refused.status_code, refused.json()["message"]) == (403, "You cannot comment on a locked issue.")
+    assert ask("PATCH", "/issues/1", token=ann, json={"body": "x"}).status_code == 201
+    assert ask("POST", "/issues/1/comments", json={"body": "x"}).status_code == 201
 
 
 def test_what_the_repository_holds(gitea: DemoForge, ask: Ask) -> None:

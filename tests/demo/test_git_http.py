@@ -59,7 +59,10 @@ def test_public_repositories_are_read_by_anybody_and_pushed_by_few(gitea: DemoFo
     commit(clone)
     assert git("push", anonymous, "HEAD:x", cwd=clone, check=False).returncode != 0
     stranger = gitea.add_user("stranger")
-    assert "403" in git("push", address(gitea, stranger), "HEAD:x", cwd=clone, check=False).stderr
+    refused = git("push", address(gitea, stranger), "HEAD:x", cwd=clone, check=False)
+    assert refused.returncode == 1
+    assert "[remote rejected] HEAD -> x (pre-receive hook declined)" in refused.stderr
+    assert "remote: error: User permission denied for writing." in refused.stderr
     assert "not found" in git("ls-remote", address(gitea, repo="acme/none"), cwd=clone, check=False).stderr
     assert set(gitea.refs(REPO)) == {"refs/heads/trunk"}
 
@@ -138,6 +141,7 @@ def test_renamed_and_archived_repositories(gitea: DemoForge, clone: Path) -> Non
     gitea.repo("acme/gadgets").archived = True
     commit(clone)
     refused = git("push", address(gitea, repo="acme/gadgets"), "HEAD:x", cwd=clone, check=False)
+    assert "remote: This repo is archived." in refused.stderr
     assert "403" in refused.stderr
 
 
