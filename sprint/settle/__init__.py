@@ -72,11 +72,12 @@ def _taken_up(case: Case) -> Case:
         is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
     else:
         is_hopeless = run.continued >= MAX_CONTINUED
+    case = case.advance(run.phase, continued=run.continued + 1)
     if is_hopeless:
-        keep_patch(case)
-        return case.concluded(
-            Outcome.INTERRUPTED, f"its process ended before its work {run.continued + 1} times"
-        )
+        if run.continued <= MAX_CONTINUED:  # else it is this that its process dies of
+            keep_patch(case)
+        times = run.continued + 1
+        return case.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
     _log.info("#%d: taking run %s up where another process left it", run.issue, run.id)
     return case
 
