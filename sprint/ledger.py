@@ -198,9 +198,13 @@ def _settled_size(path: Path, file: BinaryIO) -> int:
 
     Where the lock cannot be had at once the file counts up to its last line end.
     """
-    with suppress(OSError, SprintError), _locked(path, fcntl.LOCK_SH, 0.25):
-        return os.fstat(file.fileno()).st_size
-    size = os.fstat(file.fileno()).st_size
+    try:
+        with _locked(path, fcntl.LOCK_SH, 0.25):
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return os.fstat(file.fileno()).st_size  # nobody has written yet
+    except (OSError, SprintError):
+        size = os.fstat(file.fileno()).st_size
     start = max(size - _LINE_CAP, 0)
     return start + os.pread(file.fileno(), size - start, start).rfind(b"\n") + 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PAGE = 50
 _PAGES = 10
+_CLOCK_SLACK = timedelta(hours=1)  # commits have the time of who made them
 _OF_COMMIT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 _OF_PULL = re.compile(r"^Reverts (?:(?P<repo>[\w.-]+/[\w.-]+))?[#!](?P<number>[0-9]{1,18})\b", re.MULTILINE)
 
@@ -52,7 +53,7 @@ def look_for(
         branches.setdefault((fate.forge, fate.repo, fate.base), []).append(fate)
     for (name, repo, base), fates in branches.items():
         key = f"{name}:{repo}:{base}"
-        since = min(fate.merged_at for fate in fates if fate.merged_at)
+        since = min(fate.merged_at for fate in fates if fate.merged_at) - _CLOCK_SLACK
         commits = _commits(forge, repo, base, heads.get(key, ""), since, check_time)
         yield from _judged(fates, repo, commits)
         if commits:

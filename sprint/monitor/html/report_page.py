@@ -1,0 +1,167 @@
+"""`sprint monitor --html FILE`: the report as one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from sprint.config import ForgeConfig
+from sprint.domain import LedgerRow, Phase, Run, Verdict
+from sprint.errors import SprintError
+from sprint.monitor.figures import Figures, Report, Tally, Window
+from sprint.monitor.gather import verdict_of
+from sprint.monitor.html import page, panels, run_page
+from sprint.monitor.words import ago
+from sprint.rows import OldRow
+from sprint.runs import RunStore
+from sprint.transcript import NAME as TRANSCRIPT
+
+_GITHUB = "https://github.com"
+
+
+def write_report(path: Path, report: Report, forges: Mapping[str, ForgeConfig]) -> None:
+    """Write the report to `path`, and pages of the latest runs into their folders, where those are new.
+
+    `forges` as configured, for links to issues. Raises SprintError where `path` cannot be written.
+    """
+    latest = _Latest(report, forges, path)
+    page.write(
+        path,
+        "report",
+        report=report,
+        figures=report.figures,
+        headline=_headline(report.figures),
+        panels=panels.panels(report),
+        rates=_rates(report.figures),
+        repos=[(status, latest.lines(status.last)) for status in report.repos],
+        latest=latest.lines(report.figures.latest),
+        active=[(run, page.web_address(run.issue_url)) for run in report.active],
+        ago=lambda when: ago(when, report.made_at),
+        verdict_of=verdict_of,
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run in a list. Addresses are "" where there is none; `page` is relative to the report."""
+
+    row: LedgerRow | OldRow
+    verdict: Verdict
+    outcome: str
+    title: str
+    issue_url: str
+    pr_url: str
+    pr_state: str
+    page: str
+    detail: str = ""
+    model: str = ""
+    seconds: float | None = None
+    cost_usd: float | None = None
+    turns: int = 0
+
+    @property
+    def finished_at(self) -> datetime:
+        return self.row.finished_at
+
+
+class _Latest:
+    """Makes lines of rows: with titles and links from the run folders that are still there."""
+
+    def __init__(self, report: Report, forges: Mapping[str, ForgeConfig], path: Path) -> None:
+        self._store = RunStore(Path(report.results))
+        self._from = path.absolute().parent
+        self._fates = report.fates.states
+        # A repository's runs all lead to the same issues: what one knows serves the others.
+        self._issues = dict(_issues_of(report, forges))
+
+    def lines(self, rows: tuple[LedgerRow | OldRow, ...]) -> list[Line]:
+        return [self._line(row) for row in rows]
+
+    def _line(self, row: LedgerRow | OldRow) -> Line:
+        issues = self._issues.get(row.repo, "")
+        issue_url = page.web_address(f"{issues}/{row.issue}") if issues else ""
+        verdict = verdict_of(row)
+        if isinstance(row, OldRow):
+            said = f"exit code {row.exit_code}"
+            return Line(row, verdict, said, "", issue_url, "", "", "")
+        run = self._run(row.run_id)
+        return Line(
+            row=row,
+            verdict=verdict,
+            outcome=page.words(row.outcome),
+            title=run.title if run else "",
+            issue_url=page.web_address(run.issue_url if run else "") or issue_url,
+            pr_url=page.web_address(row.pr_url),
+            pr_state=self._fates.get(row.pr_url, "") if row.pr_url else "",
+            page=self._page(run) if run else "",
+            detail=row.detail,
+            model=row.model,
+            seconds=row.duration_s,
+            cost_usd=row.cost_usd,
+            turns=row.turns,
+        )
+
+    def _run(self, run_id: str) -> Run | None:
+        with suppress(SprintError):  # only the newest runs still have a folder
+            if (self._store.folder(run_id) / "run.json").exists():
+                return self._store.load(run_id)
+        return None
+
+    def _page(self, run: Run) -> str:
+        """The run's page, made where it is missing or old; the bare transcript where it cannot be."""
+        folder = self._store.folder(run.id)
+        target = folder / TRANSCRIPT
+        if run.phase is Phase.SETTLED:
+            with suppress(SprintError):
+                target = run_page.kept_page(folder, run)
+        if not target.exists():
+            return ""
+        return quote(os.path.relpath(target.absolute(), self._from))
+
+
+def _issues_of(report: Report, forges: Mapping[str, ForgeConfig]) -> Iterator[tuple[str, str]]:
+    """Where each repository's issues are on the web: by the configuration, else by a pull request of it."""
+    for row in report.figures.latest:
+        if isinstance(row, LedgerRow) and row.pr_url:
+            base, _, _ = row.pr_url.rpartition("/pull")
+            if base.endswith(f"/{row.repo}"):
+                yield row.repo, f"{base}/issues"
+    for status in report.repos:
+        if forge := forges.get(status.forge):
+            url = forge.url or (_GITHUB if forge.kind == "github" else "")
+            if url:
+                yield status.repo, f"{url.rstrip('/')}/{status.repo}/issues"
+
+
+def _headline(figures: Figures) -> Window | None:
+    """The window that the report opens with: 7 days, or since --since."""
+    if not figures.windows:
+        return None
+    return figures.windows[-1 if figures.since else 1]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Pass rates of one kind of thing: a row of tallies for each, one for each window."""
+
+    kind: str
+    rows: tuple[tuple[str, tuple[Tally, ...]], ...]
+
+
+def _rates(figures: Figures) -> list[Rates]:
+    if not figures.rows:
+        return []
+    groups = [Rates("", (("all runs", tuple(window.total for window in figures.windows)),))]
+    for kind in ("repo", "worker", "model"):
+        tallies = [getattr(window, f"by_{kind}") for window in figures.windows]
+        rows = tuple(
+            (name, tuple(tally.get(name, Tally()) for tally in tallies)) for name in sorted(tallies[-1])
+        )
+        if rows:
+            groups.append(Rates({"repo": "repository"}.get(kind, kind), rows))
+    return groups
