@@ -27,6 +27,10 @@ class ApiError(Exception):
         self.more = more
 
 
+class NoRoute(ApiError):
+    """There is nothing at that path, whoever asks."""
+
+
 @dataclass
 class Call:
     """One API request under way: `login` is None for the anonymous; `args` are the route's groups."""
@@ -98,10 +102,10 @@ def route(method: str, path: str, handler: Handler) -> Route:
 
 
 def dispatch(routes: Sequence[Route], call: Call, path: str) -> Answer:
-    """Answer by the first route that fits. Raises ApiError 404 or 405."""
+    """Answer by the first route that fits. Raises NoRoute and ApiError 405."""
     fitting = [(r, found) for r in routes if (found := r.pattern.fullmatch(path))]
     if not fitting:
-        raise ApiError(404, "not found")
+        raise NoRoute(404, "Not Found")
     for candidate, found in fitting:
         if candidate.method == call.request.method:
             call.args = {**call.args, **found.groupdict()}

@@ -7,7 +7,7 @@ from typing import Any
 from sprint.demo import git_data
 from sprint.demo import gitea_json as shape
 from sprint.demo import gitea_pulls as pulls
-from sprint.demo.api import ApiError, Call, Dialect, dispatch, issue_or_404, route, select_issues
+from sprint.demo.api import ApiError, Call, Dialect, NoRoute, dispatch, issue_or_404, route, select_issues
 from sprint.demo.gitea_pulls import apply, listed, newest_first
 from sprint.demo.messages import Answer, json_answer
 from sprint.demo.store import StoredIssue, now
@@ -23,6 +23,8 @@ def answer(call: Call, path: str, settled: bool) -> Answer:
         if path.startswith("/repos/"):
             return _in_repository(call, path)
         return dispatch(_ROUTES, call, path)
+    except NoRoute:
+        return Answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
     except ApiError as error:
         if error.status == 403 and not error.message:
             return Answer(403, b"", error.headers)
@@ -42,14 +44,16 @@ def _in_repository(call: Call, path: str) -> Answer:
     if call.repo_or_none is None or not call.may("read"):
         raise ApiError(404, shape.GONE)
     if call.request.method != "GET":
-        _check_writable(call)
+        _check_writable(call, rest)
     return dispatch(_REPO_ROUTES, call, f"/{rest}" if rest else "")
 
 
-def _check_writable(call: Call) -> None:
+def _check_writable(call: Call, rest: str) -> None:
     if call.login is None:
         raise ApiError(401, "token is required")
-    if call.repo.archived:
+    # Titles, texts and states can still be changed in an archived repository; comments cannot.
+    edits = call.request.method == "PATCH" and rest.rpartition("/")[0] in ("issues", "pulls")
+    if call.repo.archived and not edits:
         raise ApiError(423, f"{call.repo.name} is archived")
 
 
@@ -107,6 +111,8 @@ def _assignees(call: Call) -> Any:
 
 
 def _teams(call: Call) -> Any:
+    if call.login is None:
+        raise ApiError(401, "token is required")
     if not call.store.has_teams(call.repo):
         raise ApiError(405, "repo is not owned by an organization")
     levels = ("owner", *dict.fromkeys(call.repo.rights.values()))
@@ -139,6 +145,8 @@ def _get_issue(call: Call) -> Any:
 
 def _create_issue(call: Call) -> Any:
     given = call.json()
+    if not call.repo.has_issues:
+        raise ApiError(403, "user should have specific read permission or be a repo admin or a site admin")
     if not given.get("title"):
         raise ApiError(422, "[Title]: Required")
     made = call.store.add_issue(call.repo, given["title"], given.get("body") or "", call.login or "")
@@ -189,6 +197,7 @@ def _edit_comment(call: Call) -> Any:
 
 def _timeline(call: Call) -> Any:
     events = [{**shape.comment(call, comment), "type": "comment"} for comment in _talked_about(call).comments]
+    call.headers["X-Total-Count"] = str(len(events))
     return events or None
 
 
@@ -216,7 +225,9 @@ def _dependencies(call: Call) -> Any:
     if not call.repo.has_dependencies:
         raise ApiError(404, shape.GONE)
     blockers = [call.repo.issues[number] for number in _issue(call).blocked_by]
-    return listed(call, blockers, shape.issue)
+    found = listed(call, blockers, shape.issue)
+    call.headers.clear()  # the one list that is cut into pages and does not tell
+    return found
 
 
 _ROUTES = [

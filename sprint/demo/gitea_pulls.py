@@ -75,7 +75,7 @@ def create(call: Call) -> Any:
     given = call.json()
     head, base = str(given.get("head") or ""), str(given.get("base") or "")
     if missing := [name for name in ("head", "base", "title") if not given.get(name)]:
-        raise ApiError(422, f"[{missing[-1].title()}]: Required")
+        raise ApiError(422, f"[{missing[0].title()}]: Required")
     if not call.repo.has_pulls:
         raise ApiError(404, shape.GONE)
     try:
@@ -120,4 +120,5 @@ def merge(call: Call) -> Any:
 def reviews(call: Call) -> Any:
     data = find(call).pull
     assert data is not None
-    return listed(call, data.reviews, shape.review)
+    call.headers["X-Total-Count"] = str(len(data.reviews))
+    return [shape.review(call, review) for review in data.reviews]  # whole, unless a page is asked for

@@ -187,6 +187,7 @@ def test_repositories_that_cannot_be_worked_on(gitea: DemoForge, ask: Ask) -> No
     gitea.add_issue(REPO, "A bug")
     gitea.repo(REPO).archived = True
     assert ask("POST", "/pulls", json={}).status_code == 423
+    assert ask("PATCH", "/issues/1", json={"body": "changed"}).status_code == 201
     gitea.repo(REPO).archived = False
     gitea.repo(REPO).has_issues = False
     assert ask("GET", "/issues?type=issues").status_code == 404
@@ -223,6 +224,7 @@ def test_a_deleted_branch_closes_its_pull_request(gitea: DemoForge, ask: Ask) ->
 
 def test_answers_that_surprise(gitea: DemoForge, ask: Ask) -> None:
     """As seen on Gitea 1.25."""
+    assert ask("GET", "/nonsense").text == "404 page not found\n"
     missing = ask("GET", "/issues/9")
     assert (missing.status_code, missing.json()["message"], missing.json()["errors"]) == (
         404,
