@@ -65,8 +65,8 @@ def test_the_token_goes_in_a_header_and_nowhere_else(serve: Callable[..., Loopba
     assert seen.headers["authorization"] == f"token {TOKEN}"
 
 
-def test_netrc_and_cookies_play_no_part(serve: Callable[..., LoopbackServer], tmp_path: Path) -> None:
-    (tmp_path / "home" / ".netrc").write_text("machine 127.0.0.1 login me password netrc-word\n")
+def test_netrc_and_cookies_play_no_part(serve: Callable[..., LoopbackServer]) -> None:
+    (Path.home() / ".netrc").write_text("machine 127.0.0.1 login me password netrc-word\n")
     server = serve(lambda request: Served(200, b"{}", {"Set-Cookie": "session=1; Path=/"}))
     api = api_of(server)
     api.get("a")
