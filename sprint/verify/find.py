@@ -201,7 +201,7 @@ def _make(tree: Tree, _: _Imports) -> Iterator[_Check]:
     name = next((name for name in ("GNUmakefile", "makefile", "Makefile") if tree.has(name)), "")
     text = tree.text(name) if name else ""
     for target in ("test", "check"):
-        if re.search(rf"^(?:[^\t#:=\n]*\s)?{target}(?:\s[^:=\n]*)?:(?!=)", text, re.MULTILINE):
+        if re.search(rf"^(?:[^\t#:=\n]* )?{target}(?: [^:=\n]*)?:(?!=)", text, re.MULTILINE):
             yield _Check(f"make {target}", "make", text)
             return
 
