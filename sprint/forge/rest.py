@@ -212,6 +212,8 @@ class RestForge(ABC):
             raise ForgeError(f'"{path[:80]!a}" is no path below the repository: write it like issues/3')
         if segments[0] not in READABLE:
             raise ForgeError(f"{segments[0][:40]!a} cannot be read here: only {', '.join(sorted(READABLE))}")
+        if segments[-1].endswith((".diff", ".patch")):
+            raise ForgeError(f"{segments[-1][:40]!a} is no JSON: read pulls/N/files, or use git in the workspace")
         if refused := _REFUSED_PARAMS.intersection(key.lower() for key in params):
             raise ForgeError(f"the parameter {min(refused)} is not allowed")
         query = {key: value.encode("utf-8", "replace").decode() for key, value in params.items()}

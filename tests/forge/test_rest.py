@@ -341,6 +341,15 @@ def test_reading_for_the_model_shows_no_secrets(server: DemoForge, forge: Forge,
     assert asked(server, 0) == 0
 
 
+@pytest.mark.parametrize("path", ["pulls/1.diff", "pulls/1.patch"])
+def test_reading_for_the_model_has_a_word_on_what_is_no_json(
+    server: DemoForge, forge: Forge, path: str
+) -> None:
+    with pytest.raises(ForgeError, match="read pulls/N/files"):
+        forge.read(REPO, path, {})
+    assert asked(server, 0) == 0
+
+
 def test_reading_for_the_model(server: DemoForge, forge: Forge) -> None:
     number = server.add_issue(REPO, "Read me", labels=["p1"])
     assert forge.read(REPO, f"issues/{number}", {})["title"] == "Read me"
