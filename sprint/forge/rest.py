@@ -213,7 +213,9 @@ class RestForge(ABC):
         if segments[0] not in READABLE:
             raise ForgeError(f"{segments[0][:40]!a} cannot be read here: only {', '.join(sorted(READABLE))}")
         if segments[-1].endswith((".diff", ".patch")):
-            raise ForgeError(f"{segments[-1][:40]!a} is no JSON: read pulls/N/files, or use git in the workspace")
+            raise ForgeError(
+                f"{segments[-1][:40]!a} is no JSON: read pulls/N/files, or use git in the workspace"
+            )
         if refused := _REFUSED_PARAMS.intersection(key.lower() for key in params):
             raise ForgeError(f"the parameter {min(refused)} is not allowed")
         query = {key: value.encode("utf-8", "replace").decode() for key, value in params.items()}
