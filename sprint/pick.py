@@ -73,11 +73,11 @@ def choose(
 ) -> Pick:
     """The first issue that nothing speaks against, oldest first.
 
-    `only` leaves the others out; with `force` nothing counts but that the issue is open. `seen` is the
+    `only` leaves the others out, and the count of pull requests that wait; with `force` nothing counts but that the issue is open. `seen` is the
     issue's digest now, as `issue_digest` makes it. `reviewed` is asked of our own open pull requests until
     the answer is clear. Raises only what the callables raise.
     """
-    if not force and (
+    if only is None and (
         crowd := _too_many_waiting(open_pulls, policy, repository.name, branch_pattern, me, reviewed)
     ):
         return Pick(None, why_none=crowd)
@@ -258,17 +258,16 @@ def _is_run_branch(head: str, branch: str) -> bool:
     return bool(branch) and re.fullmatch(rf"{re.escape(branch)}(-\d+)?", head) is not None
 
 
-def issue_digest(issue: Issue, comments: Sequence[Comment], me: str) -> str:
-    """A digest of what people have said: title, body, and comments that are neither ours nor a bot's.
+def issue_digest(issue: Issue, comments: Sequence[Comment]) -> str:
+    """A digest of what people have said: title, body, and comments that are neither sprint's nor a bot's.
 
-    Comments of people known to have no say (untrusted, and not the issue's author) leave it as it is:
+    Sprint's own are told by their marker, not by their author: its token is often a person's. Comments of people known to have no say (untrusted, and not the issue's author) leave it as it is:
     otherwise a stranger could have a hopeless issue tried for ever.
     """
     said = [
         [comment.id, comment.author, comment.body]
         for comment in sorted(comments, key=lambda comment: comment.id)
-        if comment.author.lower() != me.lower()
-        and not comment.author.endswith("[bot]")
+        if not comment.author.endswith("[bot]")
         and not comment.body.lstrip().startswith(COMMENT_MARKER)
         and (comment.trusted is not False or comment.author == issue.author)
     ]

@@ -99,7 +99,7 @@ def pick_issue(context: Context, claims: dict[int, Claim], *, only: int | None, 
 
 def digest(context: Context, issue: Issue) -> str:
     comments = context.forge.comments(context.repository.name, issue.number) if issue.comments else []
-    return issue_digest(issue, comments, context.forge.whoami())
+    return issue_digest(issue, comments)
 
 
 def _claim(context: Context, issue: Issue, previous: Claim | None) -> Run | None:

@@ -13,11 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sprint import prompts
+from sprint.brief import brief
 from sprint.claim import Keeper
 from sprint.context import Context
-from sprint.domain import Ending, Liveness, Outcome, Phase, Run
+from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.settle.begin import begin
-from sprint.settle.case import Case
+from sprint.settle.case import NO_PROMPT, Case
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.hand_in import hand_in, not_wanted
 from sprint.settle.prove import keep_patch, prove
@@ -93,13 +94,19 @@ def _await_worker(case: Case) -> Case:
         return case
     result = case.worker.result(run, case.folder)
     if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and case.has_workspace:
-        return _resume(case, prompts.render("interrupted"), run.rounds)
+        return _resume(case, prompts.render("interrupted"), run.rounds, _prompt(case))
     return case.advance(Phase.WORKED, result=result)
 
 
-def _resume(case: Case, message: str, rounds: int) -> Case:
+def _prompt(case: Case) -> Prompt:
+    """For a worker that died before it had its prompt on the disk."""
+    context = case.context
+    return brief(context, case.run, context.forge.issue(context.repository.name, case.run.issue), case.mirror)
+
+
+def _resume(case: Case, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> Case:
     case = case.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
-    case.worker.resume(case.job(), message)
+    case.worker.resume(case.job(prompt), message)
     return case
 
 

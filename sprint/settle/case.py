@@ -16,7 +16,7 @@ from sprint.worker import Job, Worker
 from sprint.worker import make as make_worker
 
 _log = logging.getLogger(__name__)
-_NO_PROMPT = Prompt("", "")  # what began already knows its prompt
+NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Case:
         _log.info("#%d: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
         return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
 
-    def job(self, prompt: Prompt = _NO_PROMPT) -> Job:
+    def job(self, prompt: Prompt = NO_PROMPT) -> Job:
         return Job(
             run=self.run,
             prompt=prompt,
