@@ -79,11 +79,11 @@ def since_of(text: str, now: datetime) -> datetime | None:
     """The moment that --since means; None for "". Raises ConfigError."""
     if not text:
         return None
-    if length := _LENGTH.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[length[2]]: int(length[1])})
     try:
+        if length := _LENGTH.fullmatch(text.strip()):
+            return now - timedelta(**{_UNITS[length[2]]: int(length[1])})
         moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(
             f"--since {text!r}: write a length such as 7d or 24h, or a date such as 2026-11-01"
         ) from None

@@ -28,8 +28,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sprint.domain import LedgerRow, Verdict
+from sprint.domain import LedgerRow, Outcome, Verdict
 from sprint.rows import BadLine, OldRow
+
+# The outcomes of rows of the system before.
+OLD_PASSED, OLD_FAILED = "old_passed", "old_failed"
+VERDICTS: Mapping[str, Verdict] = {
+    **{outcome.value: outcome.verdict for outcome in Outcome},
+    OLD_PASSED: Verdict.PASSED,
+    OLD_FAILED: Verdict.FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,12 @@ class Tally:
 
 def tally_of(verdict: Verdict, count: int) -> Tally:
     return Tally(**{verdict.value: count})
+
+
+def verdict_of(row: LedgerRow | OldRow) -> Verdict:
+    if isinstance(row, LedgerRow):
+        return row.outcome.verdict
+    return VERDICTS[OLD_FAILED if row.exit_code else OLD_PASSED]
 
 
 @dataclass(frozen=True)

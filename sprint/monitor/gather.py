@@ -11,16 +11,23 @@ from pathlib import Path
 
 from sprint import heartbeat, spend
 from sprint.config import Config
-from sprint.domain import LedgerRow, Run, Verdict
+from sprint.domain import LedgerRow, Run
 from sprint.errors import SprintError
 from sprint.heartbeat import Heartbeat
 from sprint.monitor import fates
 from sprint.monitor.alarms import Thresholds, alarms
-from sprint.monitor.figures import ActiveRun, Figures, Report, RepoRuns, RepoStatus, Tally, tally_of
-from sprint.monitor.lines import OLD_FAILED, OLD_PASSED, VERDICTS
+from sprint.monitor.figures import (
+    ActiveRun,
+    Figures,
+    Report,
+    RepoRuns,
+    RepoStatus,
+    Tally,
+    tally_of,
+    verdict_of,
+)
 from sprint.monitor.live import Asked, Live
 from sprint.monitor.tally import figures
-from sprint.rows import OldRow
 from sprint.runs import RunStore
 
 LIMIT_GRACE = timedelta(minutes=5)  # a run past its limit is given the time to say so
@@ -77,12 +84,6 @@ def ceiling(config: Config) -> float | None:
     """The dollars per day that the first repository stops at; None where none has a ceiling."""
     ceilings = [repo.limits.usd_per_day for repo in config.repos or (config.defaults,)]
     return min((limit for limit in ceilings if limit is not None), default=None)
-
-
-def verdict_of(row: LedgerRow | OldRow) -> Verdict:
-    if isinstance(row, LedgerRow):
-        return row.outcome.verdict
-    return VERDICTS[OLD_FAILED if row.exit_code else OLD_PASSED]
 
 
 def _in(repo: str, scope: Scope) -> bool:

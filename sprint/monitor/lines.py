@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from sprint import ledger, rows
-from sprint.domain import LedgerRow, Outcome, Verdict
+from sprint.domain import LedgerRow, Outcome
+from sprint.monitor.figures import OLD_FAILED, OLD_PASSED
 from sprint.rows import BadLine, OldRow
 
 _BAD_EXAMPLES = 5
-
-OLD_PASSED, OLD_FAILED = "old_passed", "old_failed"
-VERDICTS: Mapping[str, Verdict] = {
-    **{outcome.value: outcome.verdict for outcome in Outcome},
-    OLD_PASSED: Verdict.PASSED,
-    OLD_FAILED: Verdict.FAILED,
-}
 
 
 class Lines:

@@ -104,7 +104,7 @@ def _open_issues(
 ) -> int | str:
     try:
         token = credentials.forge_token(forge_name, config.forges[forge_name], environ, home)
-        forge = connect(config.forges[forge_name], token, patience=seconds, timeout=seconds)
+        forge = connect(config.forges[forge_name], token, patience=0.0, timeout=seconds)
         count = forge.repository(repo).open_issues
         if count is None:
             return "not told by the forge"

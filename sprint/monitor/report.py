@@ -16,8 +16,7 @@ from rich.text import Text
 
 from sprint.clean_text import safe_line
 from sprint.domain import Verdict
-from sprint.monitor.figures import Fates, Figures, Report, RepoStatus, Tally
-from sprint.monitor.gather import verdict_of
+from sprint.monitor.figures import Fates, Figures, Report, RepoStatus, Tally, verdict_of
 from sprint.monitor.words import ago, dollars, percent, plural, span
 from sprint.rows import OldRow
 
@@ -228,6 +227,7 @@ def _money(report: Report) -> Iterator[Text]:
 
 def _fates(fates: Fates) -> Iterator[Text]:
     if not fates.states:
+        yield _head("PULL REQUESTS: ", "none known yet; --refresh asks what became of them")
         return
     asked = (
         "not asked yet: --refresh" if fates.asked_at is None else f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC"

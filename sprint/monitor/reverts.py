@@ -29,7 +29,8 @@ class _Person(msgspec.Struct):
 
 class _Inner(msgspec.Struct):
     message: str
-    committer: _Person
+    author: _Person
+    committer: _Person | None = None
 
 
 class _Commit(msgspec.Struct):
@@ -37,6 +38,10 @@ class _Commit(msgspec.Struct):
 
     sha: str
     commit: _Inner
+
+    @property
+    def made_at(self) -> datetime:
+        return (self.commit.committer or self.commit.author).date
 
 
 def look_for(
@@ -71,7 +76,7 @@ def _commits(
         size = {"limit": str(_PAGE), "per_page": str(_PAGE), "page": str(page)}
         listed = _listed(forge.read(repo, "commits", {"sha": base, "stat": "false", **size}), repo)
         for commit in listed:
-            if commit.sha == known or commit.commit.committer.date < since:
+            if commit.sha == known or commit.made_at < since:
                 return found[::-1]
             found.append(commit)
         first = first or len(listed)
@@ -101,8 +106,9 @@ def _judged(fates: list[Fate], repo: str, commits: list[_Commit]) -> list[Fate]:
             if fate.reverted_by and _names(undone, fate.reverted_by):
                 now[fate.number] = replace(fate, state="merged", reverted_at=None, reverted_by="")
             elif fate.number in numbers or _names(undone, fate.merge_commit) or _names(undone, fate.head_sha):
-                when = commit.commit.committer.date
-                now[fate.number] = replace(fate, state="reverted", reverted_at=when, reverted_by=commit.sha)
+                now[fate.number] = replace(
+                    fate, state="reverted", reverted_at=commit.made_at, reverted_by=commit.sha
+                )
     return [fate for fate in now.values() if fate not in fates]
 
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 from sprint import rows
 from sprint.domain import LedgerRow, Verdict
 from sprint.errors import SprintError
-from sprint.monitor.figures import Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
-from sprint.monitor.lines import VERDICTS, Lines, row_of
+from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
+from sprint.monitor.lines import Lines, row_of
 from sprint.rows import OldRow
 
 LAST_OF_A_REPO = 6
