@@ -107,8 +107,24 @@ class Gitea(RestForge):
 
     def rights(self, repo: str) -> Rights:
         found = self.repository(repo)
-        may_talk = False if found.archived or not (self.token and found.has_issues) else None
-        return Rights(login=self.whoami(), can_push=found.can_push, can_comment=may_talk)
+        can_push: bool | None = found.can_push
+        can_comment: bool | None = False
+        if self.token and not found.archived:
+            if can_push and self._has_scope(f"{at(repo)}/pulls") is False:
+                can_push = False  # the account may, this token may not
+            can_comment = self._has_scope(f"{at(repo)}/issues") if found.has_issues else False
+        return Rights(login=self.whoami(), can_push=can_push, can_comment=can_comment)
+
+    def _has_scope(self, path: str) -> bool | None:
+        """Whether the token may write there: its scopes are looked at first, then that nothing was sent."""
+        try:
+            self.api.post(path, {})
+        except ForgeError as error:
+            if error.status in (403, 422):
+                return error.status == 422
+            if error.status != 404:  # switched off
+                raise
+        return None
 
     def _ask_can_write(self, repo: str, user: str) -> bool | None:
         if not self.token:

@@ -298,11 +298,45 @@ def test_rights(server: responses.RequestsMock, kind: Any) -> None:
     server.get(f"{API}/user", json={"login": "bot"})
     repo = {"full_name": REPO, "permissions": {"push": True}, "has_issues": True}
     server.get(f"{API}/repos/{REPO}", json=repo)
+    for what in ("pulls", "issues"):
+        nothing = [matchers.json_params_matcher({})]
+        server.post(
+            f"{API}/repos/{REPO}/{what}", status=422, json={"message": "[Title]: Required"}, match=nothing
+        )
     rights = forge.rights(REPO)
-    assert (rights.login, rights.can_push, rights.can_comment, rights.scopes) == ("bot", True, None, None)
+    assert (rights.login, rights.can_push, rights.can_comment, rights.scopes) == ("bot", True, True, None)
     for change in ({"archived": True}, {"mirror": True}, {"permissions": {"push": False}}):
         server.upsert("GET", f"{API}/repos/{REPO}", json={**repo, **change})
         assert forge.rights(REPO).can_push is False
+
+
+@pytest.mark.parametrize(
+    ("pulls", "issues", "expected"),
+    [
+        (403, 422, (False, True)),
+        (422, 403, (True, False)),
+        (403, 403, (False, False)),
+        (404, 404, (True, None)),
+    ],
+)
+def test_a_token_may_do_less_than_its_account(
+    server: responses.RequestsMock, forge: Forge, pulls: int, issues: int, expected: tuple[Any, Any]
+) -> None:
+    server.get(f"{API}/user", json={"login": "bot"})
+    server.get(f"{API}/repos/{REPO}", json={"full_name": REPO, "permissions": {"push": True}})
+    server.post(f"{API}/repos/{REPO}/pulls", status=pulls, json={"message": "required=[write:repository]"})
+    server.post(f"{API}/repos/{REPO}/issues", status=issues, json={"message": "required=[write:issue]"})
+    rights = forge.rights(REPO)
+    assert (rights.can_push, rights.can_comment) == expected
+
+
+def test_asking_for_rights_makes_nothing(gitea: DemoForge) -> None:
+    gitea.add_repo(REPO, {"a": "b"})
+    forge = connect(ForgeConfig(kind="gitea", url=gitea.url), Secret(gitea.token))
+    rights = forge.rights(REPO)
+    assert (rights.can_push, rights.can_comment) == (True, True)
+    assert not gitea.issues(REPO)
+    assert not gitea.pulls(REPO)
 
 
 def test_the_scope_that_is_missing_is_named(server: responses.RequestsMock, forge: Forge) -> None:
