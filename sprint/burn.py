@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sprint import heartbeat
+from sprint import heartbeat, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
@@ -45,7 +44,8 @@ def burn(config: Config, options: Options, environ: Mapping[str, str], home: Pat
     stopping = threading.Event()
 
     def one(repo: RepoConfig) -> int:
-        return _one(config, repo, options, environ, home, stopping)
+        with logs.about(repo.name):
+            return _one(config, repo, options, environ, home, stopping)
 
     if options.jobs == 1 or len(wanted) == 1:
         codes = [one(repo) for repo in wanted]
@@ -54,6 +54,8 @@ def burn(config: Config, options: Options, environ: Mapping[str, str], home: Pat
     if not options.dry_run:
         sweep(config)
     return max(codes)
+        refresh_if_due(config, environ, home)
+        logs.bound_cron_log(config.paths.results)
 
 
 def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
@@ -99,7 +101,7 @@ def _one(
     except SprintError as error:
         if not options.dry_run:
             _beat(config, repo, f"error: {error}")
-        print(f"sprint: {error}", file=sys.stderr)  # noqa: T201
+        _log.error("%s", error)
         _log.debug("where it came from", exc_info=True)
         if options.as_json:
             _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")

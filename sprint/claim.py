@@ -10,8 +10,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -193,7 +195,8 @@ class Keeper:
         self._reason = ""
         self._done = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, name="claim-keeper", daemon=True)
+        keep = partial(copy_context().run, self._keep)  # what it logs is about the run, too
+        self._thread = threading.Thread(target=keep, name="claim-keeper", daemon=True)
 
     def reason_to_stop(self) -> str:
         return self._reason

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from sprint import __version__
+from sprint import __version__, logs
 from sprint.config import Config, load
 from sprint.errors import ConfigError, SprintError
+
+_log = logging.getLogger(__name__)
 
 _EXIT_CODES = """\
 exit codes:
@@ -31,16 +33,16 @@ exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; expected errors become one line on stderr."""
     args = _parser().parse_args(argv)
-    _log_to_stderr(args.verbose)
+    logs.to_stderr(args.verbose, args.log_format)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _COMMANDS[args.command](args)
     except SprintError as error:
-        print(f"sprint: {error}", file=sys.stderr)
-        logging.getLogger(__name__).debug("where it came from", exc_info=True)
+        _log.error("%s", error)
+        _log.debug("where it came from", exc_info=True)
         return error.exit_code
     except KeyboardInterrupt:
-        print("sprint: interrupted; the next tick goes on from here", file=sys.stderr)
+        _log.error("interrupted; the next tick goes on from here")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,17 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _log_to_stderr(verbose: bool) -> None:
-    """Everything with -v, progress on a terminal, and from cron only what a person should read."""
-    quiet = logging.INFO if sys.stderr.isatty() else logging.WARNING
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.DEBUG if verbose else quiet)
-    handler.setFormatter(logging.Formatter("sprint: %(message)s"))
-    log = logging.getLogger("sprint")
-    log.handlers[:] = [handler]
-    log.setLevel(logging.DEBUG)
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -185,4 +176,10 @@ def _global_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=False if has_defaults else argparse.SUPPRESS,
         help="say everything, and where errors come from",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        default="text" if has_defaults else argparse.SUPPRESS,
+        help="of what is logged to stderr and to the runs' logs; json tells progress too (default text)",
     )

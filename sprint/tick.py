@@ -13,6 +13,7 @@ from sprint.context import Context
 from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
 from sprint.lock import lock
 from sprint.pick import choose, issue_digest
+from sprint.logs import run_log
 from sprint.settle import settle
 
 _RACES = 3  # how often a tick that lost an issue to another host looks for the next one
@@ -113,7 +114,8 @@ def _claim(context: Context, issue: Issue, previous: Claim | None) -> Run | None
         return None
     run = replace(run, attempt=claim.attempt, claim_sha=claim.sha)
     context.store.save(run)
-    _log.info("#%d: claimed: %s", issue.number, issue.title)
+    with run_log(context.store.folder(run.id), run):
+        _log.info("#%d: claimed: %s", issue.number, safe_line(issue.title))
     return run
 
 

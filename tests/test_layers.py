@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 # From the bottom up. A module may import its own layer and those before it.
 LAYERS = (
     ("domain", "errors"),
-    ("clean_text", "files", "proc", "resources", "strict_yaml", "terminal_text"),
+    ("clean_text", "files", "logs", "proc", "resources", "strict_yaml", "terminal_text"),
     ("config", "config_schema", "config_values", "credentials", "git", "hermes", "lock", "ollama"),
     ("closing", "heartbeat", "ledger", "rows", "runs", "spend", "transcript"),
     ("forge", "model", "sandbox", "workspace"),
@@ -24,7 +24,7 @@ LAYERS = (
     ("brief",),
     ("settle", "retention"),
     ("tick", "preview", "monitor", "show", "doctor"),
-    ("init", "schedule", "logs"),
+    ("init", "schedule"),
     ("burn", "demo"),
     ("cli", "__main__"),
 )

@@ -17,6 +17,7 @@ from sprint.brief import brief
 from sprint.claim import Keeper
 from sprint.context import Context
 from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
+from sprint.logs import run_log
 from sprint.settle.begin import begin
 from sprint.settle.case import NO_PROMPT, Case
 from sprint.settle.conclude import conclude, row_of
@@ -36,6 +37,11 @@ def settle(context: Context, run: Run) -> Run:
 
     Raises SprintError where the forge, the sandbox or the model fails: the run stays, for a later tick.
     """
+    with run_log(context.store.folder(run.id), run):
+        return _settled(context, run)
+
+
+def _settled(context: Context, run: Run) -> Run:
     claim = context.claims.read().get(run.issue)
     if claim is None or claim.state != "claimed" or claim.run != run.id:
         return _without_claim(context, run)
