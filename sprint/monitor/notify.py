@@ -62,8 +62,9 @@ def _sent(sent: _Sent, report: Report, config: NotifyConfig, urls: list[str]) ->
     if fresh and _send(urls, "sprint: alarm", [safe_line(alarm.text, 500) for alarm in fresh]):
         alarms |= {alarm.key: report.made_at for alarm in fresh}
     kept = {key: when for key, when in alarms.items() if when is not None}
-    until = sent.pulls_until or report.made_at  # those from before the first time are no news
+    until = report.made_at  # those from before anybody wanted to hear of them are no news
     if config.pull_requests:
+        until = sent.pulls_until or until
         pulls = [
             row
             for row in reversed(report.figures.latest)
