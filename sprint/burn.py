@@ -18,6 +18,7 @@ from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
 from sprint.domain import Outcome, Run, Verdict
 from sprint.errors import Busy, ConfigError, SprintError
+from sprint.monitor.fates import refresh_if_due
 from sprint.retention import sweep
 from sprint.tick import TickReport, tick
 
@@ -53,9 +54,9 @@ def burn(config: Config, options: Options, environ: Mapping[str, str], home: Pat
         codes = _at_once(one, wanted, options.jobs, stopping)
     if not options.dry_run:
         sweep(config)
-    return max(codes)
         refresh_if_due(config, environ, home)
         logs.bound_cron_log(config.paths.results)
+    return max(codes)
 
 
 def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:

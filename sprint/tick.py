@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sprint import runs, spend, worker
+from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
 from sprint.lock import lock
-from sprint.pick import choose, issue_digest
 from sprint.logs import run_log
+from sprint.pick import choose, issue_digest
 from sprint.settle import settle
 
 _RACES = 3  # how often a tick that lost an issue to another host looks for the next one
