@@ -32,11 +32,12 @@ def run_demo(keep: Path | None, kind: Kind, out: TextIO) -> int:
     started = time.monotonic()
     with (
         _stage(keep) as folder,
+        _workspaces() as workspaces,
         DemoForge(kind, folder / "forge") as forge,
         DemoModel(policy) as model,
     ):
         build(forge)
-        config = write_config(folder, forge, model)
+        config = write_config(folder, forge, model, paths={"workspaces": str(workspaces)})
         _tell(out, _opening(forge, model, folder))
         for number in range(1, _TICKS + 1):
             _tell(out, [f"$ sprint run {REPO}          # tick {number} of {_TICKS}"])
@@ -45,6 +46,8 @@ def run_demo(keep: Path | None, kind: Kind, out: TextIO) -> int:
         if keep is not None:
             _tell(out, [f"Everything is in {folder}. What a run did, turn by turn:"])
             _tell(out, [f"  sprint --config {config} show {REPO}#{number}" for number in _issues(forge)])
+        else:
+            _tell(out, ["To look further, turn by turn: sprint demo --keep DIR"])
         seconds = time.monotonic() - started
         turns = len(model.asked)
     _tell(out, [f"{seconds:.1f} s, {turns} answers of the scripted model, no account, no key, no network."])
@@ -65,6 +68,17 @@ def _stage(keep: Path | None) -> Iterator[Path]:
         return
     folder = Path(tempfile.mkdtemp(prefix="sprint-demo-"))
     try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _workspaces() -> Iterator[Path]:
+    """A folder that the unprivileged user of a run can get to, which a private or a kept one may not be."""
+    folder = Path(tempfile.mkdtemp(prefix="sprint-demo-workspaces-"))
+    try:
+        folder.chmod(0o711)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

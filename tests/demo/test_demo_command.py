@@ -19,7 +19,7 @@ from sprint.errors import ConfigError
 
 @pytest.mark.parametrize("kind", ["gitea", "github"])
 def test_two_pull_requests_and_an_untouched_epic(
-    kind: Any, workspaces: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forges: list[DemoForge] = []
 
@@ -30,7 +30,7 @@ def test_two_pull_requests_and_an_untouched_epic(
 
     monkeypatch.setattr(command, "DemoForge", Watched)
     out = io.StringIO()
-    keep = workspaces / "kept"
+    keep = tmp_path / "kept"
     assert run_demo(keep, kind, out) == 0, out.getvalue()
     told = out.getvalue()
     assert "SCRIPTED" in told
@@ -45,6 +45,8 @@ def test_two_pull_requests_and_an_untouched_epic(
     assert "100 - discount" in forge.file("demo/stocktake", "feat/issue-2", "stocktake/prices.py")
     assert "as_json" in forge.file("demo/stocktake", "feat/issue-3", "stocktake/report.py")
     _check_no_token(keep, forge.token)
+    assert main(["--config", str(keep / "sprint.yaml"), "show", "demo/stocktake#2"]) == 0
+    assert "It has to fail now." in capsys.readouterr().out
 
 
 def _check_no_token(folder: Path, token: str) -> None:
