@@ -14,7 +14,7 @@ from sprint import proc
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
-from sprint.sandbox import launch, probing, profile
+from sprint.sandbox import launch, probing, profile, seccomp
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.environment import environment
 from sprint.sandbox.handed import Handed, drain
@@ -80,6 +80,8 @@ class Bwrap:
             variables = {**environment(self._config, home=view.home, tmp=view.tmp), **(env or {})}
             for name, value in variables.items():
                 options += ["--setenv", name, value]
+            if calls := seccomp.program():
+                options += ["--seccomp", str(handed.data(calls))]
             told, tell = handed.pipe()
             arguments = handed.text("".join(f"{option}\0" for option in options))
             command = ["bwrap", "--args", str(arguments), "--json-status-fd", str(tell), "--"]

@@ -44,7 +44,8 @@ def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]
 
 
 def _search_path(config: SandboxConfig, home: str) -> str:
-    shown = [path if Path(path).name == "bin" else f"{path}/bin" for path in config.readable]
+    shown = ["/usr/local/go/bin"]  # where Go's own installer puts it, outside everybody's PATH
+    shown += [path if Path(path).name == "bin" else f"{path}/bin" for path in config.readable]
     return ":".join(
         [f"{home}/.local/bin", *(path for path in shown if Path(path).is_dir()), proc.SEARCH_PATH]
     )

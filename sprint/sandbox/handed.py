@@ -31,11 +31,15 @@ class Handed:
 
     def text(self, text: str) -> int:
         """A file without a name that holds the text."""
+        return self.data(text.encode("utf-8", "surrogateescape"))
+
+    def data(self, data: bytes) -> int:
+        """A file without a name that holds the data."""
         fd = os.memfd_create("sprint")
         self.inherited.append(fd)
-        data = memoryview(text.encode("utf-8", "surrogateescape"))
-        while data:
-            data = data[os.write(fd, data) :]
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
         os.lseek(fd, 0, os.SEEK_SET)
         return fd
 

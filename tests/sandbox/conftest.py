@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sprint.domain import Workspace
+from sprint import sandbox
+from sprint.config import SandboxConfig
+from sprint.domain import Completed, Workspace
 
 IS_ROOT = os.getuid() == 0
 # Of its own for each test process: limits count what a uid has everywhere.
 UID = 200_000 + os.getpid() if IS_ROOT else os.getuid()
+Outside = Callable[[str], str]
+RUNNER: dict[str, Any] = {
+    "cwd": Path(__file__).parents[2],
+    "env": {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+}
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(params=["bwrap", "none"])
+def box(request: pytest.FixtureRequest) -> sandbox.Sandbox:
+    return sandbox.make(SandboxConfig(kind=request.param))
 
 
 @pytest.fixture
@@ -86,3 +101,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+def attack(
+    space: Workspace, script: str, *, timeout: float = 20, network: bool = False, **config: int
+) -> Completed:
+    box = sandbox.make(SandboxConfig(**config))  # type: ignore[arg-type]
+    return box.run(["bash", "-c", script], space, timeout=timeout, network=network)
+
+
+def end(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

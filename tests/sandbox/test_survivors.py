@@ -1,0 +1,92 @@
+"""What outlives a command, and its runner: outside it does, so that its absence inside says something."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from sprint import sandbox
+from sprint.domain import Workspace
+from tests.sandbox.conftest import RUNNER, Outside, end, sleepers, wait_until
+
+_SURVIVORS = {
+    "background": "sleep {0} &",
+    "session": "setsid sleep {0} &",
+    "nohup": "nohup sleep {0} >/dev/null 2>&1 &",
+    "double fork": "(setsid bash -c '(sleep {0} >/dev/null 2>&1 </dev/null &)' &)",
+    "no signals": "bash -c 'trap \"\" TERM INT HUP; sleep {0}' &",
+    "daemon": "python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); "
+    'os.environ.clear(); os.closerange(0, 99); os.execv("/bin/sleep", ["sleep", "{0}"])\'',
+}
+
+
+@pytest.mark.parametrize("how", _SURVIVORS)
+def test_survivors_of_a_command_that_ended(
+    box: sandbox.Sandbox, space: Workspace, outside: Outside, marker: str, how: str
+) -> None:
+    # It ends only once the other is there.
+    wait = f"until grep -qsa '^sleep.{marker}' /proc/[0-9]*/cmdline; do sleep 0.01; done"
+    script = f"{_SURVIVORS[how].format(marker)}\n{wait}"
+    outside(f"{{ {script}\n}} >/dev/null 2>&1")
+    control = sleepers(marker)
+    end(control)
+    assert control, "outside it does survive"
+    wait_until(lambda: not sleepers(marker))
+    assert box.run(["bash", "-c", script], space, timeout=20).exit_code == 0
+    assert sleepers(marker) == []
+
+
+@pytest.mark.parametrize("how", _SURVIVORS)
+def test_survivors_of_a_command_whose_time_ran_out(
+    box: sandbox.Sandbox, space: Workspace, marker: str, how: str
+) -> None:
+    script = f"{_SURVIVORS[how].format(marker)}\nsleep {marker}"
+    seen: list[int] = []
+    watcher = threading.Thread(
+        target=lambda: wait_until(lambda: seen.extend(sleepers(marker)) or len(set(seen)) > 1)
+    )
+    watcher.start()
+    assert box.run(["bash", "-c", script], space, timeout=0.7).killed_by == "timeout"
+    assert sleepers(marker) == []
+    watcher.join()
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "none", "control"])
+def test_survivors_of_a_runner_that_was_killed(
+    space: Workspace, tmp_path: Path, marker: str, kind: str
+) -> None:
+    script = f"setsid sleep {marker} & (setsid bash -c 'sleep {marker}' &) ; sleep {marker}"
+    runner = tmp_path / "runner.py"
+    runner.write_text(
+        textwrap.dedent(f"""
+        import subprocess
+        from pathlib import Path
+        from sprint import sandbox
+        from sprint.config import SandboxConfig
+        from sprint.domain import Workspace
+        argv = ["bash", "-c", {script!r}]
+        if {kind!r} == "control":
+            subprocess.run(argv)
+        else:
+            box = sandbox.make(SandboxConfig(kind={kind!r}))
+            box.run(argv, Workspace(Path({str(space.root)!r}), {space.uid}), timeout=60)
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(runner)], **RUNNER)
+    try:
+        wait_until(lambda: len(sleepers(marker)) == 3)
+        process.kill()
+        process.wait()
+        if kind == "control":
+            assert len(sleepers(marker)) == 3
+        else:
+            wait_until(lambda: not sleepers(marker))
+    finally:
+        process.kill()
+        process.wait()
+        end(sleepers(marker))
