@@ -93,6 +93,23 @@ def _clean(args: argparse.Namespace) -> int:
     return 0
 
 
+def _monitor(args: argparse.Namespace) -> int:
+    from sprint.monitor.command import Options, run
+
+    options = Options(
+        repos=tuple(args.repo),
+        since=args.since,
+        as_json=args.json,
+        quiet=args.quiet,
+        refresh=args.refresh,
+        watch=args.watch,
+        prometheus=args.prometheus,
+        fail_below=args.fail_below,
+        failures_in_a_row=args.failures,
+    )
+    return run(_config(args), options, sys.stdout, os.environ, Path.home())
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from sprint.doctor import doctor
 
@@ -105,6 +122,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "clean": _clean,
     "doctor": _doctor,
+    "monitor": _monitor,
 }
 
 
@@ -157,6 +175,27 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = command("doctor", "check git, sandbox, forges, tokens and model one by one, with the remedy")
     doctor.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="default: all that are configured")
+
+    monitor = command("monitor", "what passes and what fails; exit 1 where something needs a person")
+    monitor.add_argument(
+        "--repo", action="append", default=[], metavar="OWNER/REPO", help="only this one; repeatable"
+    )
+    monitor.add_argument(
+        "--since", default="", metavar="WHEN", help="7d, 24h or a date: only runs after that"
+    )
+    monitor.add_argument("--refresh", action="store_true", help="ask what became of each pull request first")
+    monitor.add_argument("--quiet", action="store_true", help="only alarms, a line each")
+    monitor.add_argument(
+        "--watch", type=float, nargs="?", const=10.0, metavar="SECONDS", help="again and again (10)"
+    )
+    monitor.add_argument("--json", action="store_true", help="for programs; the schema has a version")
+    monitor.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="also write node_exporter's text file"
+    )
+    monitor.add_argument(
+        "--failures", type=_positive, metavar="N", help="alarm at N failures in a row (default 5)"
+    )
+    monitor.add_argument("--fail-below", type=float, metavar="PERCENT", help="alarm below this pass rate")
     return parser
 
 

@@ -73,9 +73,9 @@ def choose(
 ) -> Pick:
     """The first issue that nothing speaks against, oldest first.
 
-    `only` leaves the others out, and the count of pull requests that wait; with `force` nothing counts but that the issue is open. `seen` is the
-    issue's digest now, as `issue_digest` makes it. `reviewed` is asked of our own open pull requests until
-    the answer is clear. Raises only what the callables raise.
+    `only` leaves the others out, and the count of pull requests that wait; with `force` nothing counts but
+    that the issue is open. `seen` is the issue's digest now, as `issue_digest` makes it. `reviewed` is asked
+    of our own open pull requests until the answer is clear. Raises only what the callables raise.
     """
     if only is None and (
         crowd := _too_many_waiting(open_pulls, policy, repository.name, branch_pattern, me, reviewed)
@@ -261,8 +261,9 @@ def _is_run_branch(head: str, branch: str) -> bool:
 def issue_digest(issue: Issue, comments: Sequence[Comment]) -> str:
     """A digest of what people have said: title, body, and comments that are neither sprint's nor a bot's.
 
-    Sprint's own are told by their marker, not by their author: its token is often a person's. Comments of people known to have no say (untrusted, and not the issue's author) leave it as it is:
-    otherwise a stranger could have a hopeless issue tried for ever.
+    Sprint's own are told by their marker, not by their author: its token is often a person's. Comments of
+    people known to have no say (untrusted, and not the issue's author) leave it as it is: otherwise a
+    stranger could have a hopeless issue tried for ever.
     """
     said = [
         [comment.id, comment.author, comment.body]

@@ -137,7 +137,10 @@ def as_header(fields: list[str]) -> tuple[str, ...] | None:
 
 
 def of_values(values: dict[str, str]) -> LedgerRow:
-    """A row of its fields by column. Raises KeyError or ValueError for what is no row. A missing column has the record's default."""
+    """A row of its fields by column; a missing one has the record's default.
+
+    Raises KeyError or ValueError for what is no row.
+    """
     finished = datetime.fromisoformat(values["finished_at"])
     cost = values.get("cost_usd", "")
     return LedgerRow(

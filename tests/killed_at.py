@@ -1,4 +1,4 @@
-"""`python -m tests.killed_at PLACE ARGS...`: the sprint command line, SIGKILLed right after one of its steps."""
+"""`python -m tests.killed_at PLACE ARGS...`: the command line, SIGKILLed right after one of its steps."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ def plant(place: str) -> None:
 
 
 if __name__ == "__main__":
-    import sprint.burn
-
+    importlib.import_module("sprint.burn")  # with all that holds a reference to what is replaced
     plant(sys.argv[1])
     raise SystemExit(main(sys.argv[2:]))

@@ -27,8 +27,12 @@ FILES = {
         "    def test_zero(self):\n        self.assertIsInstance(double(0), int)\n"
     ),
 }
+OLD_TEST = (
+    "import unittest\n\n\nclass Old(unittest.TestCase):\n    def test_old(self):\n        self.fail()\n"
+)
 CHECK = "python3 -m unittest -v"
 FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n"})
+WORKFLOW = call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"})
 FIXED = [FIX, finish("implemented", "double() no longer adds one.")]
 
 MakeSite = Callable[..., Site]
@@ -87,12 +91,8 @@ def test_the_commit_is_the_runners_own_and_holds_only_the_change(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:
     bug = backlog(gitea)
-    dirt = call(
-        "run_command",
-        {
-            "command": "python3 -m unittest -v; git config user.name Mallory; git commit -qam mine; echo x > .git/x"
-        },
-    )
+    command = "python3 -m unittest; git config user.name Mallory; git commit -qam mine; echo x > .git/x"
+    dirt = call("run_command", {"command": command})
     site = make_site(gitea, [dirt, *FIXED])
     assert site.sprint("run", REPO).returncode == 0
     show = subprocess.run(
@@ -151,13 +151,7 @@ def test_failing_checks_go_back_to_the_model_and_then_the_patch_is_kept(
 def test_a_failure_that_was_there_before_does_not_stand_in_the_way(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:
-    gitea.add_repo(
-        REPO,
-        {
-            **FILES,
-            "test_old.py": "import unittest\n\n\nclass Old(unittest.TestCase):\n    def test_old(self):\n        self.fail()\n",
-        },
-    )
+    gitea.add_repo(REPO, {**FILES, "test_old.py": OLD_TEST})
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
     site = make_site(gitea, FIXED)
     site.sprint("run", REPO)
@@ -170,12 +164,12 @@ def test_a_failure_that_was_there_before_does_not_stand_in_the_way(
     [
         ([finish("implemented", "Nothing to do."), finish("implemented", "Nothing.")], "no_change"),
         ([finish("question", "?", question="Which of the two?")], "needs_human"),
-        ([call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"}), finish()], "policy_refused"),
+        ([WORKFLOW, finish()], "policy_refused"),
         ([say("I am done.")] * 9, "off_rails"),
         ([call("run_command", {"command": "true"})] * 40, "off_rails"),
     ],
     ids=["nothing done", "question", "workflow file", "only talk", "one call for ever"],
-)  # fmt: skip
+)
 def test_other_ends(gitea: DemoForge, make_site: MakeSite, script: list[Reply], outcome: str) -> None:
     backlog(gitea)
     site = make_site(gitea, script)

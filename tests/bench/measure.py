@@ -26,7 +26,7 @@ class Cost:
 def command(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], expect: int = 0) -> Cost:
     """What one process took, with its children's CPU; its peak memory is its own largest."""
     started = time.perf_counter()
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         child = subprocess.Popen(list(argv), cwd=cwd, env=dict(env), stdout=nowhere)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)

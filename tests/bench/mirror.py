@@ -21,7 +21,7 @@ _WORDS = [b"%x" % (number * 2654435761 % 2**28) for number in range(3000)]
 
 def _text(index: int, version: int) -> bytes:
     """About 4 kB that compress as source code does, with one line that tells the version."""
-    draw = random.Random(index)  # noqa: S311
+    draw = random.Random(index)
     lines = [b" ".join(draw.choice(_WORDS) for _ in range(9)) for _ in range(80)]
     lines[version % 80] = b"version %d" % version
     return b"\n".join(lines) + b"\n"
