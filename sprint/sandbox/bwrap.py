@@ -18,7 +18,7 @@ from sprint.sandbox import launch, probing, profile, seccomp
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.environment import environment
 from sprint.sandbox.handed import Handed, drain
-from sprint.sandbox.limits import DiskWatch, of_each_process, unprivileged
+from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
 
 # The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
 # in the sandbox is the first to go when the machine runs out of memory.
@@ -64,6 +64,8 @@ class Bwrap:
         output_file: Path | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
+        if refused := impossible(argv):
+            return refused
         view = profile.View(
             workspace=workspace.root,
             is_writable=writable_workspace,
@@ -83,7 +85,7 @@ class Bwrap:
             if calls := seccomp.program():
                 options += ["--seccomp", str(handed.data(calls))]
             told, tell = handed.pipe()
-            arguments = handed.text("".join(f"{option}\0" for option in options))
+            arguments = handed.words(options)
             command = ["bwrap", "--args", str(arguments), "--json-status-fd", str(tell), "--"]
             command += [*_prlimit(self._config, limits), "/bin/sh", "-c", _IN_REPO, "sh", *argv]
             if os.getuid() == 0:
@@ -98,14 +100,16 @@ class Bwrap:
                     output_cap=output_cap,
                     output_file=output_file,
                     pass_fds=handed.inherited,
-                    watch=watch,
+                    watch=watch if writable_workspace else None,
                 )
             except SprintError as error:
                 raise SandboxError(f"{error}; {_INSTALL}") from error
             handed.close_inherited()
             facts = _facts(told)
             _await_end(facts.get("child-pid"))
-            return _judged(done, facts, limits, watch)
+            done = _judged(done, facts, limits)
+            # What only looks at a workspace is not to blame for its size.
+            return replace(done, killed_by=done.killed_by or (watch.after() if writable_workspace else ""))
 
 
 def _readable(config: SandboxConfig) -> dict[Path, str]:
@@ -154,7 +158,7 @@ def _await_end(pid: int | None) -> None:
         os.close(process)
 
 
-def _judged(done: Completed, facts: Mapping[str, int], limits: Group | None, watch: DiskWatch) -> Completed:
+def _judged(done: Completed, facts: Mapping[str, int], limits: Group | None) -> Completed:
     if done.killed_by:
         return done
     if limits and not done.ok and limits.ran_out_of_memory():
@@ -162,4 +166,4 @@ def _judged(done: Completed, facts: Mapping[str, int], limits: Group | None, wat
     if "exit-code" not in facts and done.exit_code >= 0:
         said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
         raise SandboxError(f"the sandbox could not be started: {said}; {probing.remedy(said)}")
-    return replace(done, killed_by=watch.after())
+    return done

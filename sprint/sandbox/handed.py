@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from types import TracebackType
 
 
@@ -32,6 +33,12 @@ class Handed:
     def text(self, text: str) -> int:
         """A file without a name that holds the text."""
         return self.data(text.encode("utf-8", "surrogateescape"))
+
+    def words(self, words: Sequence[str]) -> int:
+        """A file without a name that holds the words, each ended by NUL."""
+        if any("\0" in word for word in words):
+            raise ValueError("a word that holds a NUL would be read as several")
+        return self.text("".join(f"{word}\0" for word in words))
 
     def data(self, data: bytes) -> int:
         """A file without a name that holds the data."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from sprint.config import SandboxConfig
-from sprint.domain import Workspace
+from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError
 
 MEGABYTE = 1_000_000
 _OPEN_FILES = 4096
+_LONGEST_WORD = 128 * 1024 - 1  # the kernel's own limit
+_LONGEST_COMMAND = 1_000_000
 _DEEPEST = 256
 _TOO_MANY = 1 << 62
 _SHARE_OF_TIME = 0.05
@@ -31,6 +34,22 @@ def unprivileged(workspace: Workspace) -> int:
             f"{workspace.root}: commands would run as root; give the workspace a uid of its own"
         )
     return uid
+
+
+def impossible(argv: Sequence[str]) -> Completed | None:
+    """How a command ends that no system can start, whoever wrote it; None for all others."""
+    try:
+        words = [os.fsencode(word) for word in argv]
+    except UnicodeEncodeError:
+        fault = "it holds characters that cannot be encoded"
+    else:
+        if any(b"\0" in word for word in words):
+            fault = "it holds a NUL character"
+        elif max(map(len, words)) > _LONGEST_WORD or sum(map(len, words)) > _LONGEST_COMMAND:
+            fault = "it is too long; write it to a file and run that"
+        else:
+            return None
+    return Completed(126, b"", f"the command cannot be started: {fault}\n".encode())
 
 
 def of_each_process(config: SandboxConfig, *, are_grouped: bool, others_of_uid: int = 0) -> dict[str, int]:

@@ -21,7 +21,7 @@ from sprint.sandbox import launch, probing
 from sprint.sandbox.cgroup import group
 from sprint.sandbox.environment import environment
 from sprint.sandbox.handed import Handed
-from sprint.sandbox.limits import DiskWatch, of_each_process, unprivileged
+from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
 _GONE_SECONDS = 10.0
@@ -62,6 +62,8 @@ class Unconfined:
         output_file: Path | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
+        if refused := impossible(argv):
+            return refused
         _check_reachable([workspace.root, *(read_only or {})], uid)
         watch = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
         real = _real_paths({workspace.root: "/work", **(read_only or {})})
@@ -101,17 +103,15 @@ class Unconfined:
                     output_cap=output_cap,
                     output_file=output_file,
                     pass_fds=handed.inherited,
-                    watch=watch,
+                    watch=watch if writable_workspace else None,
                 )
             except SprintError as error:
                 raise SandboxError(f"{error}; reinstall sprint") from error
             handed.close_inherited()
             select.select([told], [], [], _GONE_SECONDS)
-            if done.killed_by:
-                return done
-            if limits and not done.ok and limits.ran_out_of_memory():
+            if limits and not done.ok and not done.killed_by and limits.ran_out_of_memory():
                 return replace(done, killed_by="memory")
-            return replace(done, killed_by=watch.after())
+            return replace(done, killed_by=done.killed_by or (watch.after() if writable_workspace else ""))
 
 
 def _check_reachable(paths: Sequence[Path], uid: int) -> None:

@@ -66,6 +66,8 @@ def _fault(done: Completed) -> str:
 
 def remedy(said: str) -> str:
     """What an operator can do about a sandbox that does not start, from what it said and how the host is."""
+    if "execute bwrap" in said:
+        return "install it with `apt-get install bubblewrap`"
     if "nknown option" in said:
         return "bubblewrap is too old: 0.8 or newer is needed"
     for setting, (bad, good) in _SETTINGS.items():

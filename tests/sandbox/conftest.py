@@ -22,7 +22,7 @@ from sprint.domain import Completed, Workspace
 
 IS_ROOT = os.getuid() == 0
 # Of its own for each test process: limits count what a uid has everywhere.
-UID = 200_000 + os.getpid() if IS_ROOT else os.getuid()
+UID = 40_000 + os.getpid() % 10_000 if IS_ROOT else os.getuid()
 Outside = Callable[[str], str]
 RUNNER: dict[str, Any] = {
     "cwd": Path(__file__).parents[2],

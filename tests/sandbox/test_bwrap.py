@@ -137,6 +137,20 @@ def test_a_missing_program_is_the_commands_fault(either: sandbox.Sandbox, space:
     assert either.run(["no-such-program"], space, timeout=20).exit_code == 127
 
 
+@pytest.mark.parametrize("script", ["echo a\0b", "echo \ud800", "true " + "x" * 200_000])
+def test_a_command_that_nothing_can_start_is_its_own_fault(
+    either: sandbox.Sandbox, space: Workspace, script: str
+) -> None:
+    done = sh(either, space, script)
+    assert done.exit_code == 126
+    assert "cannot be started: it " in done.err
+
+
+def test_variables_cannot_smuggle_options_in(bwrap: sandbox.Sandbox, space: Workspace) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        sh(bwrap, space, "cat /host/etc/passwd", env={"A": "b\0--ro-bind\0/\0/host"})
+
+
 def test_a_removed_checkout_is_the_commands_fault(either: sandbox.Sandbox, space: Workspace) -> None:
     assert sh(either, space, "rm -rf ../repo").ok
     done = sh(either, space, "echo not reached")

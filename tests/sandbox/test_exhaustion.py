@@ -63,6 +63,14 @@ def test_many_short_commands_that_fill_the_disk(space: Workspace) -> None:
     assert "disk" in killed_by
 
 
+def test_a_workspace_that_is_too_large_can_still_be_read(space: Workspace) -> None:
+    box = sandbox.make(SandboxConfig(disk_mb=70))
+    assert box.run(["sh", "-c", "head -c 90000000 /dev/zero >f"], space, timeout=20).killed_by == "disk"
+    done = box.run(["sh", "-c", "wc -c f; sleep 0.7"], space, timeout=20, writable_workspace=False)
+    assert (done.out, done.killed_by) == ("90000000 f\n", "")
+    assert box.run(["rm", "f"], space, timeout=20).ok
+
+
 def test_a_huge_file(space: Workspace) -> None:
     assert attack(space, "head -c 8000000 /dev/zero >a", file_mb=10).ok
     assert not attack(space, "head -c 30000000 /dev/zero >b", file_mb=10).ok

@@ -17,7 +17,7 @@ from sprint.config import SandboxConfig
 from sprint.domain import CheckResult, Workspace
 
 IS_ROOT = os.getuid() == 0
-UID = 210_000 + os.getpid() if IS_ROOT else os.getuid()
+UID = 30_000 + os.getpid() % 10_000 if IS_ROOT else os.getuid()
 PYTEST = "PYTHONPATH=/work/home/packages python3 -m pytest -q -p no:cacheprovider"
 
 GOOD = "def test_good(): pass\n"
