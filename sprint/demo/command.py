@@ -21,7 +21,7 @@ from sprint.domain import Completed, LedgerRow
 from sprint.errors import ConfigError
 
 _TICKS = 2
-_TICK_SECONDS = 120.0
+_COMMAND_SECONDS = 120.0
 
 
 def run_demo(keep: Path | None, kind: Kind, out: TextIO) -> int:
@@ -41,7 +41,8 @@ def run_demo(keep: Path | None, kind: Kind, out: TextIO) -> int:
         _tell(out, _opening(forge, model, folder))
         for number in range(1, _TICKS + 1):
             _tell(out, [f"$ sprint run {REPO}          # tick {number} of {_TICKS}"])
-            _tell(out, [f"  {line}" for line in _tick(config)])
+            _tell(out, [f"  {line}" for line in _sprint(config, "run", REPO)])
+        _tell(out, ["$ sprint monitor", *(f"  {line}" for line in _sprint(config, "monitor", "--refresh"))])
         is_good = _closing(out, forge, folder / "results")
         if keep is not None:
             _tell(out, [f"Everything is in {folder}. What a run did, turn by turn:"])
@@ -84,13 +85,13 @@ def _workspaces() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tick(config: Path) -> Iterator[str]:
-    """The real command, in a process of its own and a bare environment, as cron would start it."""
+def _sprint(config: Path, *args: str) -> Iterator[str]:
+    """What the real command says, in a process of its own and a bare environment, as cron would start it."""
     home = config.parent / "home"
     home.mkdir(exist_ok=True)
     done = proc.run(
-        [sys.executable, "-m", "sprint", "--config", str(config), "run", REPO],
-        timeout=_TICK_SECONDS,
+        [sys.executable, "-m", "sprint", "--config", str(config), *args],
+        timeout=_COMMAND_SECONDS,
         cwd=config.parent,
         env=proc.minimal_environment(
             HOME=str(home), PYTHONPATH=str(Path(sprint.__file__).absolute().parent.parent)
@@ -103,7 +104,7 @@ def _lines(done: Completed) -> Iterator[str]:
     yield from done.out.splitlines()
     yield from done.err.splitlines()
     if done.killed_by:
-        yield f"(stopped after {_TICK_SECONDS:.0f} s)"
+        yield f"(stopped after {_COMMAND_SECONDS:.0f} s)"
     elif done.exit_code:
         yield f"(exit code {done.exit_code})"
 
