@@ -121,6 +121,13 @@ def test_a_hook_of_the_server_says_why(forge: DemoForge, store: Path) -> None:
     assert why == "Gitea: branch trunk is protected; pre-receive hook declined"
 
 
+def test_what_gitea_says_is_told_without_its_frame(forge: DemoForge, store: Path) -> None:
+    forge.protect(REPO, "x")
+    result, why = git.push(store, remote_of(forge), make(store), "refs/heads/x", expected="")
+    assert result is git.PushResult.REJECTED
+    assert why == "Not allowed to push to protected branch x; pre-receive hook declined"
+
+
 def test_a_missing_workflow_scope_is_recognised(forge: DemoForge, store: Path) -> None:
     hook = forge.path(REPO) / "hooks/update"
     hook.parent.mkdir(exist_ok=True)

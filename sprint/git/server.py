@@ -152,7 +152,9 @@ _LOST = re.compile(
 
 
 def _rejection(summary: str, stderr: str) -> str:
-    said = [line.removeprefix("remote:") for line in stderr.splitlines() if line.startswith("remote:")]
+    remote = (line for line in stderr.splitlines() if line.startswith("remote:"))
+    words = (line.removeprefix("remote:").strip() for line in remote)
+    said = [line.removeprefix("error:") for line in words]  # Gitea frames a sentence with empty errors
     reason = re.sub(r"^\[[^\]]*\] ?", "", summary).strip("()")
     return server_words("\n".join([*said, reason]), everything=True)
 
