@@ -1,8 +1,8 @@
 """Static SVG, drawn by pygal and taken over element by element.
 
 pygal brings scripts, colours and fonts of its own: what comes through here is shapes and words only, and the
-page's style sheet gives them their look, light and dark. Each chart is drawn twice, for a phone and for a wide
-screen: its letters would shrink with it otherwise.
+page's style sheet gives them their look, light and dark. Each chart is drawn twice, for a phone and for a
+wide screen: its letters would shrink with it otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree  # writes only; nothing is parsed
+from xml.etree import ElementTree as ET  # writes only; nothing is parsed
 
 from markupsafe import Markup
 
@@ -78,7 +78,7 @@ def rows(about: About, labels: Sequence[str], series: Sequence[Series], highest:
     """Lying bars, one below the other, with their labels beside them and without an axis."""
     from pygal import HorizontalStackedBar
 
-    look = {"show_x_labels": False, "height": 26 * len(labels) + 4}
+    look = {"show_x_labels": False, "show_y_labels": any(labels), "height": 26 * len(labels) + 4}
     turned = [Series(one.name, one.colour, one.values[::-1]) for one in series]
     return _drawn(HorizontalStackedBar, about, labels[::-1], turned, Axis(highest, {}), look)
 
@@ -105,7 +105,7 @@ def _drawn(
             chart.add(one.name, list(one.values))
         svg = _taken_over(chart.render_tree(), series, about)
         _describe(svg, about, size)
-        parts.append(f'<div class="chart {size}">{ElementTree.tostring(svg, encoding="unicode")}</div>')
+        parts.append(f'<div class="chart {size}">{ET.tostring(svg, encoding="unicode")}</div>')
     return Markup("".join(parts))  # noqa: S704 - every element and attribute in it is written here
 
 
@@ -129,10 +129,8 @@ def _look(width: int) -> dict[str, Any]:
     }
 
 
-def _taken_over(
-    node: Any, series: Sequence[Series], about: About, owner: Series | None = None
-) -> ElementTree.Element:
-    """The element with what is shape or word; the numbers that pygal leaves for its script become tooltips."""
+def _taken_over(node: Any, series: Sequence[Series], about: About, owner: Series | None = None) -> ET.Element:
+    """The element with what is shape or word; the numbers that pygal has for its script become tooltips."""
     attributes = {name: _short(value) for name, value in node.attrib.items() if name in _ATTRIBUTES}
     names = attributes.pop("class", "").split()
     numbered = next((name for name in names if name.startswith("serie-")), "")
@@ -142,7 +140,7 @@ def _taken_over(
         kept.append(owner.colour)
     if kept:
         attributes["class"] = " ".join(kept)
-    made = ElementTree.Element(_tag(node), attributes)
+    made = ET.Element(_tag(node), attributes)
     if _tag(node) == "text":
         made.text = node.text
     for child in node:
@@ -178,17 +176,18 @@ def _is_empty(node: Any) -> bool:
     return bool({"background", "tooltip-overlay", "text-overlay", "tooltip", "titles"} & set(names))
 
 
-def _tell(made: ElementTree.Element, node: Any, owner: Series, about: About) -> None:
+def _tell(made: ET.Element, node: Any, owner: Series, about: About) -> None:
     """A tooltip for a group that holds one bar or dot."""
     said = {child.get("class"): child.text or "" for child in node if _tag(child) == "desc"}
     if "value" in said:
         number = about.unit.format(float(said["value"]))
-        ElementTree.SubElement(made, "title").text = f"{said.get('x_label', '')}: {number} {owner.name}"
+        label = f"{said['x_label']}: " if said.get("x_label") else ""
+        ET.SubElement(made, "title").text = f"{label}{number} {owner.name}".rstrip()
 
 
-def _describe(svg: ElementTree.Element, about: About, size: str) -> None:
+def _describe(svg: ET.Element, about: About, size: str) -> None:
     for index, (tag, text) in enumerate((("title", about.title), ("desc", about.text))):
-        element = ElementTree.Element(tag, {"id": f"{about.key}-{size}-{tag}"})
+        element = ET.Element(tag, {"id": f"{about.key}-{size}-{tag}"})
         element.text = text
         svg.insert(index, element)
     svg.set("role", "img")

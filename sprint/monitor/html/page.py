@@ -53,6 +53,7 @@ def _environment() -> Environment:
         shown=shown,
         words=words,
         moment=moment,
+        took=took,
         span=span,
         percent=percent,
         dollars=dollars,
@@ -97,6 +98,11 @@ _SPELLED = {
     "old_passed": "passed (before)",
     "old_failed": "failed (before)",
 }
+
+
+def took(seconds: float) -> str:
+    """As `span`, with a tenth where it was short."""
+    return f"{seconds:.1f} s" if 0 <= seconds < 10 else span(seconds)
 
 
 def moment(when: datetime) -> str:

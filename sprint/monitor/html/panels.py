@@ -9,11 +9,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from sprint.domain import Outcome, Verdict
-from sprint.monitor.figures import Cause, Day, Fates, Figures, Report, Tally
+from sprint.monitor.figures import OLD_PASSED, VERDICTS, Cause, Day, Fates, Figures, Report, Tally
 from sprint.monitor.html import charts
 from sprint.monitor.html.charts import About, Axis, Series
 from sprint.monitor.html.page import words
-from sprint.monitor.tally import OLD_PASSED, VERDICTS
 from sprint.monitor.words import dollars, percent, plural
 
 _DAYS, _MOST_DAYS = 30, 90
@@ -105,10 +104,10 @@ def _runs(stretch: _Stretch) -> Panel:
     counts: Counter[str] = Counter()
     for day in stretch.days:
         counts.update(day.outcomes)
-    groups = _groups(counts)
+    layers = _layers(counts)
     series = [
-        Series(name, colour, [sum(day.outcomes.get(outcome, 0) for outcome in members) for day in stretch.days])
-        for name, colour, members in groups
+        Series(layer.name, layer.colour, [layer.count(day.outcomes) for day in stretch.days])
+        for layer in layers
     ]
     total = sum((day.tally for day in stretch.days), Tally())
     text = f"{total.passed} passed, {total.failed} failed, {total.neither} neither"
@@ -120,31 +119,37 @@ def _runs(stretch: _Stretch) -> Panel:
         lead=plural(total.runs, "run"),
         note=f"{text}; {stretch.name}",
         svg=charts.columns(about, stretch.labels, series, charts.axis(highest, whole=True)) if series else "",
-        legend=tuple(
-            Key(name, colour, f"{sum(counts[outcome] for outcome in members):,}")
-            for name, colour, members in groups
-        ),
-        head=("Day", *(name for name, _, _ in groups)),
-        rows=stretch.table(
-            lambda _, day: tuple(
-                str(sum(day.outcomes.get(outcome, 0) for outcome in members)) for _, _, members in groups
-            )
-        ),
+        legend=tuple(Key(layer.name, layer.colour, f"{layer.count(counts):,}") for layer in layers),
+        head=("Day", *(layer.name for layer in layers)),
+        rows=stretch.table(lambda _, day: tuple(str(layer.count(day.outcomes)) for layer in layers)),
     )
 
 
-def _groups(counts: Mapping[str, int]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Name, colour and outcomes of each layer of a column: passed below, neither between, failed on top."""
+@dataclass(frozen=True)
+class _Layer:
+    """One colour of the columns, and the outcomes in it."""
+
+    name: str
+    colour: str
+    outcomes: tuple[str, ...]
+
+    def count(self, counts: Mapping[str, int]) -> int:
+        return sum(counts.get(outcome, 0) for outcome in self.outcomes)
+
+
+def _layers(counts: Mapping[str, int]) -> list[_Layer]:
+    """Passed below, neither between, failed on top; the rare failures share a layer."""
     seen = sorted(counts, key=lambda outcome: (-counts[outcome], outcome))
     failed = [outcome for outcome in seen if VERDICTS[outcome] is Verdict.FAILED]
     neither = tuple(outcome for outcome in seen if VERDICTS[outcome] is Verdict.NEITHER)
-    layers = [(words(o), colour, (o,)) for o, colour in _PASSED_COLOURS.items() if o in counts]
-    if neither:
-        layers.append(("neither", "c-n1", neither))
-    layers += [(words(o), f"c-f{at}", (o,)) for at, o in enumerate(failed[:_FAILURES_APART], 1)]
-    if rest := tuple(failed[_FAILURES_APART:]):
-        layers.append(("other failures", "c-f4", rest))
-    return layers
+    rest = tuple(failed[_FAILURES_APART:])
+    layers = [
+        *(_Layer(words(name), colour, (name,)) for name, colour in _PASSED_COLOURS.items()),
+        _Layer("neither", "c-n1", neither),
+        *(_Layer(words(name), f"c-f{at}", (name,)) for at, name in enumerate(failed[:_FAILURES_APART], 1)),
+        _Layer("other failures", "c-f4", rest),
+    ]
+    return [layer for layer in layers if layer.count(counts)]
 
 
 def _rate(stretch: _Stretch, figures: Figures) -> Panel:
@@ -195,9 +200,7 @@ def _spend(stretch: _Stretch, ceiling: float | None) -> Panel:
         note += f"; the ceiling is {dollars(ceiling)} a day"
     if unpriced:
         note += f"; the price of {plural(unpriced, 'run')} is unknown and in no sum"
-    about = About(
-        "spend", f"Spend per day, {stretch.name}", f"{dollars(total)} in all, {note}", "${:,.2f}"
-    )
+    about = About("spend", f"Spend per day, {stretch.name}", f"{dollars(total)} in all, {note}", "${:,.2f}")
     return Panel(
         key="spend",
         title="Spend per day",
@@ -263,18 +266,14 @@ def _fates(fates: Fates) -> Panel:
     listed = ", ".join(f"{count} {name}" for name, count in shown.items())
     about = About("fates", "Pull requests by fate", listed, "{:.0f}")
     series = [Series(name, _FATE_COLOURS[name], [count]) for name, count in shown.items()]
-    asked = (
-        f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC" if fates.asked_at else "the forge was not asked yet"
-    )
+    asked = f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC" if fates.asked_at else "the forge was not asked yet"
     return Panel(
         key="fates",
         title="Fates of pull requests",
         lead=plural(total, "pull request"),
         note=f"{asked}{f'; {fates.problem}' if fates.problem else ''}",
-        svg=charts.rows(about, [" "], series, total) if total else "",
+        svg=charts.rows(about, [""], series, total) if total else "",
         legend=tuple(Key(name, _FATE_COLOURS[name], f"{count:,}") for name, count in shown.items()),
         head=("Fate", "Pull requests", "Share"),
         rows=tuple((name, f"{count:,}", percent(count / total)) for name, count in shown.items()),
     )
-
-

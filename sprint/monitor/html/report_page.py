@@ -13,8 +13,7 @@ from urllib.parse import quote
 from sprint.config import ForgeConfig
 from sprint.domain import LedgerRow, Phase, Run, Verdict
 from sprint.errors import SprintError
-from sprint.monitor.figures import Figures, Report, Tally, Window
-from sprint.monitor.gather import verdict_of
+from sprint.monitor.figures import Figures, Report, Tally, Window, verdict_of
 from sprint.monitor.html import page, panels, run_page
 from sprint.monitor.words import ago
 from sprint.rows import OldRow
@@ -56,6 +55,7 @@ class Line:
     title: str
     issue_url: str
     pr_url: str
+    pr_number: str
     pr_state: str
     page: str
     detail: str = ""
@@ -88,7 +88,7 @@ class _Latest:
         verdict = verdict_of(row)
         if isinstance(row, OldRow):
             said = f"exit code {row.exit_code}"
-            return Line(row, verdict, said, "", issue_url, "", "", "")
+            return Line(row, verdict, said, "", issue_url, "", "", "", "")
         run = self._run(row.run_id)
         return Line(
             row=row,
@@ -97,6 +97,7 @@ class _Latest:
             title=run.title if run else "",
             issue_url=page.web_address(run.issue_url if run else "") or issue_url,
             pr_url=page.web_address(row.pr_url),
+            pr_number=_number_of(row.pr_url),
             pr_state=self._fates.get(row.pr_url, "") if row.pr_url else "",
             page=self._page(run) if run else "",
             detail=row.detail,
@@ -136,6 +137,12 @@ def _issues_of(report: Report, forges: Mapping[str, ForgeConfig]) -> Iterator[tu
             url = forge.url or (_GITHUB if forge.kind == "github" else "")
             if url:
                 yield status.repo, f"{url.rstrip('/')}/{status.repo}/issues"
+
+
+def _number_of(url: str) -> str:
+    """The `#17` that an address ends with; "request" where it ends with anything else."""
+    number = url.rstrip("/").rpartition("/")[2]
+    return f"#{number}" if number.isascii() and number.isdigit() and len(number) < 19 else "request"
 
 
 def _headline(figures: Figures) -> Window | None:

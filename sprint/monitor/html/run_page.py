@@ -1,0 +1,127 @@
+"""`sprint show RUN --html FILE`: one run as a page, from its folder alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sprint import transcript
+from sprint.domain import Outcome, Run, Usage, Verdict
+from sprint.files import refusal
+from sprint.monitor.html import page, patch
+from sprint.monitor.html.conversation import conversation
+from sprint.monitor.html.room import Cut, Room
+from sprint.monitor.words import dollars, span
+
+KEPT = "run.html"
+_ROOM = 1_500_000  # characters: what a phone's browser opens at once
+_TAIL_CAP = 8_000
+
+
+def write_run(path: Path, folder: Path, run: Run) -> None:
+    """Write the page of a run whose files are in `folder`. Raises SprintError."""
+    room = Room(_ROOM)
+    used, model = transcript.usage(folder)
+    usage, model = (run.result.usage, run.result.model) if run.result else (used, model)
+    page.write(
+        path,
+        "run",
+        run=run,
+        verdict=run.outcome.verdict if run.outcome else Verdict.NEITHER,
+        outcome=page.words(run.outcome) if run.outcome else f"under way ({run.phase})",
+        facts=_facts(run, usage, model),
+        issue_url=page.web_address(run.issue_url),
+        pr_url=page.web_address(run.pr_url),
+        checks=_checks(run, room),
+        patch=patch.read(folder),
+        talk=conversation(transcript.read(folder), room),
+        link=lambda name: _link(folder, name, path),
+        transcript_name=transcript.NAME,
+        patch_name=patch.NAME,
+        is_question=run.outcome is Outcome.NEEDS_HUMAN,
+        summary=room.fit(run.result.summary if run.result else "", 8_000),
+    )
+
+
+def kept_page(folder: Path, run: Run) -> Path:
+    """The page of a settled run in its own folder, made where it is missing or old. Raises SprintError."""
+    target = folder / KEPT
+    sources = [folder / name for name in ("run.json", transcript.NAME, patch.NAME)]
+    try:
+        sources += page.TEMPLATES.iterdir()
+        newest = max(source.stat().st_mtime for source in sources if source.exists())
+        is_new = target.exists() and target.stat().st_mtime >= newest
+    except OSError as error:
+        raise refusal("read", folder, error) from error
+    if not is_new:
+        write_run(target, folder, run)
+    return target
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    text: str
+
+
+def _facts(run: Run, usage: Usage, model: str) -> list[Fact]:
+    attempt = f"{run.attempt}, on {run.host}" if run.host else str(run.attempt)
+    facts = [Fact("Attempt", attempt), Fact("Started", f"{page.moment(run.started_at)} UTC")]
+    if run.finished_at:
+        seconds = max((run.finished_at - run.started_at).total_seconds(), 0.0)
+        facts.append(Fact("Took", span(seconds)))
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    return [
+        *facts,
+        Fact("Worker", run.worker),
+        Fact("Model", model or "-"),
+        Fact("Turns", f"{usage.turns:,}"),
+        Fact("Tokens", f"{usage.prompt_tokens:,}{cached} in, {usage.completion_tokens:,} out"),
+        Fact("Cost", dollars(usage.cost_usd)),
+    ]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what it said before and after the change."""
+
+    command: str
+    base: str
+    result: str
+    verdict: Verdict
+    new_failures: tuple[str, ...]
+    note: str
+    tail: Cut
+
+
+def _checks(run: Run, room: Room) -> list[Check]:
+    return [
+        Check(
+            command=one.command,
+            base=one.base.status.replace("_", " "),
+            result=one.result.status.replace("_", " "),
+            verdict=_verdict(one.is_regression, one.result.status == "passed"),
+            new_failures=one.new_failures,
+            note=one.note or one.result.note,
+            tail=room.fit(one.result.tail, _TAIL_CAP),
+        )
+        for one in (run.proof.comparisons if run.proof else ())
+    ]
+
+
+def _verdict(is_regression: bool, passed: bool) -> Verdict:
+    if is_regression:
+        return Verdict.FAILED
+    return Verdict.PASSED if passed else Verdict.NEITHER
+
+
+def _link(folder: Path, name: str, path: Path) -> str:
+    """A file of the run, relative to the page; "" where it is none: names come from the transcript."""
+    target = folder / name
+    try:
+        inside = name and target.is_file() and target.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):
+        return ""
+    return quote(os.path.relpath(target.absolute(), path.absolute().parent)) if inside else ""
