@@ -88,7 +88,10 @@ class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One repository with the defaults applied. `base` empty: its default branch. `checks` None: found."""
+    """One repository with the defaults applied. `base` empty: its default branch. `checks` None: found.
+
+    `every`: minutes from tick to tick, for `sprint schedule`; None: as asked there.
+    """
 
     name: str
     forge: str = ""
@@ -96,6 +99,7 @@ class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     base: str = ""
     setup: tuple[str, ...] = ()
     checks: tuple[str, ...] | None = None
+    every: Count | None = None
     limits: Limits = field(default_factory=Limits)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     pick: PickConfig = field(default_factory=PickConfig)
