@@ -117,7 +117,7 @@ def _checked(case: Case, commit: str) -> Proof:
         if failed := verify.run_setup(context.sandbox, space, repo.setup, network=network, timeout=seconds):
             raise SetupFailed(setup_failure(failed))
         commands = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
-        results = verify.run_checks(context.sandbox, space, commands, timeout=seconds)
+        results = verify.run_checks(context.sandbox, space, commands, timeout=seconds, base=run.base_checks)
         return verify.compare(run.base_checks, results)
     finally:
         workspace.remove(space.root)
