@@ -82,7 +82,7 @@ def _demo(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from sprint.show import show
 
-    return show(_config(args), args.run, sys.stdout)
+    return show(_config(args), args.run, sys.stdout, args.html)
 
 
 def _clean(args: argparse.Namespace) -> int:
@@ -104,6 +104,7 @@ def _monitor(args: argparse.Namespace) -> int:
         refresh=args.refresh,
         watch=args.watch,
         prometheus=args.prometheus,
+        html=args.html,
         fail_below=args.fail_below,
         failures_in_a_row=args.failures,
     )
@@ -170,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
 
     show = command("show", "what a run did, from its transcript, for a person")
     show.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
+    show.add_argument("--html", type=Path, metavar="FILE", help="write it as a page for a browser instead")
 
     command("clean", "remove old workspaces, run folders and mirrors; each tick does it too")
 
@@ -189,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         "--watch", type=float, nargs="?", const=10.0, metavar="SECONDS", help="again and again (10)"
     )
     monitor.add_argument("--json", action="store_true", help="for programs; the schema has a version")
+    monitor.add_argument("--html", type=Path, metavar="FILE", help="also write a page for a browser")
     monitor.add_argument(
         "--prometheus", type=Path, metavar="FILE", help="also write node_exporter's text file"
     )
