@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 from sprint import transcript
@@ -14,11 +15,20 @@ from sprint.runs import RunStore
 from sprint.settle import row_of
 
 
-def show(config: Config, reference: str, out: TextIO) -> int:
-    """Print one run: its fate, its checks and its transcript. Raises SprintError where there is none."""
+def show(config: Config, reference: str, out: TextIO, html: Path | None = None) -> int:
+    """Print one run: its fate, its checks and its transcript; with `html`, write them there as a page.
+
+    Raises SprintError where there is no such run, or the page cannot be written.
+    """
     store = RunStore(config.paths.results)
     run = store.find(reference)
     folder = store.folder(run.id)
+    if html is not None:
+        from sprint.monitor.html.run_page import write_run
+
+        write_run(html, folder, run)
+        print(f"wrote {html}", file=out)
+        return 0
     for line in _head(run):
         print(line, file=out)
     if (folder / "patch.diff").exists():

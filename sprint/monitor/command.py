@@ -40,6 +40,7 @@ class Options:
     refresh: bool = False
     watch: float | None = None
     prometheus: Path | None = None
+    html: Path | None = None
     fail_below: float | None = None
     failures_in_a_row: int | None = None
 
@@ -65,11 +66,11 @@ def _once(config: Config, options: Options, out: TextIO, environ: Mapping[str, s
     )
     if options.refresh:
         _refresh(config, environ, home, now)
-    needs_servers = not options.quiet or options.prometheus is not None
+    needs_servers = not options.quiet or options.prometheus is not None or options.html is not None
     report = gather(
         config, environ, home, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
     )
-    _render(report, options, out)
+    _render(report, config, options, out)
     if scope == Scope():  # of a part one cannot tell which alarms are over
         _notify(config, report, environ)
     return 1 if report.alarms else 0
@@ -105,11 +106,15 @@ def _refresh(config: Config, environ: Mapping[str, str], home: Path, now: dateti
         log.warning("what became of the pull requests is not known: %s", error)
 
 
-def _render(report: Report, options: Options, out: TextIO) -> None:
+def _render(report: Report, config: Config, options: Options, out: TextIO) -> None:
     if options.prometheus is not None:
         from sprint.monitor import prometheus
 
         prometheus.write(report, options.prometheus)
+    if options.html is not None:
+        from sprint.monitor.html.report_page import write_report
+
+        write_report(options.html, report, config.forges)
     if options.as_json:
         from sprint.monitor import json_report
 
