@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from sprint import spend
+from sprint import prompts, spend
 from sprint.config import Limits
 from sprint.domain import Usage
 from sprint.worker.local.conversation import Conversation
@@ -89,7 +89,4 @@ class Meter:
             return ""
         self._warned = True
         left = f"{turns} turns" if turns <= _TURNS_LEFT else f"{max(min(shares), 0):.0%} of this run's budget"
-        return (
-            f"[Only {left} left. Bring the work to a state that can be handed in, and call finish; what is "
-            "not finished then is handed in as it is.]"
-        )
+        return prompts.wrap_up(left).strip()

@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from sprint import transcript
+from sprint import prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
 from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, reach
 from sprint.worker import Job
@@ -27,18 +27,11 @@ _EMPTY_ANSWERS = 3
 _OVERFLOWS_IN_A_ROW = 4
 _SMALL_WINDOW = 16_000  # tokens
 
-_HOW_TO_CALL = (
-    "Nothing was run: that is not how a tool is called here. Use the API's own tool calls, with a tool of "
-    "the list and its arguments as one JSON object; do not write calls into the text."
-)
-_NUDGE = (
-    "There was no tool call in your answer. If the work is done, call finish; if not, go on with the next "
-    "tool call. Nobody reads what you only write."
-)
-_CUT = (
-    "Your answer was cut off at the limit of its length. Go on in smaller steps: write a large file in parts."
-)
-_EMPTY = "Your answer was empty. Go on with the next tool call, or call finish."
+# Templates of what the model is told when its answer cannot be worked with.
+_CALL_AS_TEXT = "answers/call_as_text"
+_NO_CALL = "answers/no_call"
+_CUT_OFF = "answers/cut_off"
+_EMPTY = "answers/empty"
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +164,7 @@ class Loop:
         if not calls and text:
             written = dialects.find(text)
             if written == ():
-                return self._wordless_turn(reply, text, _HOW_TO_CALL, "calls written as text")
+                return self._wordless_turn(reply, text, _CALL_AS_TEXT, "calls written as text")
             calls = tuple(
                 ToolCall(f"text_{self._talk.usage.turns}_{number}", call.name, call.arguments)
                 for number, call in enumerate(written or ())
@@ -183,10 +176,10 @@ class Loop:
             self._wordless = self._empty = 0
             return self._do_calls(reply, text, calls)
         if reply.finish_reason == "length":
-            return self._wordless_turn(reply, text, _CUT, "answers cut off at their limit")
+            return self._wordless_turn(reply, text, _CUT_OFF, "answers cut off at their limit")
         if not text:
             return self._empty_turn()
-        return self._wordless_turn(reply, text, _NUDGE, "text without a tool call")
+        return self._wordless_turn(reply, text, _NO_CALL, "text without a tool call")
 
     def _empty_turn(self) -> End | None:
         """An empty message would be refused when it is sent back, so only the answer to it is kept."""
@@ -202,12 +195,13 @@ class Loop:
         if self._wordless <= NUDGES:
             self._say(answer)
             return None
-        if answer is _NUDGE and self._tools.has_changes():
+        if answer == _NO_CALL and self._tools.has_changes():
             return End(Ending.IMPLEMENTED, "it never called finish", summary=text)
         return End(Ending.OFF_RAILS, f"{what}, {self._wordless} times in a row")
 
-    def _say(self, message: str) -> None:
+    def _say(self, answer: str) -> None:
         """Tell the model something in the user's place, with what it should know of its limits."""
+        message = prompts.render(answer).strip()
         self._talk.tell("\n\n".join(filter(None, [message, self._meter.warning()])))
         transcript.append(self._job.folder, "user", text=message)
 
@@ -246,7 +240,9 @@ class Loop:
             result = self._tools.do(parsed, room)
         except BadCall as error:
             is_cut = reply.finish_reason == "length" and error.kind == "arguments are no JSON"
-            result = Result(_CUT if is_cut else str(error), mistake=f"{name}: {error.kind}")
+            result = Result(
+                prompts.render(_CUT_OFF).strip() if is_cut else str(error), mistake=f"{name}: {error.kind}"
+            )
         if result.finish is not None:
             return result, _finished(result.finish)
         advice = self._rails.saw(
