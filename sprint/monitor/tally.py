@@ -32,6 +32,7 @@ _FAILED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict 
 
 _Group = tuple[str, str, str, str]  # repository, worker, model, outcome
 _GROUP: Callable[[list[str]], _Group] = itemgetter(2, 8, 9, 4)
+_OUTCOME: Callable[[list[str]], str] = itemgetter(4)
 _SECONDS: Callable[[list[str]], str] = itemgetter(11)
 _TURNS: Callable[[list[str]], str] = itemgetter(12)
 _COST: Callable[[list[str]], str] = itemgetter(15)
@@ -87,23 +88,21 @@ class _Counting:
             batch = [fields for fields in batch if fields[2] in self.only]
         if when < self.first or not batch:
             return
-        groups = Counter(map(_GROUP, batch))
-        self.bands[bisect_right(self.bounds, when)].update(groups)
+        self.bands[bisect_right(self.bounds, when)].update(map(_GROUP, batch))
         day = self.days[when[:10]]
-        for (*_, outcome), count in groups.items():
-            day.outcomes[outcome] += count
+        day.outcomes.update(map(_OUTCOME, batch))
         costs = list(map(_COST, batch))
         day.spend += _sum(costs)
         if "" in costs:
             day.unpriced += sum(1 for fields in batch if not fields[15] and fields[9])
         self.latest.extend(batch)
-        last, streaks = self.last, self.streaks
+        last, streaks, failed, passed = self.last, self.streaks, _FAILED, _PASSED
         for fields in batch:
             repo, outcome = fields[2], fields[4]
             last[repo].append(fields)
-            if outcome in _FAILED:
+            if outcome in failed:
                 streaks[repo] += 1
-            elif outcome in _PASSED:
+            elif outcome in passed:
                 streaks[repo] = 0
         if self.period <= when < self.bounds[-1]:
             self._add_recent(batch)

@@ -6,9 +6,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import forge, loop, mirror, tick
+from tests.bench import forge, loop, mirror, monitor, tick
 
-BENCHES = {"tick": tick.bench, "loop": loop.bench, "mirror": mirror.bench, "forge": forge.bench}
+BENCHES = {
+    "tick": tick.bench,
+    "loop": loop.bench,
+    "mirror": mirror.bench,
+    "forge": forge.bench,
+    "monitor": monitor.bench,
+}
 
 
 def main(names: list[str]) -> int:

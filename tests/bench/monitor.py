@@ -1,0 +1,89 @@
+"""The text report over a ledger of a million rows, beside a bare `csv.reader` pass over the same file."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sprint import ledger
+from sprint.domain import LedgerRow, Outcome
+from sprint.rows import COLUMNS, write
+from tests.bench import measure
+
+ROWS = 1_000_000
+TIMES = 3
+
+_BARE = """
+import csv, sys
+with open(sys.argv[1], newline="") as file:
+    for row in csv.reader(file):
+        pass
+"""
+_MONITOR = """
+import os, sys
+from pathlib import Path
+from sprint.config import load
+from sprint.monitor.command import Options, run
+here = Path(sys.argv[1])
+run(load(None, environ={}, cwd=here, home=here), Options(), sys.stdout, {}, here)
+"""
+
+
+def bench(scratch: Path) -> Iterator[str]:
+    (scratch / "sprint.yaml").write_text("monitor: {gateway: ''}\n")
+    path = ledger.path_of(scratch / "results")
+    path.parent.mkdir()
+    _fill(path)
+    yield f"{ROWS:,} rows, {path.stat().st_size / 1e6:.0f} MB"
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+
+    def cost(code: str, argument: Path) -> measure.Cost:
+        return measure.command([sys.executable, "-c", code, str(argument)], cwd=scratch, env=env)
+
+    pairs = [(cost(_BARE, path), cost(_MONITOR, scratch)) for _ in range(TIMES)]
+    bare, own = (measure.median(costs) for costs in zip(*pairs, strict=True))
+    yield f"a bare csv.reader pass, median of {TIMES}: {bare}"
+    yield f"the text report, median of {TIMES}: {own} (aim: 120 MB)"
+    yield f"ratio: {own.cpu / bare.cpu:.2f} of CPU, {own.wall / bare.wall:.2f} of wall (aim: 2.5)"
+
+
+def _fill(path: Path) -> None:
+    chance = random.Random(1)
+    outcomes, now = list(Outcome), datetime.now(UTC)
+    details = (
+        "",
+        "limit of 100 turns",
+        "pytest -q: 3 new failures, ruff: 1",
+        'it said "no", twice',
+        "no change",
+    )
+    with path.open("wb") as file:
+        file.write(",".join(COLUMNS).encode() + b"\n")
+        for n in range(ROWS):
+            finished = now - timedelta(minutes=ROWS - n)
+            repo, issue, outcome = f"octo/widgets{n % 9}", chance.randrange(5000), chance.choice(outcomes)
+            is_pull = outcome is Outcome.PR_OPENED
+            row = LedgerRow(
+                finished_at=finished,
+                run_id=f"{finished:%Y%m%dT%H%M%SZ}-{repo.replace('/', '-')}-{issue}-{n:08x}",
+                repo=repo,
+                issue=issue,
+                outcome=outcome,
+                exit_code=0,
+                pr_url=f"https://git.example.org/{repo}/pulls/{issue}" if is_pull else "",
+                branch=f"feat/issue-{issue}" if is_pull else "",
+                worker="local",
+                model=chance.choice(("qwen3-coder", "gpt-5")),
+                duration_s=chance.random() * 1800,
+                turns=chance.randrange(100),
+                prompt_tokens=chance.randrange(10**6),
+                completion_tokens=chance.randrange(10**4),
+                cost_usd=chance.random() * 2,
+                host="burner",
+                detail=chance.choice(details),
+            )
+            file.write(write(row, COLUMNS))
