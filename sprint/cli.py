@@ -117,12 +117,27 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor(_config(args), args.repos, os.environ, Path.home(), sys.stdout)
 
 
+def _init(args: argparse.Namespace) -> int:
+    from sprint.init import init
+
+    return init(args.dir, args.config, os.environ, Path.cwd(), Path.home(), sys.stdout)
+
+
+def _schedule(args: argparse.Namespace) -> int:
+    from sprint.schedule import Options, schedule
+
+    options = Options(install=args.install, remove=args.remove, systemd=args.systemd, every=args.every)
+    return schedule(args.config, options, os.environ, Path.cwd(), Path.home(), sys.stdout)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "demo": _demo,
     "show": _show,
     "clean": _clean,
     "doctor": _doctor,
+    "init": _init,
+    "schedule": _schedule,
     "monitor": _monitor,
 }
 
@@ -199,6 +214,18 @@ def _parser() -> argparse.ArgumentParser:
         "--failures", type=_positive, metavar="N", help="alarm at N failures in a row (default 5)"
     )
     monitor.add_argument("--fail-below", type=float, metavar="PERCENT", help="alarm below this pass rate")
+
+    init = command("init", "write a commented sprint.yaml from what is found here; never over another")
+    init.add_argument("dir", nargs="?", type=Path, metavar="DIR", help="where to (default: here)")
+
+    schedule = command("schedule", "the crontab lines that start a tick for each configured repository")
+    schedule.add_argument(
+        "--every", type=_positive, metavar="MINUTES", help="for repositories without `every:` (default 10)"
+    )
+    schedule.add_argument("--systemd", action="store_true", help="write systemd's user timers instead")
+    what = schedule.add_mutually_exclusive_group()
+    what.add_argument("--install", action="store_true", help="keep them, marked, in your crontab")
+    what.add_argument("--remove", action="store_true", help="take them away again")
     return parser
 
 
