@@ -96,18 +96,20 @@ def _one(
         context = open_context(config, repo, environ, home, stopping=stopping)
         report = tick(context, only=options.issue, force=options.force)
     except Busy as error:
-        _beat(config, repo, "busy")
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy")
         _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
         return 0
     except SprintError as error:
         if not options.dry_run:
-            _beat(config, repo, f"error: {error}")
+            heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {error}")
         _log.error("%s", error)
         _log.debug("where it came from", exc_info=True)
         if options.as_json:
             _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")
         return error.exit_code
-    _beat(config, repo, report.run.id if report.run else f"idle: {report.idle}")
+    heartbeat.beat(
+        config.paths.results, repo.forge, repo.name, report.run.id if report.run else f"idle: {report.idle}"
+    )
     _say(options, as_data(report), "\n".join(lines(report)))
     return _exit_code(report, options)
 
@@ -181,12 +183,3 @@ def as_data(report: TickReport) -> dict[str, Any]:
 
 def _say(options: Options, data: Mapping[str, Any], text: str) -> None:
     print(json.dumps(data) if options.as_json else text, flush=True)  # noqa: T201
-
-
-def _beat(config: Config, repo: RepoConfig, what: str) -> None:
-    try:
-        heartbeat.beat(config.paths.results, repo.forge, repo.name, what)
-    except OSError as error:
-        raise SprintError(
-            f"cannot write the heartbeat in {config.paths.results}: {error.strerror}"
-        ) from error

@@ -112,6 +112,11 @@ class Claims:
         )
         return self._swap(released, claim, now)
 
+    def withdraw(self, claim: Claim, now: datetime) -> Claim | None:
+        """Give an attempt back that never began, uncounted; None where the claim was no longer ours."""
+        back = replace(claim, state="released", expires=now, attempt=claim.attempt - 1)
+        return self._swap(back, claim, now)
+
     def history(self, issue: int) -> list[Claim]:
         """How the earlier attempts at an issue ended, oldest first, as last read from the server."""
         if (tip := git.resolve(self.git_dir, ref_of(issue))) is None:

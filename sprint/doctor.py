@@ -15,6 +15,12 @@ from sprint.errors import SprintError
 from sprint.forge import Forge, Rights
 
 _OLDEST_GIT = (2, 39)
+_GITEA_REMEDY = "give the account write access and the token write:repository, write:issue, read:user"
+_REMEDY = {
+    "gitea": _GITEA_REMEDY,
+    "forgejo": _GITEA_REMEDY,
+    "github": "give the account write access and the token contents, issues and pull requests (or `repo`)",
+}
 
 
 def doctor(config: Config, names: Sequence[str], environ: Mapping[str, str], home: Path, out: TextIO) -> int:
@@ -98,7 +104,7 @@ def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
     needed = {"push": rights.can_push, "comment": rights.can_comment}
     lacking = [right for right, has in needed.items() if has is False]
     if lacking:
-        says = f"the token of {rights.login} may not {' or '.join(lacking)}; give it write access"
+        says = f"the token of {rights.login} may not {' or '.join(lacking)}; {_REMEDY[forge.kind]}"
         yield Finding(Grade.FAULT, f"{name} token", says)
         return
     untold = [right for right, has in needed.items() if has is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,15 @@ from sprint import runs, spend, worker
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
+from sprint.errors import ForgeError
 from sprint.lock import lock
 from sprint.logs import run_log
 from sprint.pick import choose, issue_digest
 from sprint.settle import settle
 
+_MANY_CLAIMS = 100
+_REMEMBERED = timedelta(days=30)
+_FORGOTTEN_AT_ONCE = 5
 _RACES = 3  # how often a tick that lost an issue to another host looks for the next one
 
 _log = logging.getLogger(__name__)
@@ -53,6 +58,7 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
         return TickReport(name, idle=reason)
     for _ in range(_RACES):
         claims = context.claims.read()
+        forget_closed(context, claims)
         pick = pick_issue(context, claims, only=only, force=force)
         if pick.issue is None:
             return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
@@ -63,6 +69,23 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
             return TickReport(name, run=run, passed_over=pick.passed_over)
         _log.info("#%d: another host claimed it first", pick.issue.number)
     return TickReport(name, idle="other hosts were faster each time")
+
+
+def forget_closed(context: Context, claims: dict[int, Claim]) -> None:
+    """Where claims have become many, remove some of long closed issues: each fetch reads them all."""
+    long_ago = datetime.now(UTC) - _REMEMBERED
+    old = [claim for claim in claims.values() if claim.state == "released" and claim.expires < long_ago]
+    if len(claims) <= _MANY_CLAIMS:
+        return
+    for claim in random.sample(old, min(len(old), _FORGOTTEN_AT_ONCE)):
+        try:
+            is_open = context.forge.issue(context.repository.name, claim.issue).is_open
+        except ForgeError as error:
+            if error.status != 404:
+                raise
+            is_open = False
+        if not is_open:
+            context.claims.forget(claim)
 
 
 def why_not_now(context: Context) -> str:

@@ -7,15 +7,22 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from sprint.demo.forge import DemoForge
+from sprint.claim import Claims
+from sprint.config import load, resolve
+from sprint.context import open_context
+from sprint.demo.forge import DemoForge, Fault
 from sprint.demo.model import DemoModel
 from sprint.demo.replies import Reply, call, finish, say
+from sprint.domain import Claim, Secret
+from sprint.git import Remote
+from sprint.tick import forget_closed
 from tests.site import Site
 
 REPO = "acme/widgets"
@@ -336,3 +343,68 @@ def test_ten_hosts_at_once_open_one_pull_request(gitea: DemoForge, make_site: Ma
     said = [tick.communicate(timeout=120) for tick in ticks]
     assert [tick.returncode for tick in ticks] == [0] * 4, said
     assert len(gitea.pulls(REPO)) == 1
+
+
+def claim_of(site: Site, forge: DemoForge, issue: int) -> Claim:
+    remote = Remote(f"{forge.url}/{REPO}.git", Secret(forge.token))
+    return Claims(site.path / "judge.git", remote, "judge").read()[issue]
+
+
+def test_what_keeps_a_run_from_beginning_costs_the_issue_no_attempt(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(gitea)
+    site = make_site(gitea, FIXED, repo={"base": "nowhere"})
+    done = site.sprint("run", REPO)
+    assert done.returncode == 3
+    assert "nowhere" in done.stderr
+    claim = claim_of(site, gitea, bug)
+    assert (claim.state, claim.attempt) == ("released", 0)
+    assert (site.rows(), site.runs()) == ([], [])
+    del site.settings["repos"][0]["base"]
+    site.write()
+    assert site.sprint("run", REPO).returncode == 0
+    assert [(row["outcome"], row["attempt"]) for row in site.rows()] == [("pr_opened", "1")]
+
+
+def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    backlog(gitea)
+    site = make_site(gitea, FIXED)
+    gitea.faults.append(Fault("/pulls$", method="POST", times=None, status=422, body=b'{"message": "no"}'))
+    assert site.sprint("run", REPO).returncode == 0
+    (row,) = site.rows()
+    assert row["outcome"] == "error"
+    assert (site.path / "results/runs" / row["run_id"] / "patch.diff").exists()
+
+
+def test_proven_work_waits_for_a_forge_that_is_away(gitea: DemoForge, make_site: MakeSite) -> None:
+    backlog(gitea)
+    site = make_site(gitea, FIXED)
+    refused = Fault("git-receive-pack$", method="POST", times=None, drop=True, skip=1)
+    gitea.faults.append(refused)
+    assert site.sprint("run", REPO).returncode == 3
+    assert site.rows() == []
+    gitea.faults.remove(refused)
+    asked = len(site.model.asked)
+    assert site.sprint("run", REPO).returncode == 0
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert len(site.model.asked) == asked, "the work was done: no model is asked again"
+
+
+def test_claims_of_long_closed_issues_are_forgotten(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug = backlog(gitea)
+    site = make_site(gitea, FIXED)
+    site.sprint("run", REPO)
+    monkeypatch.setattr("sprint.tick._MANY_CLAIMS", 0)
+    monkeypatch.setattr("sprint.tick._REMEMBERED", timedelta(seconds=-1))
+    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
+    context = open_context(config, resolve(config, REPO), {}, site.path)
+    forget_closed(context, context.claims.read())
+    assert bug in context.claims.read(), "the issue is open"
+    gitea.close_issue(REPO, bug)
+    forget_closed(context, context.claims.read())
+    assert context.claims.read() == {}

@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from sprint import prompts
+from sprint import prompts, workspace
 from sprint.brief import brief
 from sprint.claim import Keeper
 from sprint.context import Context
 from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
+from sprint.errors import SprintError
 from sprint.logs import run_log
 from sprint.settle.begin import begin
 from sprint.settle.case import NO_PROMPT, Case
@@ -51,7 +53,11 @@ def _settled(context: Context, run: Run) -> Run:
             case = _taken_up(case)
         while case.run.phase is not Phase.CONCLUDED:
             before = case.run
-            case = _STEPS[before.phase](case)
+            try:
+                case = _STEPS[before.phase](case)
+            except SprintError:
+                _withdraw_if_not_begun(context, keeper, run)
+                raise
             if case.run is before:
                 return before
         return conclude(context, keeper.claim, case.run)
@@ -67,6 +73,15 @@ def _without_claim(context: Context, run: Run) -> Run:
         keep_patch(case)
         run = case.concluded(Outcome.CANCELLED, "another host took the issue over").run
     return conclude(context, None, run)
+
+
+def _withdraw_if_not_begun(context: Context, keeper: Keeper, run: Run) -> None:
+    """What keeps a run from beginning is the operator's to mend, and costs the issue no attempt."""
+    run = context.store.load(run.id)
+    if run.phase is Phase.CLAIMED and context.claims.withdraw(keeper.claim, datetime.now(UTC)):
+        if run.workspace:
+            workspace.remove(Path(run.workspace))
+        context.store.discard(run.id)
 
 
 def _taken_up(case: Case) -> Case:
