@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sprint.clean_text import safe_line
+from sprint.monitor.html.page import printed
 from sprint.monitor.html.room import Cut, Room
 
 _SAID_CAP = 40_000  # characters of a prompt, of what the model says and of an argument
@@ -168,7 +169,7 @@ def _answer(turn: Turn, event: Mapping[str, Any], room: Room) -> None:
         turn.calls.append(call)
     code = event.get("exit_code")
     ended = event.get("killed_by") or event.get("error") or ("" if code is None else f"exit code {code}")
-    call.output = room.fit(event.get("text"), _OUTPUT_CAP)
+    call.output = room.fit(event.get("text"), _OUTPUT_CAP, printed)
     call.ended = safe_line(str(ended), 200)
     call.is_bad = bool(event.get("killed_by") or event.get("error") or code)
     call.seconds = _number(event.get("seconds"))

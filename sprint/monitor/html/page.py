@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 _URL_CAP = 2000
 # What turns text around or hides it: shown as its code, so that what is read is what was written.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _HIDING = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -50,7 +51,6 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         line=safe_line,
-        shown=shown,
         words=words,
         moment=moment,
         took=took,
@@ -84,8 +84,18 @@ def web_address(url: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Text of many lines as a terminal would leave it, with a code for each character that misleads."""
-    return _HIDING.sub(lambda match: f"[U+{ord(match[0]):04X}]", readable(text))
+    """Text of many lines as it was written, with a sign for each character that misleads or is not seen."""
+    return _HIDING.sub(_code, _CONTROL.sub(_code, text.replace("\r\n", "\n")))
+
+
+def printed(text: str) -> str:
+    """What a program printed, as a terminal would have left it, and else as `shown`."""
+    return shown(readable(text))
+
+
+def _code(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return chr(0x2400 + number) if number < 0x20 else f"[U+{number:04X}]"
 
 
 def words(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sprint.monitor.html.page import shown
@@ -32,15 +33,15 @@ class Room:
     def is_full(self) -> bool:
         return self._left <= 0
 
-    def fit(self, text: object, cap: int) -> Cut:
-        """As much of a text as there is room for, at most `cap` characters."""
+    def fit(self, text: object, cap: int, clean: Callable[[str], str] = shown) -> Cut:
+        """As much of a text as there is room for, at most `cap` characters, cleaned."""
         whole = str(text or "")
         cap = min(cap, max(self._left, _LITTLE))
         lines = whole.strip("\n").count("\n") + 1 if whole else 0
         self._left -= min(len(whole), cap)
         if len(whole) <= cap:
-            return Cut(shown(whole).strip("\n"), lines=lines)
+            return Cut(clean(whole).strip("\n"), lines=lines)
         head, tail = whole[: cap * 3 // 4], whole[-(cap // 4) :]
         return Cut(
-            shown(head).lstrip("\n"), shown(tail).rstrip("\n"), len(whole) - len(head) - len(tail), lines
+            clean(head).lstrip("\n"), clean(tail).rstrip("\n"), len(whole) - len(head) - len(tail), lines
         )

@@ -72,13 +72,12 @@ def _facts(run: Run, usage: Usage, model: str) -> list[Fact]:
     if run.finished_at:
         seconds = max((run.finished_at - run.started_at).total_seconds(), 0.0)
         facts.append(Fact("Took", span(seconds)))
-    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
     return [
         *facts,
         Fact("Worker", run.worker),
         Fact("Model", model or "-"),
         Fact("Turns", f"{usage.turns:,}"),
-        Fact("Tokens", f"{usage.prompt_tokens:,}{cached} in, {usage.completion_tokens:,} out"),
+        Fact("Tokens", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}"),
         Fact("Cost", dollars(usage.cost_usd)),
     ]
 
@@ -105,7 +104,7 @@ def _checks(run: Run, room: Room) -> list[Check]:
             verdict=_verdict(one.is_regression, one.result.status == "passed"),
             new_failures=one.new_failures,
             note=one.note or one.result.note,
-            tail=room.fit(one.result.tail, _TAIL_CAP),
+            tail=room.fit(one.result.tail, _TAIL_CAP, page.printed),
         )
         for one in (run.proof.comparisons if run.proof else ())
     ]

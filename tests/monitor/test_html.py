@@ -1,0 +1,385 @@
+"""The pages as files; what a browser makes of them is in test_html_browser.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint import ledger, transcript
+from sprint.cli import main
+from sprint.config import Config, ForgeConfig, load
+from sprint.domain import Phase
+from sprint.errors import SprintError
+from sprint.monitor.figures import Report
+from sprint.monitor.gather import Scope, gather
+from sprint.monitor.html import charts, page, patch
+from sprint.monitor.html.charts import About, Series
+from sprint.monitor.html.conversation import Conversation, Turn, conversation
+from sprint.monitor.html.report_page import write_report
+from sprint.monitor.html.room import Room
+from sprint.monitor.html.run_page import kept_page, write_run
+from sprint.runs import RunStore
+from tests.monitor.ledgers import NOW, a_row, write_ledger
+from tests.monitor.sample import FORGE, a_month, a_run
+
+FORGES = {"gitea": ForgeConfig(kind="gitea", url=FORGE)}
+
+
+def configured(root: Path) -> Config:
+    return load(None, environ={"SPRINT_CONFIG": str(_file(root))}, cwd=root, home=root)
+
+
+def _file(root: Path) -> Path:
+    path = root / "sprint.yaml"
+    path.write_text(
+        f"forges:\n  gitea: {{kind: gitea, url: {FORGE}}}\nrepos: [octo/widgets]\n"
+        "paths: {results: results}\n"
+    )
+    return path
+
+
+def reported(root: Path, **options: Any) -> Report:
+    return gather(configured(root), {}, root, NOW, ask=False, **options)
+
+
+def written(root: Path, report: Report | None = None) -> str:
+    target = root / "report.html"
+    write_report(target, report or reported(root), FORGES)
+    return target.read_text()
+
+
+# --- the page itself ---------------------------------------------------------------------------
+
+
+def test_the_policy_allows_one_style_sheet_and_nothing_else(tmp_path: Path) -> None:
+    text = written(tmp_path)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert policy
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert policy[1].startswith("default-src 'none';")
+    assert f"style-src 'sha256-{digest}'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "data:text/html,<script>",
+        "file:///etc/passwd",
+        "//evil.example/x",
+        "/relative",
+        "https://",
+        "https:///path",
+        "https:\\\\evil.example",
+        "https://[broken",
+        "https://example.org/\u202ehtap",
+        f"https://example.org/{'x' * 3000}",
+        "",
+    ],
+)
+def test_only_addresses_of_the_web_are_links(url: str) -> None:
+    assert page.web_address(url) == ""
+
+
+def test_addresses_of_the_web_are_links() -> None:
+    for url in (f"{FORGE}/octo/widgets/issues/1", "http://127.0.0.1:3000/a/b/pulls/2"):
+        assert page.web_address(url) == url
+
+
+def test_text_shows_what_is_hidden_in_it() -> None:
+    assert page.shown("a\u202eb\u200bc\x1b[31md\x00") == "a[U+202E]b[U+200B]c␛[31md␀"
+    assert page.shown("a\r\nb\tc") == "a\nb\tc"
+    assert page.printed("10%\r100%\x1b[0m\n") == "100%\n"
+
+
+# --- the report --------------------------------------------------------------------------------
+
+
+def test_a_report_without_anything_to_report(tmp_path: Path) -> None:
+    text = written(tmp_path)
+    assert "No alarms" in text
+    assert "No run yet" in text
+    assert text.count("Nothing yet") == 5
+
+
+def test_an_unreadable_ledger_comes_first(tmp_path: Path) -> None:
+    ledger.path_of(tmp_path / "results").mkdir(parents=True)
+    text = written(tmp_path)
+    assert "1 alarm" in text
+    assert text.index("the ledger cannot be read") < text.index('<dl class="tiles">')
+
+
+def test_prices_that_nobody_knows_are_no_zeros(tmp_path: Path) -> None:
+    rows = [a_row(hours, cost_usd=None, run_id=f"r{hours}") for hours in range(1, 4)]
+    write_ledger(tmp_path / "results", *rows)
+    text = written(tmp_path)
+    assert text.count("price unknown") == 3
+    assert "$0.00 per" not in text
+
+
+def test_a_long_time_is_drawn_no_longer_than_can_be_seen(tmp_path: Path) -> None:
+    rows = [a_row(24.0 * days, run_id=f"r{days}") for days in range(1, 400)]
+    write_ledger(tmp_path / "results", *rows)
+    text = written(tmp_path, reported(tmp_path, scope=Scope(since=NOW - timedelta(days=390))))
+    assert "90 days to 21 Nov" in text
+    text = written(tmp_path, reported(tmp_path, scope=Scope(since=NOW - timedelta(hours=30))))
+    assert "2 days to 21 Nov" in text
+
+
+def test_issues_are_linked_where_only_a_pull_request_tells_the_forge(tmp_path: Path) -> None:
+    github = "https://github.com/octo/gadgets"
+    rows = [
+        a_row(3, repo="octo/gadgets", issue=7, pr_url=f"{github}/pull/8", run_id="r1"),
+        a_row(2, outcome="limit", repo="octo/gadgets", issue=9, run_id="r2"),
+    ]
+    write_ledger(tmp_path / "results", *rows)
+    text = written(tmp_path)
+    assert f'href="{github}/issues/9"' in text
+    assert ">pull #8</a>" in text
+
+
+def test_runs_of_the_system_before_are_shown_beside_the_others(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "results", "1713047520|Timmy_Foundation/timmy-home|#101|0\n", a_row(1))
+    text = written(tmp_path)
+    assert "Timmy_Foundation/timmy-home#101" in text
+    assert "exit code 0" in text
+    assert "1 of the system before" in text
+
+
+def test_the_pages_of_runs_are_made_once_and_again_when_a_run_changed(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    a_month(results)
+    written(tmp_path)
+    made = sorted((results / "runs").glob("*/run.html"))
+    assert len(made) == 20
+    times = [path.stat().st_mtime_ns for path in made]
+    transcript.append(made[0].parent, "note", text="something new")
+    later = made[0].stat().st_mtime + 10
+    os.utime(made[0].parent / transcript.NAME, (later, later))
+    text = written(tmp_path)
+    assert "something new" in made[0].read_text()
+    assert [path.stat().st_mtime_ns for path in made[1:]] == times[1:]
+    assert f'href="results/runs/{made[-1].parent.name}/run.html"' in text
+
+
+def test_the_bare_transcript_is_linked_where_no_page_can_be_made(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    row = a_row(1)
+    write_ledger(results, row)
+    run = a_run(results, row)
+    (results / "runs" / run.id / "run.html").mkdir()
+    later = (results / "runs" / run.id / "run.json").stat().st_mtime + 10
+    os.utime(results / "runs" / run.id / transcript.NAME, (later, later))
+    assert f'href="results/runs/{run.id}/transcript.jsonl"' in written(tmp_path)
+
+
+def test_a_run_that_cannot_be_read_costs_its_title_only(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    row = a_row(1)
+    write_ledger(results, row)
+    run = a_run(results, row, title="A title that goes")
+    (results / "runs" / run.id / "run.json").write_bytes(b"{")
+    text = written(tmp_path)
+    assert "A title that goes" not in text
+    assert "octo/widgets#12" in text
+
+
+def test_a_report_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    with pytest.raises(SprintError, match="cannot write"):
+        write_report(tmp_path / "missing" / "report.html", reported(tmp_path), FORGES)
+
+
+# --- charts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("highest", [0, 0.004, 0.9, 1, 3, 4, 7, 19.99, 20, 1234567])
+def test_an_axis_holds_the_highest_value_in_few_round_steps(highest: float) -> None:
+    scale = charts.axis(highest)
+    assert scale.top >= highest
+    assert 2 <= len(scale.ticks) <= 5
+    assert scale.top <= max(highest * 2.01, 1)
+
+
+def test_a_count_has_no_ticks_between_whole_numbers() -> None:
+    assert list(charts.axis(1, whole=True).ticks) == [0, 1]
+    assert list(charts.axis(3, whole=True).ticks.values()) == ["0", "1", "2", "3"]
+
+
+def test_a_chart_is_shapes_and_words_only() -> None:
+    series = [Series("<script>", "c-p1", [1.0, None, 3.0]), Series("b", "c-f1", [0, 2, 0])]
+    about = About("key", "</title><script>", "&", "{:.0f}")
+    text = str(charts.columns(about, ["1 Nov", "2 Nov", "3 Nov"], series, charts.axis(4)))
+    assert set(re.findall(r"<([a-zA-Z]+)", text)) == {
+        "div",
+        "svg",
+        "title",
+        "desc",
+        "g",
+        "path",
+        "text",
+        "rect",
+    }
+    assert set(re.findall(r" ([a-zA-Z-]+)=", text)) <= charts._ATTRIBUTES | {"id", "role", "aria-labelledby"}
+    assert text.count("<rect") == 2 * 3  # in two sizes; nothing is drawn for nothing
+    assert "3 Nov: 3 &lt;script&gt;" in text
+
+
+def test_days_without_a_rate_are_gaps() -> None:
+    line = Series("rate", "c-p1", [0.5, None, None, 0.75])
+    text = str(charts.line(About("k", "t", "d", "{:.0%}"), ["1", "2", "3", "4"], [line], charts.axis(1)))
+    assert text.count("<circle") == 2 * 2
+
+
+# --- one run -----------------------------------------------------------------------------------
+
+
+def talk(*events: dict[str, Any], room: int = 100_000) -> Conversation:
+    return conversation(events, Room(room))
+
+
+def calls(*names: str) -> list[dict[str, str]]:
+    return [{"id": name, "name": "bash", "arguments": '{"command": "ls"}'} for name in names]
+
+
+def test_an_output_goes_to_the_call_that_it_answers() -> None:
+    said = talk(
+        {"event": "assistant", "turn": 1, "tool_calls": calls("a", "b")},
+        {"event": "tool", "id": "b", "text": "of b", "exit_code": 2},
+        {"event": "tool", "id": "a", "text": "of a", "exit_code": 0},
+        {"event": "tool", "id": "?", "name": "stray", "text": "of nobody", "error": "no such tool"},
+    )
+    (turn,) = said.events
+    assert isinstance(turn, Turn)
+    assert [call.output.head for call in turn.calls if call.output] == ["of a", "of b", "of nobody"]
+    assert [call.is_bad for call in turn.calls] == [False, True, True]
+
+
+def test_broken_events_are_shown_as_far_as_they_go() -> None:
+    said = talk(
+        {"event": "tool", "id": 7},
+        {"event": "assistant", "tool_calls": 3, "usage": [], "seconds": "x"},
+        {"event": "assistant", "tool_calls": [None, {"arguments": "{"}, {"arguments": "[1]"}]},
+        {"event": "unheard of", "text": 1},
+        {},
+    )
+    assert [event.kind for event in said.events] == ["note", "turn", "turn", "note", "note"]
+
+
+def test_a_full_page_gives_every_text_a_little_and_says_so() -> None:
+    events = [{"event": "assistant", "turn": n, "content": "x" * 5000} for n in range(10)]
+    said = talk(*events, room=12_000)
+    turns = [event for event in said.events if isinstance(event, Turn)]
+    assert said.is_cut
+    assert turns[0].content.left_out == 0
+    assert 300 <= len(turns[-1].content.head) + len(turns[-1].content.tail) <= 500
+    assert turns[-1].content.left_out == 4600
+
+
+def test_the_end_is_shown_however_many_turns_came_before() -> None:
+    events: Iterator[dict[str, Any]] = ({"event": "note", "text": "n"} for _ in range(3000))
+    said = talk(*events, {"event": "end", "ending": "limit"})
+    assert said.left_out == 1500
+    assert said.events[-1].kind == "end"
+
+
+def test_a_patch_is_read_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "patch.diff").write_bytes(
+        b"diff --git a/a b/a b/a b\nindex 1..2 100644\n--- a/a b\n+++ b/a b\n"
+        b"@@ -1 +1,2 @@\n-old\n+new\n+++ more\n"
+        b'diff --git "a/\\303\\244" "b/\\303\\244"\nnew file mode 100755\nBinary files differ\n'
+    )
+    read = patch.read(tmp_path)
+    assert read.files[0].path == "a b"
+    assert (read.added, read.removed) == (2, 1)
+    assert read.files[1].lines == [("meta", "new file mode 100755"), ("meta", "Binary files differ")]
+    assert not read.is_cut
+
+
+def test_a_long_patch_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "patch.diff").write_text("diff --git a/a b/a\n@@ @@\n" + "+x\n" * 9000)
+    read = patch.read(tmp_path)
+    assert read.is_cut
+    assert len(read.files[0].lines) < 4000
+
+
+def test_a_name_in_a_transcript_leads_to_no_file_outside_the_run(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    run = a_run(results, a_row(1))
+    folder = RunStore(results).folder(run.id)
+    (folder / "outputs" / "1.txt").unlink()
+    (folder / "outputs" / "link.txt").symlink_to("/etc/passwd")
+    for turn, name in enumerate(
+        ("../../../../../../../../etc/passwd", "/etc/passwd", "outputs/link.txt", "x\0")
+    ):
+        transcript.append(folder, "assistant", turn=turn, tool_calls=calls("c"))
+        transcript.append(folder, "tool", id="c", text="", output=name)
+    write_run(tmp_path / "run.html", folder, run)
+    text = (tmp_path / "run.html").read_text()
+    links = re.findall(r'href="([^"]*)"', text)
+    assert not [link for link in links if "passwd" in link or "link.txt" in link]
+    assert f"results/runs/{run.id}/outputs/2.txt" in links
+
+
+def test_a_run_under_way_has_no_page_that_is_kept_but_can_be_written(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    row = a_row(1)
+    write_ledger(results, row)
+    run = replace(a_run(results, row), phase=Phase.WORKING, outcome=None, proof=None, result=None)
+    RunStore(results).save(run)
+    text = written(tmp_path)
+    assert not (results / "runs" / run.id / "run.html").exists()
+    assert f"{run.id}/transcript.jsonl" in text
+    write_run(tmp_path / "run.html", results / "runs" / run.id, run)
+    assert "under way (working)" in (tmp_path / "run.html").read_text()
+
+
+def test_a_kept_page_replaces_a_link_of_its_name(tmp_path: Path) -> None:
+    run = a_run(tmp_path, a_row(1))
+    folder = RunStore(tmp_path).folder(run.id)
+    (folder / "run.html").symlink_to("run.html")
+    assert kept_page(folder, run).stat().st_size > 1000
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+def test_both_pages_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = str(_file(tmp_path))
+    row = a_row(1)
+    write_ledger(tmp_path / "results", row)
+    run = a_run(tmp_path / "results", row, title="Widgets <b>turn</b>")
+    assert main(["--config", config, "show", run.id, "--html", "run.html"]) == 0
+    assert capsys.readouterr().out == "wrote run.html\n"
+    assert "Widgets &lt;b&gt;turn&lt;/b&gt;" in Path("run.html").read_text()
+    main(["--config", config, "monitor", "--quiet", "--html", "report.html"])
+    assert "Widgets &lt;b&gt;turn&lt;/b&gt;" in Path("report.html").read_text()
+
+
+def test_who_wants_no_page_loads_nothing_for_one() -> None:
+    code = "import sprint.cli, sprint.burn, sprint.show, sprint.monitor.command, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.split()
+    assert not {"pygal", "jinja2", "sprint.monitor.html.page"} & set(loaded)
