@@ -75,7 +75,7 @@ _FAULTS: tuple[tuple[str, int | None, str], ...] = (
         "{host} broke off while git wanted to {doing} {path}; try again later",
     ),
     (
-        r"does not appear to be a git repository|not a git repository",
+        r"does not appear to be a git repository",
         404,
         "there is no git repository at {path}; check the address",
     ),

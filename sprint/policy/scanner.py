@@ -29,7 +29,9 @@ _PLACEHOLDER = re.compile(
 )
 _WINDOW = 4000  # characters of a line that are matched at once: some rules take quadratic time
 _OVERLAP = 300
-_LONGEST_FOR_CONTEXT = 400
+_LONGEST_FOR_KEYWORDS = 400
+_SHORTEST = 8  # characters of a line that can hold anything
+_SHORTEST_TOKEN = 12
 # A header alone is what code that reads keys has; this one has a key below it.
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----.{0,300}?[A-Za-z0-9+/]{40,}", re.DOTALL
@@ -68,25 +70,34 @@ class Scanner:
                 yield text.count("\n", 0, match.start()) + 1, "Private Key", match[0]
         is_binary = b"\0" in data[:8000] and not _is_wide(data)
         for number, line in enumerate(text.splitlines(), start=1):
-            if line not in known:
+            if len(line) >= _SHORTEST and line not in known:
+                known.add(line)
                 for kind, value in self._in_line(path, line, is_binary):
                     yield number, kind, value
 
     def _in_line(self, path: str, line: str, is_binary: bool) -> Iterator[tuple[str, str]]:
-        for at in range(0, max(len(line), 1), _WINDOW - _OVERLAP):
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
+        for at in range(0, len(line), _WINDOW - _OVERLAP):
             window = line[at : at + _WINDOW]
             for rule in self._rules:
                 name = type(rule).__name__
-                by_context = name in _BY_CONTEXT
-                if by_context and (
-                    is_binary or (len(line) > _LONGEST_FOR_CONTEXT and name == "KeywordDetector")
-                ):
+                if name not in _BY_CONTEXT:
+                    values = [value for value in _matches(rule, window) if "EXAMPLE" not in value.upper()]
+                elif is_binary or (len(line) > _LONGEST_FOR_KEYWORDS and name == "KeywordDetector"):
                     continue
-                if time.monotonic() > self._deadline:
-                    raise TimeoutError
-                for value in rule.analyze_string(window):
-                    if not (_is_made_up(path, window, value) if by_context else "EXAMPLE" in value.upper()):
-                        yield rule.secret_type, value
+                else:
+                    values = [v for v in rule.analyze_string(window) if not _is_made_up(path, window, v)]
+                for value in values:
+                    yield rule.secret_type, value
+
+
+def _matches(rule: Any, text: str) -> list[str]:
+    """What a rule finds, as a whole: some give only the part that is the same in all tokens of a kind."""
+    found = list(rule.analyze_string(text))
+    if found and min(map(len, found)) < _SHORTEST_TOKEN and isinstance(rule, RegexBasedDetector):
+        return [match[0] for pattern in rule.denylist for match in pattern.finditer(text)]
+    return found
 
 
 def _is_made_up(path: str, line: str, value: str) -> bool:

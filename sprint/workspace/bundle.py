@@ -6,8 +6,8 @@ import re
 import zlib
 
 _HEADER = re.compile(
-    rb"# v2 git bundle\n-(?P<base>[0-9a-f]{40}) base\n[0-9a-f]{40} refs/heads/work\n\n"
-    rb"PACK\x00\x00\x00\x02(?P<count>.{4})",
+    rb"# v2 git bundle\n-(?P<base>[0-9a-f]{40}) base\n(?P<work>[0-9a-f]{40}) refs/heads/work\n\n"
+    rb"(?P<pack>PACK\x00\x00\x00\x02)(?P<count>.{4})",
     re.DOTALL,
 )
 _COMMIT, _TREE, _BLOB = 1, 2, 3
@@ -20,8 +20,10 @@ class BundleError(Exception):
     """A bundle that our own export would not have made, or one that is too big."""
 
 
-def check_bundle(bundle: bytes, base: str, most: int) -> None:
-    """See that a bundle stands on `base` alone, has one commit, no deltas, and at most `most` bytes in it.
+def open_bundle(bundle: bytes, base: str, most: int) -> tuple[str, bytes]:
+    """The id of the commit in a bundle that stands on `base` alone, and its pack.
+
+    The pack has that one commit, no deltas, and at most `most` bytes in it when it is unpacked.
 
     Every entry is unpacked to nowhere, piece by piece: two kilobytes that would become two gigabytes, or that
     say they are smaller than they are, end here. Raises BundleError.
@@ -44,6 +46,7 @@ def check_bundle(bundle: bytes, base: str, most: int) -> None:
         at = _skip(view, at, size)
     if commits != 1 or at + _TRAILER != len(view):
         raise BundleError("it holds more than one state of the work tree")
+    return header["work"].decode(), bundle[header.start("pack") :]
 
 
 def _entry(view: memoryview, at: int) -> tuple[int, int, int]:
@@ -74,7 +77,8 @@ def _skip(view: memoryview, at: int, size: int) -> int:
             made += len(unpack.decompress(piece, _CHUNK))
         except zlib.error:
             raise BundleError("it is damaged") from None
-        at += len(piece) - len(unpack.unconsumed_tail) - len(unpack.unused_data)
+        # At the end, what is left over may be in both.
+        at += len(piece) - len(unpack.unused_data if unpack.eof else unpack.unconsumed_tail)
         if made > size:
             break
     if made != size:

@@ -189,5 +189,6 @@ def _check_out(space: Workspace, mirror: Path) -> None:
         if "No space" not in str(error):
             mirrors.declare_broken(mirror)
         raise git.GitError(f"{error}; the next tick clones the repository anew") from error
-    shutil.copyfile(space.repo / ".git/index", space.root / KEPT_INDEX)
+    # With its time: git takes files that changed in the second of the index itself for suspect.
+    shutil.copy2(space.repo / ".git/index", space.root / KEPT_INDEX)
     (space.root / KEPT_INDEX).chmod(0o600)

@@ -1,8 +1,8 @@
 # Runs in the sandbox, in the checkout: $1 task, $2 base commit, $3 bytes of index on standard input,
-# $4 most new files, $5 most bytes in new and changed files; the rest are options that exclude paths.
+# $4 its time, $5 most new files, $6 most bytes in new and changed files; the rest are options that exclude paths.
 set -eu
-task=$1 base=$2 index=$3 max_files=$4 max_bytes=$5
-shift 5
+task=$1 base=$2 index=$3 made=$4 max_files=$5 max_bytes=$6
+shift 6
 top=$(pwd -P)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -16,6 +16,7 @@ git config core.looseCompression 1
 git config gc.auto 0
 git config advice.addEmbeddedRepo false
 head -c "$index" > "$GIT_DIR/index"
+touch -d "@$made" "$GIT_DIR/index"
 
 # git would wait for ever for the other end of a pipe.
 odd=$(find . -name '.git?*' ! -type f ! -type d ! -type l -print -quit 2> /dev/null || true)

@@ -1,4 +1,4 @@
-"""What an agent made comes into the trusted mirror: sandboxed export, bundle, trusted fetch.
+"""What an agent made comes into the trusted mirror: sandboxed export, bundle, trusted unpacking.
 
 Nothing on the host reads the agent's files. A git inside the sandbox, with a repository of its own, turns the
 work tree into a bundle on its standard output; the bundle is weighed before any git of ours unpacks it.
@@ -10,6 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sprint.git.faults import one_line, server_words
 from sprint.sandbox import Sandbox
 from sprint.workspace import leftover
 from sprint.workspace import mirror as mirrors
-from sprint.workspace.bundle import BundleError, check_bundle
+from sprint.workspace.bundle import BundleError, open_bundle
 from sprint.workspace.checkout import KEPT_INDEX
 from sprint.workspace.junk import folder_patterns, junk_patterns
 
@@ -86,7 +87,7 @@ def import_work(
     patterns = [*junk_patterns(_tracked(mirror, base)), *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
     index = _kept_index(workspace) or _fresh_index(mirror, base, scratch)
     done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=max_bundle_bytes)
-    tree = _fetch(mirror, run, base, done.stdout, scratch)
+    tree = _let_in(mirror, run, base, done.stdout)
     changes = _changes(mirror, base, tree)
     if undone := [change for change in changes if left.covers(change)]:
         tree = _without(mirror, base, tree, undone, scratch)
@@ -130,20 +131,20 @@ def _in_sandbox(
     workspace: Workspace,
     sandbox: Sandbox,
     base: str,
-    index: bytes,
+    index: _Index,
     patterns: Sequence[str],
     output_cap: int,
 ) -> Completed:
     excludes = [option for pattern in patterns for option in ("-x", pattern)]
-    limits = [str(_MAX_NEW_FILES), str(_MAX_EXPANDED)]
-    argv = ["sh", "-c", _SCRIPT.read_text(), "export", task, base, str(len(index)), *limits, *excludes]
+    numbers = [len(index.data), index.made, _MAX_NEW_FILES, _MAX_EXPANDED]
+    argv = ["sh", "-c", _SCRIPT.read_text(), "export", task, base, *map(str, numbers), *excludes]
 
     def run() -> Completed:
         return sandbox.run(
             argv,
             workspace,
             timeout=_TIMEOUT,
-            stdin=index,
+            stdin=index.data,
             env=_ENVIRONMENT,
             writable_workspace=False,
             output_cap=output_cap,
@@ -163,7 +164,15 @@ def _in_sandbox(
     return done
 
 
-def _kept_index(workspace: Workspace) -> bytes | None:
+@dataclass(frozen=True)
+class _Index:
+    """An index file's content, and when it was written in seconds since 1970."""
+
+    data: bytes
+    made: int
+
+
+def _kept_index(workspace: Workspace) -> _Index | None:
     """The checkout's index as it was made: with it, files that nobody touched need not be read again.
 
     A runner that is not root shares its uid with the agent, so it may be anything by now. It is read with
@@ -177,36 +186,27 @@ def _kept_index(workspace: Workspace) -> bytes | None:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_INDEX:
             return None
-        return file.read(_MAX_INDEX)
+        return _Index(file.read(_MAX_INDEX), int(found.st_mtime))
 
 
 # --- in the mirror -----------------------------------------------------------------------------
 
 
-def _fetch(mirror: Path, run: str, base: str, bundle: bytes, scratch: Path) -> str:
-    """Let a bundle that holds no surprise into the mirror; returns its tree."""
+def _let_in(mirror: Path, run: str, base: str, bundle: bytes) -> str:
+    """Let a bundle that holds no surprise into the mirror; returns its tree.
+
+    By index-pack itself, as fetch would call it: git before 2.46 fetches bundles without checking objects.
+    """
     try:
-        check_bundle(bundle, base, _MAX_EXPANDED)
+        work, pack = open_bundle(bundle, base, _MAX_EXPANDED)
     except BundleError as error:
         raise HandoverError(f"the workspace was not exported as it should be: {error}") from error
-    ref = f"{mirrors.PINS}/{run}/tree"
-    with tempfile.NamedTemporaryFile(dir=scratch, prefix="work-", suffix=".bundle") as file:
-        file.write(bundle)
-        file.flush()
-        done = git.git(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"),
-            *(file.name, f"+refs/heads/work:{ref}"),
-            git_dir=mirror,
-            timeout=_TIMEOUT,
-            check=False,
-            env={"GIT_ALLOW_PROTOCOL": "file"},
-        )
-    if not done.ok:
-        words = done.killed_by or server_words(done.err)
-        raise HandoverError(f"git refuses what is in the workspace: {words}")
-    tree = git.resolve(mirror, ref, "tree")
+    done = git.git("index-pack", "--stdin", "--strict", git_dir=mirror, stdin=pack, check=False)
+    tree = git.resolve(mirror, work, "tree") if done.ok else None
     if tree is None:
-        raise HandoverError("git refuses what is in the workspace: there is no tree in it")
+        words = done.killed_by or server_words(done.err, everything=True) or "its commit is not in it"
+        raise HandoverError(f"git refuses what is in the workspace: {words}")
+    mirrors.pin(mirror, run, "work", work)
     return tree
 
 
@@ -251,8 +251,8 @@ def _without(mirror: Path, base: str, tree: str, changes: Sequence[Change], scra
         return git.git("write-tree", git_dir=mirror, env=env).out.strip()
 
 
-def _fresh_index(mirror: Path, base: str, scratch: Path) -> bytes:
+def _fresh_index(mirror: Path, base: str, scratch: Path) -> _Index:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="index-") as folder:
         index = Path(folder, "index")
         git.git("read-tree", base, git_dir=mirror, env={"GIT_INDEX_FILE": str(index)})
-        return index.read_bytes()
+        return _Index(index.read_bytes(), int(index.stat().st_mtime))

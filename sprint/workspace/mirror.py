@@ -111,7 +111,7 @@ def _sweep(path: Path) -> None:
 
 def _is_sound(path: Path) -> bool:
     """Whether all packs are whole, as far as their two ends tell; git itself looks only when it needs one."""
-    if not (path / "HEAD").is_file() or (path / _BROKEN).exists():
+    if not (path / "HEAD").is_file() or not (path / "objects").is_dir() or (path / _BROKEN).exists():
         return False
     try:
         return all(_matches(index) for index in (path / "objects/pack").glob("*.idx"))

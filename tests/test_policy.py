@@ -1,0 +1,316 @@
+"""What may be pushed, judged on real trees."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from sprint import git
+from sprint.config import PublishConfig
+from sprint.domain import ImportedWork, Refusal, Secret
+from sprint.policy import judge
+from sprint.policy.scanner import Scanner
+from sprint.workspace import handover
+
+# Made up here in pieces, so that no scanner takes this file for a leak.
+GITHUB = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+FINE = "github_pat_" + "11ABCDEFG0123456789abc" + "_" + "aB3" * 19 + "zz"
+AWS = "AKIA" + "QWERTYUIOPASDFGH"
+SLACK = "xoxb-" + "123456789012-123456789012-" + "aB3dE5gH7jK9mN1pQ3sT5vW7"
+STRIPE = "sk_live_" + "aB3dE5gH7jK9mN1pQ3sT5vW7"
+PASSWORD = "Tr0ub4dor" + "xKq9-vv"
+KEY = (
+    "-----BEGIN RSA PRIVATE "
+    + "KEY-----\n"
+    + "MIIEpAIBAAKCAQEA7bq9S4nXk2uQpZ\nq8Hv"
+    + "aB3dE5gH7jK9" * 20
+    + "\n"
+)
+
+BASE_FILES: dict[str, bytes] = {
+    "README.md": b"widgets\n",
+    "lib/a.py": b"A = 1\n",
+    ".github/workflows/ci.yml": b"on: push\n",
+    "CODEOWNERS": b"* @ann\n",
+    "big.json": b"{}\n" * 500_000,
+    "settings.py": f'TOKEN = "{GITHUB}"\n'.encode(),
+}
+
+
+@dataclass
+class Store:
+    """A bare repository in which trees are made from dictionaries."""
+
+    path: Path
+
+    def tree(self, files: Mapping[str, object]) -> str:
+        """Bytes are files, a string is a link's target, a tuple is (mode, object id)."""
+        env = {"GIT_INDEX_FILE": str(self.path / "index")}
+        (self.path / "index").unlink(missing_ok=True)
+        lines = []
+        for name, content in files.items():
+            mode, sha = content if isinstance(content, tuple) else self._blob(content)
+            lines.append(f"{mode} {sha}\t{name}".encode("utf-8", "surrogateescape"))
+        protect = ("-c", "core.protectHFS=false", "-c", "core.protectNTFS=false")
+        git.git(
+            *protect,
+            "update-index",
+            "-z",
+            "--index-info",
+            git_dir=self.path,
+            env=env,
+            stdin=b"\0".join(lines),
+        )
+        return git.git("write-tree", git_dir=self.path, env=env).out.strip()
+
+    def _blob(self, content: object) -> tuple[str, str]:
+        data = content if isinstance(content, bytes) else str(content).encode()
+        done = git.git("hash-object", "-w", "--stdin", git_dir=self.path, stdin=data)
+        return ("100644" if isinstance(content, bytes) else "120000"), done.out.strip()
+
+    def work(self, new: Mapping[str, object], base: Mapping[str, object] = BASE_FILES) -> ImportedWork:
+        """What `new` changes (None deletes) in a commit of `base`."""
+        commit = git.commit_tree(self.path, self.tree(base), [], "base", "a", "a@x")
+        result = {name: content for name, content in {**base, **new}.items() if content is not None}
+        tree = self.tree(result)
+        return ImportedWork(commit, tree, tuple(handover._changes(self.path, commit, tree)))
+
+    def judge(self, new: Mapping[str, object], **options: object) -> tuple[Refusal, ...]:
+        base = options.pop("base", BASE_FILES)
+        known = options.pop("known", ())
+        return judge(self.path, self.work(new, base), PublishConfig(**options), known=known)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    git.init_bare(tmp_path / "store.git")
+    return Store(tmp_path / "store.git")
+
+
+def test_ordinary_work_may_be_pushed(store: Store) -> None:
+    work = {
+        "lib/a.py": b"A = 2\n",
+        "lib/new.py": "Text with ümläuts and emoji 🎉\n".encode(),
+        "lib/link": "a.py",
+        "up": "lib/../README.md",
+        "docs/.github-notes.md": b"x\n",
+        ".github/ISSUE_TEMPLATE.md": b"x\n",
+        "image.png": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20,
+        ".gitignore": b"*.log\n",
+        ".gitattributes": b"* text=auto\n",
+        "naïve name ü.txt": b"x\n",
+    }
+    assert store.judge(work) == ()
+
+
+def test_nothing_is_refused(store: Store) -> None:
+    assert store.judge({}) == (Refusal("", "nothing was changed"),)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        {".github/workflows/ci.yml": b"evil\n"},
+        {".github/workflows/ci.yml": None},
+        {".github/workflows/new.yml": b"x\n"},
+        {".github/workflows/sub/new.yml": b"x\n"},
+        {".GitHub/Workflows/new.yml": b"x\n"},
+        {".github/workflows/ci.yml": None, "ci.yml": b"on: push\n"},
+        {".gitea/workflows/x.yml": b"x\n"},
+        {".gitea/workflows": "../lib"},
+        {".forgejo": "lib"},
+        {".github/workflows/ci.yml": None, ".github": b"a file now\n"},
+    ],
+)
+def test_protected_paths_stay_as_they_are(store: Store, work: Mapping[str, object]) -> None:
+    assert "protected" in store.judge(work)[0].reason
+
+
+def test_what_is_protected_can_be_configured(store: Store) -> None:
+    protected = ("CODEOWNERS", "./lib/", "/settings.py")
+    for path in ("CODEOWNERS", "lib/a.py", "settings.py", "codeowners"):
+        refused = store.judge({path: b"# changed\n"}, protected=protected)
+        assert [(r.path, "protected" in r.reason) for r in refused] == [(path, True)]
+    assert store.judge({".github/workflows/ci.yml": b"x\n", "CODEOWNERS2": b"x\n"}, protected=protected) == ()
+
+
+def test_submodules_are_refused(store: Store) -> None:
+    commit = ("160000", "1" * 40)
+    assert "submodule" in store.judge({"sub": commit})[0].reason
+    assert "submodule" in store.judge({".gitmodules": b"[submodule]\n"})[0].reason
+    base = {**BASE_FILES, "sub": commit}
+    assert "submodule" in store.judge({"sub": ("160000", "2" * 40)}, base=base)[0].reason
+    assert "submodule" in store.judge({"sub": None}, base=base)[0].reason
+    assert store.judge({"lib/a.py": b"A = 2\n"}, base=base) == ()
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"l": "/etc/passwd"},
+        {"l": "../outside"},
+        {"lib/l": "../../outside"},
+        {"l": "lib/../../outside"},
+        {"d": "lib", "d2": "d/../../x"},
+        {"d": ".", "l": "d/../x"},
+        {"l": ".git/config"},
+        {"lib/l": "../.GIT/hooks"},
+        {"a": "b", "b": "a"},
+        {"l": "l"},
+        {"l": "x/" * 3000},
+    ],
+)
+def test_links_out_of_the_tree_are_refused(store: Store, links: Mapping[str, object]) -> None:
+    refused = store.judge(links)
+    assert refused
+    assert all("leads out" in refusal.reason for refusal in refused)
+
+
+def test_a_link_that_begins_to_lead_out_through_another_is_refused(store: Store) -> None:
+    base = {"deep/er/f": b"f\n", "l": "deep/er/../../x", "old": "/was/always/so"}
+    assert store.judge({"n": b"n\n"}, base=base) == ()
+    refused = store.judge({"deep/er/f": None, "deep/er": "../x", "x": b"x\n"}, base=base)
+    assert [refusal.path for refusal in refused] == ["l"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/.gi\u200dt/config",
+        "git~1",
+        "x/GIT~1/config",
+        ".git \u200c/x",
+        ".git::$INDEX_ALLOCATION/x",
+        "line\nbreak",
+        "bell\x07",
+        "rtl\u202etxt.exe",
+        "back\\slash",
+        "broken\udcff",
+    ],
+)
+def test_dangerous_names_are_refused(store: Store, name: str) -> None:
+    refused = store.judge({name: b"x\n"})
+    assert len(refused) == 1
+    assert "name" in refused[0].reason
+    assert refused[0].path.isprintable()
+
+
+def test_too_many_files_are_refused(store: Store) -> None:
+    assert store.judge({f"f{n}": b"x\n" for n in range(50)}) == ()
+    refused = store.judge({f"f{n}": b"x\n" for n in range(51)})
+    assert "51 files" in refused[0].reason
+
+
+def test_sizes_count_what_is_added(store: Store) -> None:
+    assert store.judge({"big.json": BASE_FILES["big.json"] + b"{}\n"}) == ()
+    assert store.judge({"a": b"x\n" * 250_000, "b": b"y\n" * 240_000}) == ()
+    refused = store.judge({"a": b"x\n" * 250_000, "b": b"y\n" * 260_000})
+    assert refused[0].path == "b"
+    assert "1020000 bytes" in refused[0].reason
+    assert store.judge({"big.json": BASE_FILES["big.json"] * 2})[0].path == "big.json"
+    assert store.judge({"big.json": None}) == ()
+
+
+# --- secrets ---
+
+PLANTED = {
+    "a token": {"lib/a.py": f'T = "{GITHUB[:-1]}9"\n'.encode()},
+    "a fine-grained token": {"lib/a.py": f"T = '{FINE}'\n".encode()},
+    "a cloud key": {"deploy.sh": f"export AWS_ACCESS_KEY_ID={AWS}\n".encode()},
+    "a chat token": {"x.yml": f"slack: {SLACK}\n".encode()},
+    "a payment key": {"x.txt": f"{STRIPE}\n".encode()},
+    "a private key": {"id_rsa": KEY.encode()},
+    "a private key in JSON": {"sa.json": ('{"private_key": "' + KEY.replace("\n", "\\n") + '"}').encode()},
+    "a password": {"config.py": f'DB_PASSWORD = "{PASSWORD}"\n'.encode()},
+    "a password in a URL": {"config.py": f'URL = "postgres://app:{PASSWORD}@db.internal/x"\n'.encode()},
+    "in a test": {"tests/test_x.py": f'T = "{GITHUB[:-1]}9"\n'.encode()},
+    "UTF-16": {"x.txt": f"token {GITHUB[:-1]}9\n".encode("utf-16")},
+    "UTF-16 without its mark": {"x.txt": f"token {GITHUB[:-1]}9\n".encode("utf-16-be")},
+    "behind -diff": {".gitattributes": b"* -diff\n", "x.txt": f"{GITHUB[:-1]}9\n".encode()},
+    "behind binary": {".gitattributes": b"* binary\n", "x.txt": f"\0\0{GITHUB[:-1]}9\n".encode()},
+    "on a long line": {"x.min.js": b"a" * 3990 + f' "{GITHUB[:-1]}9" '.encode() + b"b" * 90_000},
+    "with an excuse": {"x.py": f'T = "{GITHUB[:-1]}9"  # pragma: allowlist secret\n'.encode()},
+    "in a link": {"l": f"{GITHUB[:-1]}9"},
+    "behind carriage returns": {"x.txt": f"a\rtoken {GITHUB[:-1]}9\rb".encode()},
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_secrets_are_refused_and_not_quoted(store: Store, name: str) -> None:
+    refused = store.judge(PLANTED[name])
+    assert refused, "not found"
+    assert "credential" in refused[0].reason
+    told = " ".join(f"{refusal.path} {refusal.reason}" for refusal in refused)
+    for secret in (GITHUB[4:20], FINE[11:30], AWS, SLACK[5:20], STRIPE[8:], PASSWORD, "MIIEpAIB"):
+        assert secret not in told
+
+
+def test_a_secret_that_was_there_may_stay_and_move(store: Store) -> None:
+    assert store.judge({"settings.py": f'# note\nTOKEN = "{GITHUB}"  # old\n'.encode()}) == ()
+    assert store.judge({"settings.py": None, "conf/settings.py": BASE_FILES["settings.py"]}) == ()
+    refused = store.judge({"settings.py": f'TOKEN = "{GITHUB[:-1]}9"\n'.encode()})
+    assert [refusal.path for refusal in refused] == ["settings.py"]
+
+
+INNOCENT = {
+    "checksums.txt": b"".join(b"%064x  file%d\n" % (n**20, n) for n in range(1, 40)),
+    "package-lock.json": b'{"integrity": "sha512-' + base64.b64encode(bytes(range(64))) + b'"}\n',
+    "app.py": b'password = os.environ["DB_PASSWORD"]\ntoken = get_token(user)\nsecret = "{{ secret }}"\n'
+    b'api_key = "your-api-key-here"\nPASSWORD_FIELD = "password"\npassword: str = ""\n'
+    b'url = "https://user:password@localhost/x"\nsecret_name = "my-app/prod/db"\n',
+    "tests/test_login.py": f'client.login(password="{PASSWORD}")\n'.encode(),
+    "docs/setup.md": b"Set `API_KEY=AKIAIOSFODNN7EXAMPLE` and `postgres://u:p4ssw0rdXyz@db/x`.\n",
+    "keys.py": b'if text.startswith("-----BEGIN RSA PRIVATE ' + b'KEY-----"):\n    return parse(text)\n',
+    "ids.py": b'KEY_ID = "123e4567-e89b-12d3-a456-426614174000"\nsha = "da39a3ee5e6b4b0d3255bfef9560189"\n',
+    "image.svg": b'<path d="' + b"M12.5 3.25L4 9z" * 2000 + b'"/>\n',
+    "hosts.txt": b"8.8.8.8 1.1.1.1\n",
+}
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_what_only_looks_a_little_like_a_secret_passes(store: Store, name: str) -> None:
+    assert store.judge({name: INNOCENT[name]}) == ()
+
+
+def test_the_runners_own_secrets_are_found_in_any_form(store: Store) -> None:
+    own = "gitea/0123+abcdef=token"
+    for shift in range(3):
+        text = base64.b64encode(b"x" * shift + own.encode() + b" and more").decode()
+        assert store.judge({"x": text.encode() + b"\n"}, known=[Secret(own)])
+    for text in (own, own.upper(), quote(own, safe=""), own.encode().hex()):
+        refused = store.judge({"x": f"a {text} b\n".encode()}, known=[Secret(own), Secret("")])
+        assert [refusal.reason for refusal in refused] == ["holds a credential of the runner itself"]
+    assert store.judge({"x": own.encode("utf-16")}, known=[Secret(own)])
+    assert store.judge({"x": b"harmless\n"}, known=[Secret(own), Secret("")]) == ()
+
+
+def test_hostile_lines_cost_bounded_time() -> None:
+    lines = ["secret" * 66, "password" * 50 + '"', "'" * 399, "secret=" * 57, "eyJ" + "a." * 190]
+    data = "\n".join(f"{line}{n}" for n in range(40) for line in lines).encode()
+    started = time.monotonic()
+    list(Scanner(deadline=started + 60).scan("x.py", data))
+    assert time.monotonic() - started < 30
+
+
+def test_a_scan_that_takes_too_long_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sprint.policy.content._SECONDS", -1.0)
+    refused = store.judge({"x.txt": b"a line of text\n"})
+    assert refused == (Refusal("", "the changes could not be searched for credentials in time"),)
+
+
+# --- large files ---
+
+
+def test_raw_content_in_the_place_of_an_lfs_pointer_is_refused(store: Store) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
+    base = {**BASE_FILES, ".gitattributes": b"*.bin filter=lfs diff=lfs\n", "a.bin": pointer}
+    assert store.judge({"b.bin": pointer, "c.txt": b"x\n"}, base=base) == ()
+    refused = store.judge({"a.bin": b"raw\n", "c.txt": b"x\n"}, base=base)
+    assert [(refusal.path, "LFS" in refusal.reason) for refusal in refused] == [("a.bin", True)]
+    assert store.judge({"a.bin": b"raw\n"}) == ()
