@@ -146,11 +146,31 @@ def read() -> bytes | None:
     """The user's crontab, None where there is none. Raises SprintError: an unread one is not an empty one."""
     done = _crontab("-l")
     if done.ok and not done.truncated:
-        return _HEADER.sub(b"", done.stdout, count=1) if _HEADER.match(done.stdout) else done.stdout
+        text = _with_returns(done.stdout) if b"\\r" in done.stdout else done.stdout
+        return text[header.end() :] if (header := _HEADER.match(text)) else text
     if not done.truncated and not done.stdout and _NONE.search(done.err):
         return None
     why = "it is larger than sprint reads" if done.truncated else _words(done)
     raise SprintError(f"cannot read the crontab: {why}; see `crontab -l`")
+
+
+def _with_returns(listed: bytes) -> bytes:
+    """Debian's `crontab -l` shows a carriage return as a backslash and an r: here it is one again.
+
+    An editor is given the bytes as they are, but not the first three lines where those are comments.
+    """
+    done = _crontab("-e", VISUAL="cat", EDITOR="cat")
+    text, shown = done.stdout, _shown(listed)
+    if not done.ok or done.truncated or not shown.endswith(_shown(text)):
+        raise SprintError("cannot read the crontab's carriage returns; take them out with `crontab -e`")
+    top = shown[: len(shown) - len(_shown(text))]
+    if b"\r\n" in text:
+        top = top.replace(b"\\r\n", b"\r\n")
+    return top + text
+
+
+def _shown(text: bytes) -> bytes:
+    return text.replace(b"\r", b"\\r")
 
 
 def write(crontab: bytes | None) -> bytes | None:
@@ -170,11 +190,12 @@ def write(crontab: bytes | None) -> bytes | None:
     return crontab
 
 
-def _crontab(*args: str, stdin: bytes = b"") -> Completed:
+def _crontab(*args: str, stdin: bytes = b"", **environ: str) -> Completed:
     program = proc.find("crontab")
     if program is None:
         raise SprintError("there is no crontab program: install cron, or use `sprint schedule --systemd`")
-    env = proc.minimal_environment(CRONTAB_NOHEADER="N")  # or Debian's keeps the first comments to itself
+    # Without it, Debian's keeps the first comments to itself, its own or not.
+    env = proc.minimal_environment(CRONTAB_NOHEADER="N", **environ)
     return proc.run([program, *args], timeout=_SECONDS, env=env, cwd=Path("/"), stdin=stdin, output_cap=_CAP)
 
 

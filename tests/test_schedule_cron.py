@@ -1,0 +1,215 @@
+"""`sprint schedule` with Debian's real crontab program and cron daemon, away from the machine's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
+from sprint.demo.replies import call, finish
+from tests.own_cron import OwnCron, Step
+from tests.site import Site
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="cron, and a spool of one's own, are root's only")
+
+CONFIG = """\
+forges: {home: {kind: gitea, url: "http://127.0.0.1:1", token_file: token}}
+repos: [acme/widgets, acme/gears]
+"""
+THEIRS = (
+    b"# my jobs\n# second comment\n# third\n\nMAILTO=ops@example.org\n"
+    b"5 4 * * 0 /usr/bin/backup --name=$(date +\\%F) 'a  b'\t# weekly\n"
+    b"* * * * * cat%first line%second line\n"
+)
+AWKWARD = {
+    "nothing": None,
+    "an empty file": b"",
+    "lines of others": THEIRS,
+    "comments only, on top": b"# one\n# two\n# three\n# four\n",
+    "Windows line ends": b"# dos\r\n0 1 * * * true\r\n",
+    "no newline after a comment": b"1 * * * * true\n# the end",
+    "one Windows line end, below an escape": b"1 * * * * printf 'a\\r'\n# end\r\n",
+    "Windows comments on top": b"# a\r\n# b\r\n1 * * * * printf '\\r'\r\n",
+    "empty lines at the end": b"1 * * * * true\n\n\n",
+    "other bytes than UTF-8": b"# \xff\xfe caf\xe9\n1 * * * * echo \xe9\n",
+    "somebody's >>> marks": b"# >>> conda >>>\n1 * * * * true\n# <<< conda <<<\n",
+    "another sprint's block": b"# >>> sprint /other.yaml >>>\n1 * * * * true\n# <<< sprint /other.yaml <<<\n",
+}
+
+
+class Place:
+    """A configuration's folder, with an environment that has nothing else."""
+
+    def __init__(self, path: Path, cron: OwnCron, config: str = CONFIG) -> None:
+        self.path, self.cron = path, cron
+        path.mkdir(parents=True)
+        (path / "sprint.yaml").write_text(config)
+        (path / "token").write_text("secret-token-1")
+        (path / "token").chmod(0o600)
+        self.environ = {"PATH": os.environ["PATH"], "HOME": str(path / "home")}
+
+    def command(self, option: str) -> list[str]:
+        return ["--config", str(self.path / "sprint.yaml"), "schedule", option]
+
+    def schedule(self, option: str, environ: Mapping[str, str] | None = None) -> Step:
+        (step,) = self.cron.sprints(self.command(option), environ=environ or self.environ)
+        return step
+
+
+@pytest.fixture
+def cron(workspaces: Path) -> OwnCron:
+    return OwnCron(workspaces / "cron")
+
+
+@pytest.fixture
+def place(workspaces: Path, cron: OwnCron) -> Place:
+    return Place(workspaces / "site", cron)
+
+
+@pytest.mark.parametrize("before", AWKWARD.values(), ids=AWKWARD.keys())
+def test_other_peoples_lines_survive(place: Place, before: bytes | None) -> None:
+    """Install, again, with another block below, and remove: byte for byte what was there before."""
+    place.cron.crontab = before
+    other = Place(place.path.parent / "other", place.cron)
+    first, again, below, upper, last, gone = place.cron.sprints(
+        place.command("--install"),
+        place.command("--install"),
+        other.command("--install"),
+        place.command("--remove"),
+        other.command("--remove"),
+        place.command("--remove"),
+        environ=place.environ,
+    )
+    assert [(step.code, step.err) for step in (first, again, below, upper, last, gone)] == [(0, "")] * 6
+    assert first.crontab is not None
+    assert first.crontab.startswith(before or b"")
+    assert first.crontab.count(b"run acme/widgets >>") == first.crontab.count(b"run acme/gears >>") == 1
+    assert again.out.startswith("already in your crontab")
+    assert again.crontab == first.crontab
+    assert below.crontab is not None
+    assert below.crontab.startswith(first.crontab)
+    assert upper.crontab is not None
+    assert upper.crontab.count(b"run acme/gears >>") == 1
+    assert last.crontab == before
+    assert "no lines for" in gone.out
+    assert gone.crontab == before
+
+
+@pytest.mark.parametrize("ending", [b"7 * * * * echo \\% 100%in", b"LANG=C"], ids=["command", "variable"])
+def test_a_last_line_that_the_program_takes_only_with_a_newline_gets_one(place: Place, ending: bytes) -> None:
+    """cron runs no crontab that ends in half a line, and Debian's program installs none."""
+    place.cron.crontab = ending
+    installed, again, removed = place.cron.sprints(
+        place.command("--install"),
+        place.command("--install"),
+        place.command("--remove"),
+        environ=place.environ,
+    )
+    assert installed.crontab is not None
+    assert installed.crontab.startswith(ending + b"\n# >>> sprint ")
+    assert again.crontab == installed.crontab
+    assert (removed.code, removed.crontab) == (0, ending + b"\n")
+    assert "newline" in removed.out
+
+
+def test_lines_added_around_the_block_stay_where_they_are(place: Place) -> None:
+    cron = place.cron
+    cron.crontab = b"1 * * * * true"
+    place.schedule("--install")
+    installed = cron.crontab
+    assert installed is not None
+    cron.crontab = b"2 * * * * true\n" + installed + b"3 * * * * true\n"
+    (place.path / "sprint.yaml").write_text(CONFIG.replace("acme/gears", "acme/cogs"))
+    assert place.schedule("--install").out.startswith("installed")
+    changed = cron.crontab
+    assert changed is not None
+    assert changed == b"2 * * * * true\n" + installed.replace(b"gears", b"cogs") + b"3 * * * * true\n"
+    place.schedule("--remove")
+    assert cron.crontab == b"2 * * * * true\n1 * * * * true\n3 * * * * true\n"
+
+
+@pytest.mark.parametrize("damage", ["begin", "end", "swapped"])
+def test_half_a_block_is_left_for_a_person(place: Place, damage: str) -> None:
+    source = place.path / "sprint.yaml"
+    begin, end = f"# >>> sprint {source} >>>", f"# <<< sprint {source} <<<"
+    lines = {"begin": [begin, "1 * * * * true"], "end": ["1 * * * * true", end], "swapped": [end, begin]}
+    before = "".join(f"{line}\n" for line in lines[damage]).encode()
+    place.cron.crontab = before
+    for option in ("--install", "--remove"):
+        done = place.schedule(option)
+        assert done.code == 2
+        assert "crontab -e" in done.err
+        assert place.cron.crontab == before
+
+
+def test_a_crontab_that_is_refused_stays_as_it_was(place: Place) -> None:
+    place.cron.crontab = b"this is no crontab line\n"
+    done = place.schedule("--install")
+    assert done.code == 2
+    assert "crontab refuses" in done.err
+    assert "nothing is changed" in done.err
+    assert place.cron.crontab == b"this is no crontab line\n"
+
+
+def test_a_crontab_that_cannot_be_read_is_not_an_empty_one(place: Place, tmp_path: Path) -> None:
+    """A program that fails otherwise than for want of a crontab: nothing is written over what it has."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    said = tmp_path / "said"
+    fake = programs / "crontab"
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{said}\necho "you are not allowed" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    environ = {**place.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = place.schedule("--install", environ=environ)
+    assert done.code == 2
+    assert "you are not allowed" in done.err
+    assert said.read_text() == "-l\n"
+
+
+def test_removing_needs_no_sound_configuration(place: Place) -> None:
+    place.cron.crontab = THEIRS
+    place.schedule("--install")
+    (place.path / "sprint.yaml").write_text("repos: {nonsense\n")
+    assert place.schedule("--install").code == 2
+    assert place.schedule("--remove").code == 0
+    assert place.cron.crontab == THEIRS
+
+
+def test_cron_starts_a_tick(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, cron: OwnCron
+) -> None:
+    """Lines as installed, at their own minute, in cron's bare environment, from a path with `%`."""
+    gitea.add_repo("acme/widgets", {"README": "one\n"})
+    bug = gitea.add_issue("acme/widgets", "Say two", "It must say two.")
+    model = model_server([call("write_file", {"path": "README", "content": "two\n"}), finish()])
+    site = Site(workspaces / "100% my site", gitea, model, repos=[{"name": "acme/widgets", "every": 15}])
+    cron.crontab = f'MAILTO=""\nHOME={site.path}\n'.encode()  # cron itself would take the machine's home
+    install = ["--config", str(site.path / "sprint.yaml"), "schedule", "--install"]
+    assert cron.sprints(install, environ=site.environ)[0].code == 0
+    assert cron.crontab is not None
+    assert b"\n*/15 * * * * " in cron.crontab
+    assert not site.rows()
+    with cron.daemon("2026-03-01 11:44:58") as daemon:
+        deadline = time.monotonic() + 60
+        while not site.rows() and time.monotonic() < deadline:
+            assert daemon.poll() is None, daemon.stdout and daemon.stdout.read()
+            time.sleep(0.1)
+        log = site.path / "results" / "cron.log"
+        while not log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    (row,) = site.rows()
+    assert (row["outcome"], row["issue"]) == ("pr_opened", str(bug))
+    (pull,) = gitea.pulls("acme/widgets")
+    assert f"Closes #{bug}" in pull.body
+    assert log.read_text().startswith(f"acme/widgets #{bug} Say two: pr_opened http")
+
+
+def test_the_machine_has_what_these_tests_are_about() -> None:
+    for program in ("crontab", "cron", "faketime", "unshare"):
+        assert shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"), f"install {program}"
