@@ -171,6 +171,27 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, pages: Pages, name: 
     assert browser.run("return window.innerWidth") == width
 
 
+@pytest.mark.parametrize("width", [PHONE, 820, 1100, WIDE])
+def test_nothing_lies_on_anything_else(browser: Browser, pages: Pages, width: int) -> None:
+    browser.open(pages.report, width=width)
+    assert browser.run(_OVERLAPS) == []
+
+
+# Badges, links and numbers of one run, or texts of one chart, that share pixels.
+_OVERLAPS = """
+const found = [];
+for (const group of document.querySelectorAll('.run, .tile, .chart svg')) {
+  const parts = [...group.querySelectorAll('.badge, .links a, .spent span, dt, dd > *, text')]
+    .filter(one => one.checkVisibility()).map(one => [one, one.getBoundingClientRect()]);
+  for (const [one, a] of parts) for (const [other, b] of parts) {
+    if (one !== other && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3
+        && b.top < a.bottom - 3) found.push(`${one.textContent} / ${other.textContent}`);
+  }
+}
+return found;
+"""
+
+
 def test_what_hostile_people_wrote_is_text(browser: Browser, pages: Pages) -> None:
     browser.open(pages.hostile)
     assert browser.driver.title.startswith("sprint: ")
