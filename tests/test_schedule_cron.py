@@ -195,7 +195,7 @@ def test_cron_starts_a_tick(
     assert cron.crontab is not None
     assert b"\n*/15 * * * * " in cron.crontab
     assert not site.rows()
-    with cron.daemon("2026-03-01 11:44:58") as daemon:
+    with cron.daemon("2026-03-01 11:44:56") as daemon:
         deadline = time.monotonic() + 60
         while not site.rows() and time.monotonic() < deadline:
             assert daemon.poll() is None, daemon.stdout and daemon.stdout.read()

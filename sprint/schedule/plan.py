@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprint.config import Config, RepoConfig, resolve
+from sprint.config import Config, RepoConfig
 from sprint.errors import ConfigError
 from sprint.logs import CRON_LOG
 
@@ -82,7 +82,8 @@ def plan(config: Config, program: Sequence[str], every: int | None) -> Plan:
 
 
 def _name(config: Config, repo: RepoConfig) -> str:
-    return repo.name if resolve(config, repo.name) is repo else f"{repo.forge}:{repo.name}"
+    same = [other for other in config.repos if other.name.lower() == repo.name.lower()]
+    return repo.name if len(same) == 1 else f"{repo.forge}:{repo.name}"
 
 
 def _minutes(minutes: int | None, repo: str) -> int:
