@@ -213,7 +213,7 @@ _PARTICULARS = re.compile(
 
 def _cause(detail: str) -> str:
     """The first words of a detail, the same for all runs that failed so."""
-    return _PARTICULARS.sub("N", rows.plain(detail).split(";")[0])[:100].strip(" .:,\r")
+    return _PARTICULARS.sub("N", rows.plain(detail).split(";")[0])[:100].lstrip(" ,:").rstrip(" .:,\r")
 
 
 def _median(counts: Mapping[str, int], number: Callable[[str], _Number]) -> _Number | None:
