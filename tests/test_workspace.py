@@ -20,6 +20,7 @@ from sprint.domain import Completed, ImportedWork, Secret, Workspace
 from sprint.errors import ForgeError, SprintError
 from sprint.sandbox import Sandbox
 from sprint.sandbox.bwrap import Bwrap
+from sprint.sandbox.none import Unconfined
 from sprint.workspace import HandoverError
 from sprint.workspace.junk import junk_patterns
 
@@ -380,6 +381,14 @@ def test_an_edit_that_keeps_size_and_times_is_seen(bench: Bench) -> None:
         "touch -r lib/a.py /tmp/t; echo 'A = 3' > lib/a.py; touch -r /tmp/t lib/a.py"
     )
     assert changes == {"lib/a.py": "M"}
+
+
+def test_it_works_without_isolation_as_well(bench: Bench) -> None:
+    bench.sandbox = Unconfined(SandboxConfig(kind="none"))
+    changes, _, _ = bench.imported(
+        "echo 'A = 2' > lib/a.py; touch new x.log", setup="mkdir made; touch made/f"
+    )
+    assert changes == {"lib/a.py": "M", "new": "A"}
 
 
 @pytest.mark.parametrize(

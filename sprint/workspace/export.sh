@@ -18,11 +18,10 @@ git config advice.addEmbeddedRepo false
 head -c "$index" > "$GIT_DIR/index"
 touch -d "@$made" "$GIT_DIR/index"
 
-# git would wait for ever for the other end of a pipe.
-odd=$(find . -name '.git?*' ! -type f ! -type d ! -type l -print -quit 2> /dev/null || true)
-[ -z "$odd" ] || fail 81 "$odd is no regular file"
-shut=$(find . \( -type d ! -perm -500 -o -type f ! -perm -400 \) -print -quit 2> /dev/null || true)
-[ -z "$shut" ] || fail 82 "$shut cannot be read"
+# git would wait for ever for the other end of a pipe, and give up at what it may not read.
+amiss=$(find . \( -name '.git?*' ! -type f ! -type d ! -type l -printf '81 %p is no regular file' -quit \) \
+    -o \( \( -type d ! -perm -500 -o -type f ! -perm -400 \) -printf '82 %p cannot be read' -quit \) 2> /dev/null || true)
+[ -z "$amiss" ] || fail "${amiss%% *}" "${amiss#* }"
 
 git update-index -q --refresh > /dev/null 2>&1 || true
 git diff-files -z --name-only --diff-filter=MT --ignore-submodules=all > "$dir/changed"

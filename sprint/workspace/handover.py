@@ -6,10 +6,11 @@ work tree into a bundle on its standard output; the bundle is weighed before any
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -243,8 +244,8 @@ def _without(mirror: Path, base: str, tree: str, changes: Sequence[Change], scra
     gone = "\0".join(f"0 {_NOTHING}\t{change.path}" for change in changes)
     paths = [change.path for change in changes if change.status != "A"]
     kept = git.git("ls-tree", "-z", base, "--", *paths, git_dir=mirror).stdout if paths else b""
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="index-") as folder:
-        env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+    with _index_file(scratch) as index:
+        env = {"GIT_INDEX_FILE": str(index)}
         git.git("read-tree", tree, git_dir=mirror, env=env)
         entries = gone.encode("utf-8", "surrogateescape") + b"\0" + kept
         git.git("update-index", "-z", "--index-info", git_dir=mirror, env=env, stdin=entries)
@@ -252,7 +253,15 @@ def _without(mirror: Path, base: str, tree: str, changes: Sequence[Change], scra
 
 
 def _fresh_index(mirror: Path, base: str, scratch: Path) -> _Index:
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="index-") as folder:
-        index = Path(folder, "index")
+    with _index_file(scratch) as index:
         git.git("read-tree", base, git_dir=mirror, env={"GIT_INDEX_FILE": str(index)})
         return _Index(index.read_bytes(), int(index.stat().st_mtime))
+
+
+@contextlib.contextmanager
+def _index_file(scratch: Path) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="index-") as folder:
+            yield Path(folder, "index")
+    except OSError as error:
+        raise SprintError(f"cannot write to {scratch}: {error.strerror or error}") from error

@@ -18,6 +18,7 @@ from sprint.workspace import removal
 PINS = "refs/sprint-work"
 
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_COMMIT_GRAPH = ("commit-graph", "write", "--reachable")
 _PATIENCE_SECONDS = 900  # a first clone by another tick may be under way
 _FETCH_SECONDS = 1800
 _MANY_PACKS = 20
@@ -42,20 +43,27 @@ def update_mirror(cache: Path, forge: str, repo: str, remote: git.Remote, *, bra
     server fails or has no such branch, Busy where another process fetches it for too long.
     """
     path = mirror_path(cache, forge, repo)
-    with locked(path):
-        _sweep(path)
-        try:
-            if not _is_sound(path):
-                raise git.GitError(f"{path} is broken")
-            _fetch(path, remote, branch)
-            tip = _tip(path, branch)
-        except (git.GitError, git.Unexplained):
-            _make_anew(path, remote, branch)
-            tip = _tip(path, branch)
-        (path / _USED).touch()
-        if len(list((path / "objects/pack").glob("*.pack"))) > _MANY_PACKS:
-            _tidy(path)
-    return path, tip
+    try:
+        with locked(path):
+            return path, _update(path, remote, branch)
+    except OSError as error:
+        raise SprintError(f"cannot keep a mirror at {path}: {error.strerror or error}") from error
+
+
+def _update(path: Path, remote: git.Remote, branch: str) -> str:
+    _sweep(path)
+    try:
+        if not _is_sound(path):
+            raise git.GitError(f"{path} is broken")
+        _fetch(path, remote, branch)
+        tip = _tip(path, branch)
+    except (git.GitError, git.Unexplained):
+        _make_anew(path, remote, branch)
+        tip = _tip(path, branch)
+    (path / _USED).touch()
+    if len(list((path / "objects/pack").glob("*.pack"))) > _MANY_PACKS:
+        _tidy(path)
+    return tip
 
 
 @contextlib.contextmanager
@@ -83,7 +91,7 @@ def _make_anew(path: Path, remote: git.Remote, branch: str) -> None:
     made = removal.sibling(path, "new")
     git.init_bare(made)
     _fetch(made, remote, branch)
-    git.git("commit-graph", "write", "--reachable", git_dir=made, timeout=600)
+    git.git(*_COMMIT_GRAPH, git_dir=made, timeout=600, check=False)
     if remote.is_http:
         git.git("config", "remote.origin.url", remote.url, git_dir=made)
     if path.exists():
@@ -135,9 +143,8 @@ def declare_broken(path: Path) -> None:
 
 def _tidy(path: Path) -> None:
     """Join small packs, so that a checkout copies few files; nothing is dropped, reachable or not."""
-    git.git("repack", "-d", "-q", "--geometric=2", git_dir=path, timeout=600)
-    git.git("pack-refs", "--all", git_dir=path)
-    git.git("commit-graph", "write", "--reachable", git_dir=path, timeout=600)
+    for args in (("repack", "-d", "-q", "--geometric=2"), ("pack-refs", "--all"), _COMMIT_GRAPH):
+        git.git(*args, git_dir=path, timeout=600, check=False)  # it works untidied as well
 
 
 # --- what runs keep in it ---
