@@ -27,6 +27,8 @@ LEASE = timedelta(minutes=15)
 RENEW_SECONDS = 240.0  # two renewals may fail before the lease runs out
 
 _log = logging.getLogger(__name__)
+# Every state is a loose object, and after months they are many.
+_TIDY = ("-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
 _REF = re.compile(r"refs/sprint/issue-([1-9][0-9]{0,17})")
 
 
@@ -61,6 +63,7 @@ class Claims:
         """Every claim on the server, by issue number. Raises ForgeError where the server fails."""
         git.init_bare(self.git_dir)
         git.fetch(self.git_dir, self.remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
+        git.git(*_TIDY, git_dir=self.git_dir)
         claims = {}
         for ref, (sha, message) in git.read_refs(self.git_dir, "refs/sprint/").items():
             if match := _REF.fullmatch(ref):

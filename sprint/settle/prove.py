@@ -6,7 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sprint import git, policy, prompts, verify, workspace
-from sprint.domain import CheckComparison, Ending, ImportedWork, Outcome, Phase, Proof, Refusal, WorkerResult
+from sprint.domain import (
+    CheckComparison,
+    Ending,
+    ImportedWork,
+    Outcome,
+    Phase,
+    Proof,
+    Refusal,
+    Secret,
+    WorkerResult,
+)
 from sprint.errors import SprintError
 from sprint.settle.begin import setup_failure
 from sprint.settle.case import Case
@@ -41,7 +51,8 @@ def prove(case: Case, resume: Callable[[Case, str, int], Case]) -> Case:
     is_unfinished = result.ending is Ending.LIMIT
     if not work.changes:
         return case.concluded(Outcome.LIMIT if is_unfinished else Outcome.NO_CHANGE, said, tree=work.tree)
-    if refusals := policy.judge(case.mirror, work, case.context.repo.publish):
+    known = _secrets(case)
+    if refusals := policy.judge(case.mirror, work, case.context.repo.publish, known=known):
         return case.concluded(Outcome.POLICY_REFUSED, _listed(refusals), tree=work.tree)
     commit = _commit(case, work, result)
     try:
@@ -95,6 +106,12 @@ def _already_fixed(case: Case, result: WorkerResult) -> Case:
     return case.concluded(
         Outcome.NO_CHANGE, f"said to be fixed by {named}, which is not in {case.run.base_branch}"
     )
+
+
+def _secrets(case: Case) -> list[Secret]:
+    """Ours, none of which the agent can have seen: that they are not in its work is looked at all the same."""
+    keys = [endpoint.key for endpoint in case.context.endpoints()]
+    return [*keys, *([case.context.forge.token] if case.context.forge.token else [])]
 
 
 def _commit(case: Case, work: ImportedWork, result: WorkerResult) -> str:
