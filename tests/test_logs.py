@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -257,25 +258,28 @@ def test_a_shell_that_has_it_open_goes_on_writing_to_it(tmp_path: Path) -> None:
 def test_while_others_append_nothing_is_torn_and_the_file_stays_bounded(tmp_path: Path) -> None:
     """Four processes append while the log is cut again and again: whole lines, each writer's in order."""
     code = (
-        "import os, sys\n"
+        "import itertools, os, sys\n"
         "file = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
-        "for n in range(20000): os.write(file, b'writer %s line %06d\\n' % (sys.argv[2].encode(), n))\n"
+        "for n in itertools.count(): os.write(file, b'writer %s line %012d\\n' % (sys.argv[2].encode(), n))\n"
     )
     path = tmp_path / logs.CRON_LOG
+    path.touch()
     writers = [subprocess.Popen([sys.executable, "-c", code, str(path), str(n)]) for n in range(4)]
-    cuts = 0
-    while any(writer.poll() is None for writer in writers):
-        before = path.stat().st_size if path.exists() else 0
+    cuts, deadline = 0, time.monotonic() + 30
+    while cuts < 20 and time.monotonic() < deadline:
+        is_large = path.stat().st_size > 100_000
         logs.bound_cron_log(tmp_path, cap=100_000, kept=50_000)
-        cuts += before > 100_000
-    assert [writer.wait(30) for writer in writers] == [0] * 4
-    assert cuts > 3
+        cuts += is_large
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+    assert cuts == 20
     logs.bound_cron_log(tmp_path, cap=100_000, kept=50_000)
     said = [line.split() for line in path.read_text().splitlines()]
     assert path.stat().st_size <= 100_000
-    assert all(len(words) == 4 and words[0] == "writer" and len(words[3]) == 6 for words in said)
-    for writer in "0123":
-        numbers = [int(words[3]) for words in said if words[1] == writer]
+    assert all(len(words) == 4 and words[0] == "writer" and len(words[3]) == 12 for words in said)
+    for name in "0123":
+        numbers = [int(words[3]) for words in said if words[1] == name]
         assert numbers == sorted(numbers)
 
 
