@@ -55,7 +55,6 @@ def burn(config: Config, options: Options, environ: Mapping[str, str], home: Pat
     if not options.dry_run:
         sweep(config)
         refresh_if_due(config, environ, home)
-        logs.bound_cron_log(config.paths.results)
     return max(codes)
 
 

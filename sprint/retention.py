@@ -1,9 +1,10 @@
-"""What is kept and for how long: the newest workspaces and run folders, and mirrors still in use."""
+"""What is kept and for how long: the newest workspaces, run folders and log lines, mirrors still in use."""
 
 from __future__ import annotations
 
 from sprint import workspace
 from sprint.config import Config
+from sprint.logs import bound_cron_log
 from sprint.runs import RunStore
 
 KEEP_WORKSPACES = 24
@@ -12,7 +13,11 @@ MIRROR_DAYS = 30
 
 
 def sweep(config: Config) -> list[str]:
-    """Remove what is older, never what a run under way uses; returns what was removed."""
+    """Remove what is older, never what a run under way uses, and old lines of cron's log.
+
+    Returns the files and folders that were removed.
+    """
+    bound_cron_log(config.paths.results)
     store = RunStore(config.paths.results)
     in_use = {run.workspace for run in store.active()}
     return [

@@ -324,6 +324,9 @@ def test_a_tick_leaves_a_log_without_a_secret(
         assert secret not in text + done.stderr + done.stdout
     assert cron_log.stat().st_size <= logs.CRON_LOG_KEPT
     assert cron_log.read_bytes().endswith(b"line 00499999\n")
+    cron_log.write_bytes(numbered(0, 500_000))
+    assert site.sprint("clean").returncode == 0
+    assert cron_log.stat().st_size <= logs.CRON_LOG_KEPT
 
 
 def test_operators_mistakes_are_json_too_where_asked(tmp_path: Path) -> None:
