@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from git import Repo
 
 from sprint.claim import Claims
 from sprint.config import load, resolve
@@ -102,25 +103,11 @@ def test_the_commit_is_the_runners_own_and_holds_only_the_change(
     dirt = call("run_command", {"command": command})
     site = make_site(gitea, [dirt, *FIXED])
     assert site.sprint("run", REPO).returncode == 0
-    show = subprocess.run(
-        [
-            "git",
-            "-C",
-            str(gitea.path(REPO)),
-            "log",
-            "--format=%an%n%s",
-            "--name-status",
-            f"main..feat/issue-{bug}",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    assert [line for line in show if line] == [
-        "sprint",
-        f"fix: double() is off by one (closes #{bug})",
-        "M\twidgets.py",
-    ]
+    (commit,) = Repo(gitea.path(REPO)).iter_commits(f"main..feat/issue-{bug}")
+    assert (commit.author.name, commit.committer.name) == ("sprint", "sprint")
+    assert commit.summary == f"fix: double() is off by one (closes #{bug})"
+    changed = [(diff.change_type, diff.b_path) for diff in commit.parents[0].diff(commit)]
+    assert changed == [("M", "widgets.py")]
 
 
 def test_the_next_tick_leaves_an_issue_with_a_pull_request_alone(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sprint import git, policy, prompts, verify, workspace
+from sprint.credentials import NO_KEY
 from sprint.domain import (
     CheckComparison,
     Ending,
@@ -109,8 +110,12 @@ def _already_fixed(case: Case, result: WorkerResult) -> Case:
 
 
 def _secrets(case: Case) -> list[Secret]:
-    """Ours, none of which the agent can have seen: that they are not in its work is looked at all the same."""
-    keys = [endpoint.key for endpoint in case.context.endpoints()]
+    """Ours. The agent can have seen none of them; that its work holds none is looked at all the same."""
+    try:
+        endpoints = case.context.endpoints()
+    except SprintError:  # no model now, which is nothing to what has been made
+        endpoints = ()
+    keys = [endpoint.key for endpoint in endpoints if endpoint.key != NO_KEY]
     return [*keys, *([case.context.forge.token] if case.context.forge.token else [])]
 
 
