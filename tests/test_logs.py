@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from sprint import logs
+from sprint.claim import Claims, Keeper
 from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
 from sprint.demo.replies import call, failed, finish
-from sprint.domain import Run
+from sprint.domain import Claim, Run
 from sprint.errors import ForgeError
+from sprint.git import Remote
 from tests.site import Site
 
 HOSTILE = "title\x1b[31m red\x1b]8;;http://evil\x07\nsprint: all is well\r\u202e gpj \u200b<!--"
@@ -167,6 +169,26 @@ def test_runs_at_once_keep_apart_and_their_helpers_with_them(tmp_path: Path) -> 
     for number in (1, 2, 3):
         said = [line.split("    ")[1] for line in lines(tmp_path / str(number))]
         assert said == [f"work on {number}"] * 50 + [f"help for {number}"]
+
+
+def test_what_the_keeper_of_the_claim_says_is_in_the_runs_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.to_stderr()
+    monkeypatch.setattr("sprint.claim.RENEW_SECONDS", 0.001)
+    run, tried = make_run(), threading.Event()
+
+    class Unreachable(Claims):
+        def renew(self, claim: Claim, now: datetime) -> Claim | None:
+            if threading.current_thread().name == "claim-keeper" and (tmp_path / logs.RUN_LOG).stat().st_size:
+                tried.set()
+            raise ForgeError("git.example.org does not answer")
+
+    claims = Unreachable(tmp_path / "claims.git", Remote("http://127.0.0.1:1/a/b.git", None), "h")
+    claim = Claim(7, "claimed", run.id, "h", 1, run.deadline)
+    with logs.run_log(tmp_path, run), Keeper(claims, claim, lambda: ""):
+        assert tried.wait(10)
+    assert lines(tmp_path)[0].endswith("cannot renew the claim on issue #7: git.example.org does not answer")
 
 
 @pytest.mark.parametrize(
