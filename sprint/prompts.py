@@ -21,7 +21,7 @@ from sprint.clean_text import (
     safe_line,
     title_line,
 )
-from sprint.config_schema import RepoConfig
+from sprint.config.schema import RepoConfig
 from sprint.domain import (
     CheckResult,
     CheckStatus,

@@ -24,6 +24,7 @@ class Site:
 
     def __init__(self, path: Path, forge: DemoForge, model: DemoModel, **settings: Any) -> None:
         self.path = path
+        self.model = model
         self.path.mkdir(parents=True)
         self.path.chmod(0o700)
         self.workspaces = Path(path.parent) / f"{path.name}-workspaces"

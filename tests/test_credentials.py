@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sprint import credentials, ollama
+from sprint import credentials
 from sprint.config import Config, ForgeConfig, ModelConfig, load
-from sprint.credentials import forge_token, model_endpoints
+from sprint.credentials import forge_token, model_endpoints, ollama
 from sprint.demo.loopback import Answer, LoopbackServer, Request, json_answer
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sprint.claim import Claims
-from sprint.demo.forge import DemoForge
+from sprint.demo.forge import DemoForge, Fault
 from sprint.demo.model import DemoModel
 from sprint.demo.replies import Reply, call, finish
 from sprint.domain import Secret
@@ -140,3 +140,22 @@ def test_an_interrupted_tick_exits_130_and_leaves_no_claim(
     assert row["outcome"] == "interrupted"
     assert (site.path / "results/runs" / row["run_id"] / "patch.diff").exists()
     assert list((site.path / "results" / "active").iterdir()) == []
+
+
+def test_a_model_that_is_away_is_waited_for(gitea: DemoForge, site: Site) -> None:
+    """The killed run stays as it is, tick after tick, until there is a model again."""
+    killed = ["claimed", "run", REPO]
+    subprocess.run(
+        [sys.executable, "-m", "tests.killed_at", *killed],
+        cwd=site.path,
+        env={**site.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+    )
+    away = Fault("", times=None, drop=True)
+    site.model.faults.append(away)
+    for _ in range(5):
+        assert site.sprint("run", REPO).returncode == 5
+    site.model.faults.remove(away)
+    assert site.sprint("run", REPO).returncode == 0
+    assert_one_of_each(gitea, site)

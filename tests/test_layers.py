@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 LAYERS = (
     ("domain", "errors"),
     ("clean_text", "files", "logs", "proc", "resources", "strict_yaml", "terminal_text"),
-    ("config", "config_schema", "config_values", "credentials", "git", "hermes", "lock", "ollama"),
-    ("closing", "heartbeat", "ledger", "rows", "runs", "spend", "transcript"),
+    ("config", "credentials", "git", "lock"),
+    ("heartbeat", "ledger", "runs", "spend", "transcript"),
     ("forge", "model", "sandbox", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "verify", "worker"),
     ("context",),

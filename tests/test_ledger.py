@@ -17,7 +17,7 @@ from sprint import ledger
 from sprint.domain import LedgerRow, Outcome
 from sprint.errors import SprintError
 from sprint.ledger import BadLine, OldRow
-from sprint.rows import COLUMNS
+from sprint.ledger.rows import COLUMNS
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 ROW = LedgerRow(

@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sprint import config_schema
 from sprint.cli import main
-from sprint.config import load
+from sprint.config import load, schema
 from sprint.domain import Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +30,7 @@ def test_the_sample_shows_every_key_with_its_default(name: str, tmp_path: Path) 
     path.write_text(SAMPLE)
     repo = load(path, environ={}, cwd=tmp_path, home=tmp_path).repos[0]
     structs = [repo.limits, repo.sandbox, repo.pick, repo.publish]
-    for field in msgspec.structs.fields(getattr(config_schema, name)):
+    for field in msgspec.structs.fields(getattr(schema, name)):
         assert re.search(rf"\b{field.name}:", SAMPLE), f"{name}.{field.name} is not in the README"
     for struct in structs:
         if type(struct).__name__ == name:

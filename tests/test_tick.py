@@ -49,11 +49,8 @@ MakeSite = Callable[..., Site]
 @pytest.fixture
 def make_site(workspaces: Path, model_server: Callable[..., DemoModel]) -> MakeSite:
     def make(forge: DemoForge, script: Any, **settings: Any) -> Site:
-        model = model_server(script)
         defaults = {"repos": [{"name": REPO, "checks": [CHECK], **settings.pop("repo", {})}]}
-        site = Site(workspaces / "site", forge, model, **{**defaults, **settings})
-        site.model = model
-        return site
+        return Site(workspaces / "site", forge, model_server(script), **{**defaults, **settings})
 
     return make
 
@@ -395,3 +392,17 @@ def test_claims_of_long_closed_issues_are_forgotten(
     gitea.close_issue(REPO, bug)
     forget_closed(context, context.claims.read())
     assert context.claims.read() == {}
+
+
+def test_an_issue_that_takes_no_comment_costs_no_more_than_the_comment(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    bug = backlog(gitea)
+    site = make_site(gitea, FIXED)
+    gitea.faults.append(Fault("/comments$", method="POST", times=None, status=403))
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0
+    assert "no comment on the issue" in done.stderr
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert claim_of(site, gitea, bug).state == "released"
+    assert site.runs()[0]["phase"] == "settled"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sprint import credentials
 from sprint.config import Config, ForgeConfig, Paths, RepoConfig
-from sprint.config_values import server_url
+from sprint.config.values import server_url
 from sprint.errors import SprintError
 from sprint.init.remotes import FoundRepo, found_repos
 

@@ -19,11 +19,12 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from sprint import credentials, files, ledger, rows
+from sprint import credentials, files, ledger
 from sprint.config import Config
 from sprint.domain import LedgerRow, PullRequest
 from sprint.errors import ForgeError, SprintError
 from sprint.forge import Forge, connect
+from sprint.ledger import rows
 from sprint.monitor import reverts
 from sprint.monitor.figures import Fates, Figures
 from sprint.runs import RunStore

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sprint.domain import LedgerRow, Outcome, Verdict
-from sprint.rows import BadLine, OldRow
+from sprint.ledger.rows import BadLine, OldRow
 
 # The outcomes of rows of the system before.
 OLD_PASSED, OLD_FAILED = "old_passed", "old_failed"

@@ -8,10 +8,11 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from sprint import ledger, rows
+from sprint import ledger
 from sprint.domain import LedgerRow, Outcome
+from sprint.ledger import rows
+from sprint.ledger.rows import BadLine, OldRow
 from sprint.monitor.figures import OLD_FAILED, OLD_PASSED
-from sprint.rows import BadLine, OldRow
 
 _BAD_EXAMPLES = 5
 

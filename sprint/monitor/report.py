@@ -16,9 +16,9 @@ from rich.text import Text
 
 from sprint.clean_text import safe_line
 from sprint.domain import Verdict
+from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import Fates, Figures, Report, RepoStatus, Tally, verdict_of
 from sprint.monitor.words import ago, dollars, percent, plural, span
-from sprint.rows import OldRow
 
 MANY_RUNS = 8
 _PIPED_WIDTH = 120

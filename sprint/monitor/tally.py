@@ -13,12 +13,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from sprint import rows
 from sprint.domain import LedgerRow, Verdict
 from sprint.errors import SprintError
+from sprint.ledger import rows
+from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
 from sprint.monitor.lines import Lines, row_of
-from sprint.rows import OldRow
 
 LAST_OF_A_REPO = 6
 LATEST = 40

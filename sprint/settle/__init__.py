@@ -25,6 +25,7 @@ from sprint.settle.case import NO_PROMPT, Case
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.hand_in import hand_in, not_wanted
 from sprint.settle.prove import keep_patch, prove
+from sprint.worker import check as check_worker
 
 __all__ = ["row_of", "settle"]
 
@@ -60,7 +61,8 @@ def _settled(context: Context, run: Run) -> Run:
                 raise
             if case.run is before:
                 return before
-        return conclude(context, keeper.claim, case.run)
+    # Only now, when nobody renews the claim any more: a release that lost to a renewal would be lost.
+    return conclude(context, keeper.claim, case.run)
 
 
 def _without_claim(context: Context, run: Run) -> Run:
@@ -90,6 +92,8 @@ def _taken_up(case: Case) -> Case:
     run = case.run
     if run.phase is Phase.CONCLUDED or case.worker.poll(run, case.folder) is not Liveness.DONE:
         return case
+    if run.phase in (Phase.CLAIMED, Phase.WORKING):
+        check_worker(run.worker, case.context.endpoints)  # a model that is away is no fault of the run's
     if run.phase is Phase.VERIFIED:
         is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sprint import ledger, prompts, workspace
 from sprint.context import Context
 from sprint.domain import Claim, LedgerRow, Outcome, Phase, Run, Usage, Verdict
+from sprint.errors import ForgeError
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ _TOLD_AT_THE_ISSUE = frozenset(
         Outcome.NEEDS_HUMAN,
     }
 )
+_PATIENCE = timedelta(hours=6)
 _TRY_AGAIN_AT_ONCE = frozenset({Outcome.INTERRUPTED, Outcome.CANCELLED})
 
 
@@ -36,7 +38,7 @@ def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
         context.store.save(run)
     ledger.append(context.config.paths.results, row_of(run))
     if run.outcome in _TOLD_AT_THE_ISSUE:
-        _tell(context, run)
+        _tell_if_possible(context, run)
     if claim is not None:
         _release(context, claim, run)
     if run.workspace and run.outcome is Outcome.PR_OPENED:
@@ -72,6 +74,17 @@ def row_of(run: Run) -> LedgerRow:
         host=run.host,
         detail=run.detail,
     )
+
+
+def _tell_if_possible(context: Context, run: Run) -> None:
+    """A forge that is away is waited for; one that takes no comment costs the run its comment and no more."""
+    try:
+        _tell(context, run)
+    except ForgeError as error:
+        is_away = error.status is None or error.status >= 500 or error.status == 429
+        if is_away and run.finished_at and datetime.now(UTC) < run.finished_at + _PATIENCE:
+            raise
+        _log.warning("#%d: no comment on the issue: %s", run.issue, error)
 
 
 def _tell(context: Context, run: Run) -> None:

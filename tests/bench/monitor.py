@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sprint import ledger
 from sprint.domain import LedgerRow, Outcome
-from sprint.rows import COLUMNS, write
+from sprint.ledger.rows import COLUMNS, write
 from tests.bench import measure
 
 ROWS = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from sprint import ledger
 from sprint.domain import LedgerRow, Outcome
-from sprint.rows import COLUMNS, write
+from sprint.ledger.rows import COLUMNS, write
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 

@@ -23,8 +23,8 @@ from sprint.domain import (
     Usage,
     WorkerResult,
 )
+from sprint.ledger.rows import COLUMNS
 from sprint.monitor.fates import Fate, Stored
-from sprint.rows import COLUMNS
 from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW, a_row
 

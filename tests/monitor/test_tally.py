@@ -11,9 +11,9 @@ import pytest
 
 from sprint import ledger
 from sprint.domain import LedgerRow, Outcome
+from sprint.ledger.rows import BadLine, OldRow
 from sprint.monitor.figures import Cause, Figures, Medians, Tally
 from sprint.monitor.tally import figures
-from sprint.rows import BadLine, OldRow
 from tests.monitor.ledgers import NOW, a_row, write_ledger
 
 ROOT = Path(__file__).parent.parent.parent

@@ -13,10 +13,10 @@ from urllib.parse import quote
 from sprint.config import ForgeConfig
 from sprint.domain import LedgerRow, Phase, Run, Verdict
 from sprint.errors import SprintError
+from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import Figures, Report, Tally, Window, verdict_of
 from sprint.monitor.html import page, panels, run_page
 from sprint.monitor.words import ago
-from sprint.rows import OldRow
 from sprint.runs import RunStore
 from sprint.transcript import NAME as TRANSCRIPT
 

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sprint import files, rows
+from sprint import files
 from sprint.domain import LedgerRow
 from sprint.errors import SprintError
-from sprint.rows import BadLine, OldRow
+from sprint.ledger import rows
+from sprint.ledger.rows import BadLine, OldRow
 
 LOCK_SECONDS = 60.0
 _LINE_CAP = 1 << 20  # bytes: nothing that long is a row

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sprint import ollama
+from sprint.credentials import ollama
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError
 

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sprint.config_schema import (
+from sprint.config.schema import (
     Config,
     ForgeConfig,
     Limits,
@@ -25,7 +25,7 @@ from sprint.config_schema import (
     RepoConfig,
     SandboxConfig,
 )
-from sprint.config_values import (
+from sprint.config.values import (
     absolute,
     check_branch_pattern,
     check_line,

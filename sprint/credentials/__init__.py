@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sprint import hermes, ollama, proc
-from sprint.config_schema import Config, ForgeConfig, ModelConfig
-from sprint.config_values import web_address
+from sprint import proc
+from sprint.config.schema import Config, ForgeConfig, ModelConfig
+from sprint.config.values import web_address
+from sprint.credentials import hermes, ollama
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, SprintError
 

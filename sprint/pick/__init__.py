@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sprint.closing import closed_by, own_branch
-from sprint.config_schema import PickConfig
+from sprint.config.schema import PickConfig
 from sprint.domain import (
     Claim,
     Comment,
@@ -27,6 +26,7 @@ from sprint.domain import (
     Repository,
     Run,
 )
+from sprint.pick.closing import closed_by, own_branch
 from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
 
 # Nothing is gained by doing these again before somebody has said something new at the issue.
