@@ -22,6 +22,7 @@ from sprint.monitor.fates import refresh_if_due
 from sprint.retention import sweep
 from sprint.tick import TickReport, tick
 
+_INTERRUPTED = 130
 _SHOWN = 10  # issues passed over, of which a tick speaks without being asked
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def burn(config: Config, options: Options, environ: Mapping[str, str], home: Pat
             return _one(config, repo, options, environ, home, stopping)
 
     if options.jobs == 1 or len(wanted) == 1:
-        codes = [one(repo) for repo in wanted]
+        codes = _in_turn(one, wanted)
     else:
         codes = _at_once(one, wanted, options.jobs, stopping)
     if not options.dry_run:
@@ -65,6 +66,15 @@ def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
     if not wanted:
         raise ConfigError("no repository: name one as OWNER/REPO, or list some under repos: in sprint.yaml")
     return wanted
+
+
+def _in_turn(one: Callable[[RepoConfig], int], wanted: Sequence[RepoConfig]) -> list[int]:
+    codes = []
+    for repo in wanted:
+        codes.append(one(repo))
+        if codes[-1] == _INTERRUPTED:  # the others were meant as well
+            break
+    return codes
 
 
 def _at_once(
@@ -128,7 +138,7 @@ def _preview(
 def _exit_code(report: TickReport, options: Options) -> int:
     outcome = report.run.outcome if report.run else None
     if outcome is Outcome.INTERRUPTED:
-        return 130
+        return _INTERRUPTED
     if options.issue is None:
         return 0
     return 1 if outcome is None or outcome.verdict is Verdict.FAILED else 0

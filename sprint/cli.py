@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sprint import __version__, logs
+from sprint.clean_text import safe_line
 from sprint.config import Config, load
 from sprint.errors import ConfigError, SprintError
 
@@ -26,8 +27,10 @@ exit codes:
   3    forge or credentials
   4    no usable sandbox
   5    no usable model
+  70   a defect of sprint's own
   130  interrupted
 """
+_DEFECT = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - the outermost: cron must not mail tracebacks every few minutes
+        words = safe_line(f"{type(error).__name__}: {error}")
+        _log.error("a defect of sprint's own, please report it with what -v says: %s", words)
+        _log.debug("where it came from", exc_info=True)
+        return _DEFECT
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:

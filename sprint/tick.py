@@ -73,10 +73,10 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
 
 def forget_closed(context: Context, claims: dict[int, Claim]) -> None:
     """Where claims have become many, remove some of long closed issues: each fetch reads them all."""
-    long_ago = datetime.now(UTC) - _REMEMBERED
-    old = [claim for claim in claims.values() if claim.state == "released" and claim.expires < long_ago]
     if len(claims) <= _MANY_CLAIMS:
         return
+    long_ago = datetime.now(UTC) - _REMEMBERED
+    old = [claim for claim in claims.values() if claim.state == "released" and claim.expires < long_ago]
     for claim in random.sample(old, min(len(old), _FORGOTTEN_AT_ONCE)):
         try:
             is_open = context.forge.issue(context.repository.name, claim.issue).is_open
