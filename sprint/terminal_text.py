@@ -9,14 +9,13 @@ _ESCAPE = re.compile(
     r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_OVERWRITTEN = re.compile(r"[^\n\r]*\r+(?=[^\n\r])")
 
 
 def readable(text: str) -> str:
     """`text` as a terminal would have left it: of a line that was drawn again and again, the last drawing."""
     text = _ESCAPE.sub("", text).replace("\r\n", "\n")
     if "\r" in text:
-        text = _OVERWRITTEN.sub("", text)
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _CONTROL.sub("", text)
 
 

@@ -61,7 +61,7 @@ def _pytest(output: str) -> Iterator[str]:
             if kind in ("FAILED", "ERROR"):
                 yield _pytest_name(rest)
     if not parts:
-        yield from _lines(r"^(\S+::.+?) (?:FAILED|ERROR)(?: +\[ *\d+%\])?$")(output)
+        yield from _lines(r"^((?=\S+?::).+?) (?:FAILED|ERROR)(?: +\[ *\d+%\])?$")(output)
 
 
 def _pytest_name(text: str) -> str:
@@ -107,8 +107,17 @@ def _jest(output: str) -> Iterator[str]:
 def _mocha(output: str) -> Iterator[str]:
     """Numbered after the counts, each over one or more lines of which the last ends with a colon."""
     _, _, rest = output.partition(" failing")
-    for title in re.findall(r"^  \d+\) (.+(?:\n {5,}.+)*?):\n", rest, re.MULTILINE):
-        yield " ".join(title.split())
+    title: list[str] = []
+    for line in rest.splitlines():
+        if match := re.match(r"  \d+\) (.+)", line):
+            title = [match[1]]
+        elif title and line.startswith("     "):
+            title.append(line)
+        else:
+            title = []
+        if title and line.endswith(":"):
+            yield " ".join(" ".join(title).removesuffix(":").split())
+            title = []
 
 
 _NOT_OK = r"^ *not ok \d+ (?:- )?((?:(?! # (?i:todo|skip)).)+)$"
@@ -135,12 +144,13 @@ _RUNNERS = {
     "jest": _Runner(
         r"^Tests: .*\d+ total",
         _jest,
-        r"^Tests: (?:.*?(?P<failed>\d+) failed)?(?:.*?(?P<passed>\d+) passed)?.*\d+ total",
+        r"^Tests: +(?:(?P<failed>\d+) failed, )?(?:\d+ skipped, )?(?:\d+ todo, )?"
+        r"(?:(?P<passed>\d+) passed, )?\d+ total",
     ),
     "vitest": _Runner(
         r"^ *Tests  .*\(\d+\)$",
         _lines(r"^ *FAIL +(\S.*?)(?: \[ .* \])?$"),
-        r"^ *Tests  (?:(?P<failed>\d+) failed)?(?:.*?(?P<passed>\d+) passed)?",
+        r"^ *Tests  (?:(?P<failed>\d+) failed)?(?: \| )?(?:(?P<passed>\d+) passed)?",
     ),
     "node --test": _Runner(
         r"^[\u2139#] tests \d+$",
@@ -155,7 +165,7 @@ _RUNNERS = {
     ),
     "bun test": _Runner(
         r"^Ran \d+ tests? across ",
-        _lines(r"^\(fail\) (.+?)(?: \[[^\]]*\])?$"),
+        _lines(r"^\(fail\) (.+?)(?: \[[^\]\n]*\])?$"),
         r"^ *(?P<passed>\d+) pass$|^ *(?P<failed>\d+) fail$",
     ),
     "deno test": _Runner(
@@ -197,7 +207,7 @@ _RUNNERS = {
     ),
     "dotnet test": _Runner(
         r"^(?:Failed|Passed)! +- Failed: ",
-        _lines(r"^ *Failed (\S.*?)(?: \[[^\]]*\])?$"),
+        _lines(r"^ *Failed (\S.*?)(?: \[[^\]\n]*\])?$"),
         r"^(?:Failed|Passed)! +- Failed: +(?P<failed>\d+), Passed: +(?P<passed>\d+)",
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,22 @@ def test_a_checkout_that_is_a_link_is_not_followed(space: Workspace, tmp_path: P
     space.repo.rmdir()
     space.repo.symlink_to(tmp_path)
     assert verify.find_checks(space, OnlyModules()) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Makefile", "test " * 200_000),
+        ("Makefile", "a:" * 500_000),
+        ("deno.json", '"tasks":{' * 110_000),
+        ("deno.json", '"tasks":{' + '"test"' * 160_000),
+        ("Rakefile", "task" + " " * 999_000),
+        ("Rakefile", "task " * 200_000),
+        ("justfile", "test" + ":=" * 490_000),
+    ],
+)
+def test_no_file_takes_long_to_look_at(space: Workspace, name: str, text: str) -> None:
+    (space.repo / name).write_text(text)
+    started = time.process_time()
+    verify.find_checks(space, OnlyModules())  # type: ignore[arg-type]
+    assert time.process_time() - started < 2.0

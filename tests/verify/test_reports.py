@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sprint.verify import reports
@@ -113,3 +115,25 @@ def test_hostile_output_is_read_in_time() -> None:
     lines = ["short test summary info", "FAILED " + "[" * 100_000, "Tests: " + "1 failed" * 50_000]
     lines += ["FAILED a - [" * 30] * 2_000 + ["  1) a"] * 20_000 + ["  1 failing"]
     assert reports.read("\n".join(lines)).failures
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("  1 passing\n  1 failing\n\n  1) a\n", " " * 400),
+        ("Tests:  1 total\n", f"Tests: {'1' * 150} failed {'1' * 150} passed {'1' * 150}"),
+        (" Tests  1 passed (1)\n", f" Tests  {'1' * 480}"),
+        ("1 passed in 0.1s\n", f"a{'::' * 200}"),
+        ("1..1\n", f"not ok 1 {' # ' * 160}"),
+        ("1 test completed, 1 failed\n", "a" + " > " * 160),
+        (" Tests  1 passed (1)\n", " FAIL  a" + " [ " * 160),
+        ("ok | 1 passed\n", "ok | 1 passed" + " | 1" * 120),
+        ("Ran 1 test in 1s\n", f"FAIL: a ({'(' * 480}"),
+        ("Failed! - Failed: 1\n", "  Failed a" + " [" * 240),
+        ("test result: ok\n", "test result: " + " 1 passed; 1" * 40),
+    ],
+)
+def test_no_line_takes_long(head: str, line: str) -> None:
+    started = time.process_time()
+    reports.read(head + f"{line}\n" * 300)
+    assert time.process_time() - started < 2.0
