@@ -12,7 +12,8 @@ import pytest
 
 from sprint import git
 from sprint.claim import LEASE, Claims, Keeper, ref_of
-from sprint.domain import Claim
+from sprint.demo.forge import DemoForge, Fault
+from sprint.domain import Claim, Secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -45,6 +46,28 @@ def test_the_second_to_claim_loses(tmp_path: Path, server: git.Remote) -> None:
     assert here.take(7, "run-1", "", None, NOW) is not None
     assert there.take(7, "run-2", "", None, NOW) is None
     assert there.read()[7].run == "run-1"
+
+
+def test_a_claim_whose_answer_never_came_is_ours_all_the_same(tmp_path: Path, server: git.Remote) -> None:
+    """Renewed, released and taken by what was known before a push that was done without our knowing."""
+    here = claims_of(tmp_path, server, "here")
+    known = here.take(7, "run-1", "", None, NOW)
+    assert known is not None
+    assert here.take(7, "run-1", "", None, NOW) is not None
+    assert here.renew(known, NOW) is not None
+    assert here.renew(known, NOW + LEASE) is not None
+    assert here.release(known, NOW, outcome="pr_opened") is not None
+    assert here.read()[7].outcome == "pr_opened"
+    assert here.renew(known, NOW) is None, "it is released"
+
+
+def test_a_push_that_libcurl_says_again_is_no_lost_race(tmp_path: Path, gitea: DemoForge) -> None:
+    gitea.add_repo("acme/widgets")
+    remote = git.Remote(f"{gitea.url}/acme/widgets.git", Secret(gitea.token))
+    gitea.faults.append(Fault("git-receive-pack$", method="POST", drop=True, after=True))
+    assert claims_of(tmp_path, remote, "here").take(7, "run-1", "", None, NOW) is not None
+    said = [seen.status for seen in gitea.requests if seen.method == "POST" and "receive-pack" in seen.path]
+    assert said == [0, 200]
 
 
 def test_ten_processes_on_one_issue_give_one_winner(tmp_path: Path, server: git.Remote) -> None:

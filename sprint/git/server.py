@@ -115,7 +115,11 @@ def push(
     """
     if not is_full_hex(sha):
         raise GitError(f"refusing to push {sha!r} to {ref}: not a full commit id")
-    return _push(git_dir, remote, f"{sha}:{ref}", ref, expected, timeout)
+    result, why = _push(git_dir, remote, f"{sha}:{ref}", ref, expected, timeout)
+    # libcurl says a request again whose connection broke off; the second finds what the first one did.
+    if result is PushResult.LOST_RACE and ls_remote(remote, ref).get(ref) == sha:
+        return PushResult.OK, ""
+    return result, why
 
 
 def delete_ref(git_dir: Path, remote: Remote, ref: str, *, expected: str, timeout: float = 60) -> PushResult:
