@@ -376,6 +376,7 @@ class Run:
     uid: int | None = None
     claim_sha: str = ""
     seen: str = ""
+    forced: bool = False  # asked for despite everything but that the issue is open
     rounds: int = 0  # how often failed checks went back to the worker
     continued: int = 0  # how often a later tick took it up after its process died
     tree: str = ""  # the agent's tree once imported

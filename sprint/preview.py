@@ -8,6 +8,7 @@ from typing import Any
 
 from sprint import git
 from sprint.brief import brief
+from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Pick
 from sprint.tick import new_run, pick_issue, why_not_now
@@ -35,10 +36,13 @@ class Preview:
 
     def as_text(self) -> str:
         issue = self.pick.issue
-        passed = [f"  passed over #{p.number} {p.title}: {p.reason}" for p in self.pick.passed_over]
+        passed = [
+            f"  passed over #{p.number} {safe_line(p.title)}: {safe_line(p.reason)}"
+            for p in self.pick.passed_over
+        ]
         if issue is None:
-            return "\n".join([f"{self.repo}: would pick nothing: {self.pick.why_none}", *passed])
-        head = f"{self.repo}: would pick #{issue.number} {issue.title}"
+            return "\n".join([f"{self.repo}: would pick nothing: {safe_line(self.pick.why_none)}", *passed])
+        head = f"{self.repo}: would pick #{issue.number} {safe_line(issue.title)}"
         return "\n".join([head, *passed, "", self.prompt])
 
 

@@ -63,7 +63,7 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
         if pick.issue is None:
             return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
         worker.check(context.repo.worker, context.endpoints)
-        run = _claim(context, pick.issue, claims.get(pick.issue.number))
+        run = _claim(context, pick.issue, claims.get(pick.issue.number), force)
         if run is not None:
             run = settle(context, run)
             return TickReport(name, run=run, passed_over=pick.passed_over)
@@ -127,10 +127,10 @@ def digest(context: Context, issue: Issue) -> str:
     return issue_digest(issue, comments)
 
 
-def _claim(context: Context, issue: Issue, previous: Claim | None) -> Run | None:
+def _claim(context: Context, issue: Issue, previous: Claim | None, forced: bool) -> Run | None:
     """Write the run down, then claim the issue for it; None where another host was faster."""
     seen = digest(context, issue)
-    run = new_run(context, issue)
+    run = replace(new_run(context, issue), forced=forced)
     context.store.create(run)
     claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
     if claim is None:

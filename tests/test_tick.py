@@ -223,6 +223,29 @@ def test_a_competing_pull_request_stops_publishing(gitea: DemoForge, make_site: 
     assert len(gitea.pulls(REPO)) == 1
 
 
+def test_what_force_takes_it_also_hands_in(gitea: DemoForge, make_site: MakeSite) -> None:
+    bug = backlog(gitea)
+    gitea.add_user("carl")
+    gitea.edit_issue(REPO, bug, assignees=["carl"])
+    site = make_site(gitea, FIXED)
+    refused = site.sprint("run", REPO, "--issue", str(bug))
+    assert refused.returncode == 1
+    assert "assigned to carl" in refused.stdout
+    done = site.sprint("run", REPO, "--issue", str(bug), "--force")
+    assert done.returncode == 0, done.stdout
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+
+
+def test_dry_run_cleans_what_strangers_wrote(gitea: DemoForge, make_site: MakeSite) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "Epic\x1b[2J", "All of it.", labels=["epic"])
+    gitea.add_issue(REPO, "Red\x1b[31m", "It is.")
+    done = make_site(gitea, []).sprint("run", REPO, "--dry-run")
+    assert "would pick #2 Red" in done.stdout
+    assert "passed over #1 Epic" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
 def test_dry_run_tells_and_writes_nothing(forge_server: DemoForge, make_site: MakeSite) -> None:
     bug = backlog(forge_server)
     site = make_site(forge_server, [])
@@ -354,13 +377,15 @@ def test_what_keeps_a_run_from_beginning_costs_the_issue_no_attempt(
 def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:
-    backlog(gitea)
+    bug = backlog(gitea)
     site = make_site(gitea, FIXED)
     gitea.faults.append(Fault("/pulls$", method="POST", times=None, status=422, body=b'{"message": "no"}'))
     assert site.sprint("run", REPO).returncode == 0
     (row,) = site.rows()
     assert row["outcome"] == "error"
     assert (site.path / "results/runs" / row["run_id"] / "patch.diff").exists()
+    (comment,) = gitea.comments(REPO, bug)
+    assert "`patch.diff`" in comment.body
 
 
 def test_proven_work_waits_for_a_forge_that_is_away(gitea: DemoForge, make_site: MakeSite) -> None:

@@ -14,7 +14,7 @@ from sprint.errors import ForgeError
 
 _log = logging.getLogger(__name__)
 
-# What a person at the issue should hear of; the rest is between the operator and the ledger.
+# What a person at the issue should hear of, as of work that is kept; the rest is for the operator.
 _TOLD_AT_THE_ISSUE = frozenset(
     {
         Outcome.PR_OPENED,
@@ -37,7 +37,7 @@ def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
         run = replace(run, finished_at=datetime.now(UTC))
         context.store.save(run)
     ledger.append(context.config.paths.results, row_of(run))
-    if run.outcome in _TOLD_AT_THE_ISSUE:
+    if run.outcome in _TOLD_AT_THE_ISSUE or (claim is not None and _is_patch_kept(context, run)):
         _tell_if_possible(context, run)
     if claim is not None:
         _release(context, claim, run)
@@ -90,8 +90,7 @@ def _tell_if_possible(context: Context, run: Run) -> None:
 def _tell(context: Context, run: Run) -> None:
     """Write the one comment on the issue, or edit the one that is there."""
     name = context.repository.name
-    patch = context.store.folder(run.id) / "patch.diff"
-    body = prompts.comment(run, patch_kept=patch.exists() and not run.pr_url, patch_host=run.host)
+    body = prompts.comment(run, patch_kept=_is_patch_kept(context, run), patch_host=run.host)
     marker = prompts.comment_marker(run.issue)
     me = context.forge.whoami()
     for comment in context.forge.comments(name, run.issue):
@@ -100,6 +99,11 @@ def _tell(context: Context, run: Run) -> None:
                 context.forge.edit_comment(name, comment.id, body)
             return
     context.forge.add_comment(name, run.issue, body)
+
+
+def _is_patch_kept(context: Context, run: Run) -> bool:
+    """Whether there is work that got into no pull request."""
+    return not run.pr_url and (context.store.folder(run.id) / "patch.diff").exists()
 
 
 def _release(context: Context, claim: Claim, run: Run) -> None:

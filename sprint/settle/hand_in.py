@@ -53,6 +53,8 @@ def not_wanted(context: Context, run: Run) -> str:
         raise
     if not issue.is_open:
         return "the issue was closed"
+    if run.forced:  # what else may speak against it was known to whoever asked for it
+        return ""
     if issue.locked:
         return "the issue was locked"
     if others := [name for name in issue.assignees if name != context.forge.whoami()]:
