@@ -44,20 +44,19 @@ class Heartbeat(msgspec.Struct, frozen=True):
         gaps = self._gaps()
         return gaps[len(gaps) // 2] if len(gaps) > 1 else None
 
-    @property
-    def late_after(self) -> datetime | None:
+    def late_after(self, every: timedelta | None = None) -> datetime | None:
         """When the next tick must have come: twice the gap that four in five stay within, and two minutes.
 
-        None where the schedule is not known yet.
+        `every` is the configured gap, which counts until the ticks show one; None where there is neither.
         """
         gaps = self._gaps()
-        if len(gaps) < 2:
-            return None
-        return self.ticked_at + 2 * gaps[math.ceil(0.8 * len(gaps)) - 1] + _GRACE
+        gap = gaps[math.ceil(0.8 * len(gaps)) - 1] if len(gaps) > 1 else every
+        return None if gap is None else self.ticked_at + 2 * gap + _GRACE
 
-    def is_late(self, now: datetime) -> bool:
+    def is_late(self, now: datetime, every: timedelta | None = None) -> bool:
         """Whether cron looks dead; False while the schedule is not known."""
-        return self.late_after is not None and now > self.late_after
+        due = self.late_after(every)
+        return due is not None and now > due
 
     def _gaps(self) -> list[timedelta]:
         times = sorted(self.ticks)

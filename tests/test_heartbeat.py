@@ -49,6 +49,15 @@ def test_one_or_two_ticks_are_no_schedule(tmp_path: Path) -> None:
     assert not beat.is_late(at(10_000))
 
 
+def test_until_ticks_show_a_schedule_the_configured_one_counts(tmp_path: Path) -> None:
+    beat = ticks(tmp_path, 0, 10)
+    every = timedelta(minutes=15)
+    assert not beat.is_late(at(41), every)
+    assert beat.is_late(at(43), every)
+    shown = ticks(tmp_path, 20, 30)
+    assert shown.is_late(at(53), timedelta(hours=5)), "what was seen counts for more"
+
+
 def test_runs_by_hand_in_quick_succession_are_no_schedule(tmp_path: Path) -> None:
     beat = ticks(tmp_path, 0, 10, 20, 20.1, 20.2, 20.3, 20.4, 30)
     assert beat.interval == timedelta(minutes=10)

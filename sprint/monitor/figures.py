@@ -19,7 +19,8 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
   and undone later by a commit that says so). **Share merged**: merged / (merged + closed + reverted).
   **Time to merge**: from the run's end to the merge, median. **Dollars per merged pull request**: the spend
   on all runs, failed ones too, / merged; over all time, or since --since.
-- **Late**: no tick for twice the repository's usual interval and two minutes.
+- **Late**: no tick for twice the repository's usual interval and two minutes. Until three ticks were seen the
+  interval is the configured one (`every`).
 """
 
 from __future__ import annotations

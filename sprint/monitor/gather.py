@@ -135,10 +135,19 @@ def _repos(
     runs = {repo.repo: repo for repo in counted.repos}
     only_in_ledger = {("", repo) for repo in runs if repo not in {name for _, name in known}}
     ticks = {(beat.forge, beat.repo): beat for beat in beats}
-    configured = {(repo.forge, repo.name) for repo in config.repos}
+    configured = {(repo.forge, repo.name): repo.every for repo in config.repos}
     store = RunStore(config.paths.results)
     return tuple(
-        _repo(at, runs.get(at[1], RepoRuns(at[1], (), 0)), ticks.get(at), live, store, at in configured, now)
+        _repo(
+            at,
+            runs.get(at[1], RepoRuns(at[1], (), 0)),
+            ticks.get(at),
+            live,
+            store,
+            now,
+            is_configured=at in configured,
+            every=timedelta(minutes=minutes) if (minutes := configured.get(at)) else None,
+        )
         for at in sorted(known | only_in_ledger, key=lambda at: (at[1], at[0]))
     )
 
@@ -149,9 +158,12 @@ def _repo(
     beat: Heartbeat | None,
     live: Live,
     store: RunStore,
-    is_configured: bool,
     now: datetime,
+    *,
+    is_configured: bool,
+    every: timedelta | None,
 ) -> RepoStatus:
+    interval = (beat.interval or every) if beat else None
     issues = live.open_issues.get(at, "")
     title = ""
     if runs.last and isinstance(runs.last[0], LedgerRow):
@@ -168,7 +180,7 @@ def _repo(
         open_issues_note=issues if isinstance(issues, str) else "",
         ticked_at=beat.ticked_at if beat else None,
         tick_outcome=beat.outcome if beat else "",
-        interval_seconds=beat.interval.total_seconds() if beat and beat.interval else None,
-        is_late=beat is not None and beat.is_late(now),
+        interval_seconds=interval.total_seconds() if interval else None,
+        is_late=beat is not None and beat.is_late(now, every),
         is_watched=is_configured or (beat is not None and now - beat.ticked_at < _WATCHED_FOR),
     )

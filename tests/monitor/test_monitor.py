@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sprint import heartbeat, ledger, spend
 from sprint.config import Config, load
@@ -178,6 +179,16 @@ def test_a_dead_cron_is_an_alarm_and_a_retired_repository_none(tmp_path: Path) -
     assert text == "octo/widgets: cron looks dead: the last tick was 1 h ago, and they came every 10 min\n"
     ticked(config, 0)
     assert monitor(config, quiet=True) == (0, "")
+
+
+def test_a_cron_that_died_after_its_first_tick_is_late_by_the_configured_interval(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    ticked(config, 60)
+    assert monitor(config, quiet=True) == (0, "")
+    repos = tuple(replace(repo, every=15) for repo in config.repos)
+    code, text = monitor(replace(config, repos=repos), quiet=True)
+    assert code == 1
+    assert text == "octo/widgets: cron looks dead: the last tick was 1 h ago, and they came every 15 min\n"
 
 
 def test_failures_in_a_row(tmp_path: Path) -> None:
