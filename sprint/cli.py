@@ -157,6 +157,21 @@ def _positive(text: str) -> int:
     return number
 
 
+def _seconds(text: str) -> float:
+    return _between(text, 0.1, 86_400.0)
+
+
+def _percent(text: str) -> float:
+    return _between(text, 0.0, 100.0)
+
+
+def _between(text: str, least: float, most: float) -> float:
+    number = float(text)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     everywhere = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _global_options(everywhere)
@@ -211,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--refresh", action="store_true", help="ask what became of each pull request first")
     monitor.add_argument("--quiet", action="store_true", help="only alarms, a line each")
     monitor.add_argument(
-        "--watch", type=float, nargs="?", const=10.0, metavar="SECONDS", help="again and again (10)"
+        "--watch", type=_seconds, nargs="?", const=10.0, metavar="SECONDS", help="again and again (10)"
     )
     monitor.add_argument("--json", action="store_true", help="for programs; the schema has a version")
     monitor.add_argument("--html", type=Path, metavar="FILE", help="also write a page for a browser")
@@ -221,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument(
         "--failures", type=_positive, metavar="N", help="alarm at N failures in a row (default 5)"
     )
-    monitor.add_argument("--fail-below", type=float, metavar="PERCENT", help="alarm below this pass rate")
+    monitor.add_argument("--fail-below", type=_percent, metavar="PERCENT", help="alarm below this pass rate")
 
     init = command("init", "write a commented sprint.yaml from what is found here; never over another")
     init.add_argument("dir", nargs="?", type=Path, metavar="DIR", help="where to (default: here)")

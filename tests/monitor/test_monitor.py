@@ -20,6 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from sprint import heartbeat, ledger, spend
+from sprint.cli import main
 from sprint.config import Config, load
 from sprint.demo.forge import DemoForge
 from sprint.domain import Phase, Run
@@ -204,6 +205,18 @@ def test_failures_in_a_row(tmp_path: Path) -> None:
     assert monitor(config, quiet=True, failures_in_a_row=6)[0] == 0
     write_ledger(config.paths.results, *(recent(300 - n, "limit") for n in range(9)))
     assert monitor(config, quiet=True)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--watch", "0"], ["--watch", "-1"], ["--watch", "nan"], ["--fail-below", "nan"]], ids=" ".join
+)
+def test_numbers_that_mean_nothing_are_wrong_usage(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["monitor", *wrong])
+    assert left.value.code == 2
+    assert "is not between" in capsys.readouterr().err
 
 
 def test_pass_rate_below(tmp_path: Path) -> None:
