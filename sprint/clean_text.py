@@ -22,12 +22,14 @@ _INVISIBLE = re.compile(
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Co", "Cs"})
 _HTML_PASSES = 10
 
-_MENTION = re.compile(r"(?<!\w)@(?=[\w-])")
+# Forges take letters beyond ASCII, and the underscore of an emphasis, for the end of a word.
+_MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=[\w-])")
 _REFERENCE = re.compile(r"([#!])(?=\d)")
-_GH_REFERENCE = re.compile(r"\b(GH-)(?=\d)", re.IGNORECASE)
+_GH_REFERENCE = re.compile(r"(?<![A-Za-z0-9])(GH-)(?=\d)", re.IGNORECASE)
 _SCHEME = re.compile(r"\b[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SKIP_CI = re.compile(
-    r"\[\s*((?:skip|no)[ -](?:ci|actions)|(?:ci|actions)[ -]skip)\s*\]|\*{3}(no_ci)\*{3}", re.IGNORECASE
+    r"\[[\s\[]*+((?:skip|no)[ -](?:ci|actions)|(?:ci|actions)[ -]skip)[\s\]]*\]|\*{3,}(no_ci)\*{3,}",
+    re.IGNORECASE,
 )
 _TRAILER = re.compile(r"^([ \t]*[A-Za-z][A-Za-z-]*-[A-Za-z]+)[ \t]*:", re.MULTILINE)
 
@@ -84,8 +86,9 @@ def safe_line(text: str, limit: int = 200) -> str:
 
 def inert(text: str) -> str:
     """Text in which a forge finds nobody to notify, nothing to link or close, and no order to its CI."""
+    # Taking a scheme out can make another, or an order to a CI, from what was around it.
+    text = _SCHEME.sub("", text).replace("://", ": //")
     text = _SKIP_CI.sub(lambda match: match[1] or match[2], text)
-    text = _SCHEME.sub("", text)
     text = _GH_REFERENCE.sub(r"\1 ", _REFERENCE.sub(r"\1 ", text))
     return _MENTION.sub("@ ", text)
 
@@ -97,7 +100,8 @@ def title_line(title: str, limit: int = 100) -> str:
 
 def inert_block(text: str, limit: int, width: int) -> str:
     """Cleaned and inert, lines wrapped, and none that git would read as a trailer at a message's end."""
-    return wrap(_TRAILER.sub(r"\1 -", inert(clean(text, limit))), width)
+    # Again once wrapped: what stood within a word or a line may stand at the beginning of one now.
+    return _TRAILER.sub(r"\1 -", inert(wrap(inert(clean(text, limit)), width)))
 
 
 def wrap(text: str, width: int) -> str:

@@ -94,7 +94,7 @@ def render(name: str, **context: Any) -> str:
 
 def _quiet_span(text: str) -> str:
     """A code span in which a forge finds nothing to act on, wherever it may copy it."""
-    return code_span(inert(text))
+    return code_span(inert(safe_line(text)))
 
 
 def _state(check: CheckResult) -> str:

@@ -81,6 +81,14 @@ def test_a_fence_cannot_be_closed_from_inside() -> None:
             "x [skip ci] y [CI Skip] [no ci] [skip actions] ***NO_CI***",
             "x skip ci y CI Skip no ci skip actions NO_CI",
         ),
+        ("[[skip ci]] [ [no ci] ] ****NO_CI*****", "skip ci no ci NO_CI"),
+        ("[skip x://ci]", "skip ci"),
+        (
+            "http:x:////evil.example and _https://evil.example",
+            "http: //evil.example and _https: //evil.example",
+        ),
+        ("\u00e9@bob and _@bob_", "\u00e9@ bob and _@ bob_"),
+        ("\u00e9GH-4 is high-5", "\u00e9GH- 4 is high-5"),
         ("C# and a[0] stay", "C# and a[0] stay"),
     ],
 )
@@ -112,6 +120,19 @@ def test_a_summary_brings_no_trailer_into_a_commit() -> None:
     assert trailers == "Sprint-Run: r\n"
     assert "Co-authored-by -" in message
     assert "# 3" in message
+
+
+@pytest.mark.parametrize(
+    ("summary", "alive"),
+    [
+        ("a" * 72 + "@bob", "\n@bob"),
+        ("xx[skip\tci]", "[skip ci]"),
+        ("a" * 70 + " Co-authored-by: Eve <eve@x>", "\nCo-authored-by:"),
+    ],
+)
+def test_wrapping_brings_nothing_to_life(summary: str, alive: str) -> None:
+    assert alive in wrap(summary, 72), "by itself it does"
+    assert alive not in inert_block(summary, 1000, 72)
 
 
 def test_wrapping_keeps_short_lines_and_indents() -> None:

@@ -455,3 +455,10 @@ def test_templates_come_from_a_checkout_and_from_a_wheel(
     assert resources.folder("prompts") == package / "_assets" / "prompts"
     with pytest.raises(SprintError, match=r"skills/ is missing .* install sprint again"):
         resources.folder("skills")
+
+
+def test_what_is_invisible_does_not_come_to_life_in_a_span() -> None:
+    failed = replace(FAILED, failures=("closes #\u200b7 @\u200bbob",))
+    compared = Proof((CheckComparison("x", FAILED, failed, failed.failures, True),))
+    body = prompts.pull_request_body(a_run(proof=compared))
+    assert "closes # 7 @ bob" in body
