@@ -314,3 +314,10 @@ def test_raw_content_in_the_place_of_an_lfs_pointer_is_refused(store: Store) -> 
     refused = store.judge({"a.bin": b"raw\n", "c.txt": b"x\n"}, base=base)
     assert [(refusal.path, "LFS" in refusal.reason) for refusal in refused] == [("a.bin", True)]
     assert store.judge({"a.bin": b"raw\n"}) == ()
+
+
+def test_one_long_line_does_not_outlast_the_deadline() -> None:
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        list(Scanner(deadline=started + 0.5).scan("x.py", b"/" * 1_000_000))
+    assert time.monotonic() - started < 5

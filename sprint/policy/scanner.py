@@ -76,9 +76,9 @@ class Scanner:
                     yield number, kind, value
 
     def _in_line(self, path: str, line: str, is_binary: bool) -> Iterator[tuple[str, str]]:
-        if time.monotonic() > self._deadline:
-            raise TimeoutError
         for at in range(0, len(line), _WINDOW - _OVERLAP):
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
             window = line[at : at + _WINDOW]
             for rule in self._rules:
                 name = type(rule).__name__
