@@ -89,6 +89,11 @@ def test_plain_text_is_plain_text(text: str) -> None:
     assert find(text) is None
 
 
+@pytest.mark.parametrize("text", ["[a" + ".a" * 900 + "()]", "print(a" + ".a" * 900 + "())", "[" * 5000])
+def test_what_is_too_deep_is_plain_text(text: str) -> None:
+    assert find(text) is None
+
+
 def test_two_calls_keep_their_order() -> None:
     text = "".join(
         f'<tool_call>{{"name": "run_command", "arguments": {{"command": "{n}"}}}}</tool_call>' for n in "ab"

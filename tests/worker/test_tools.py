@@ -82,6 +82,15 @@ def test_a_huge_output_shows_head_and_tail_and_the_whole_can_be_read(bench: Benc
     assert not (bench.job.folder / "outputs" / "003.txt").exists()
 
 
+def test_outputs_do_not_fill_the_runners_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sprint.worker.local.output.MOST_KEPT", 500_000)
+    shown = do(bench, *[command(f"seq {n} 80000") for n in range(4)])
+    kept = sum(path.stat().st_size for path in (bench.job.folder / "outputs").iterdir())
+    assert 500_000 <= kept < 1_000_000
+    assert "79999\n80000\n[exit code 0]" in shown[3]
+    assert "the rest is lost" in shown[3]
+
+
 def test_many_huge_outputs_of_one_turn_share_the_room(bench: Bench) -> None:
     bench.prices = {"context": 16_000}
     many = replies.calls(*[("run_command", {"command": f"seq {n} 20000"}) for n in range(12)])

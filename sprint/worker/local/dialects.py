@@ -156,7 +156,10 @@ def _python_block(text: str) -> Iterator[Written]:
         if not isinstance(statement, ast.Expr):
             return
         value = statement.value
-        yield from _python_calls(value.elts if isinstance(value, ast.List) else [value], start)
+        try:
+            yield from _python_calls(value.elts if isinstance(value, ast.List) else [value], start)
+        except RecursionError:  # what was parsed can be too deep to be written again
+            return
 
 
 def _python_calls(nodes: list[ast.expr], start: int) -> Iterator[Written]:

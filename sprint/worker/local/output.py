@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from sprint.errors import SprintError
 
 LONGEST = 10_000  # characters of one result
 SHORTEST = 1_000
+MOST_KEPT = 512_000_000  # bytes of all outputs of a run: an endless one can be had in every call
 _PIECE = 4_000_000
 
 
@@ -51,6 +53,11 @@ class Outputs:
         self.count += 1
         return self.folder / f"{self.count:03d}.txt"
 
+    def has_room(self) -> bool:
+        """Whether another whole output may be kept."""
+        with os.scandir(self.folder) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) < MOST_KEPT
+
     def shown(self, text: str, path: Path, room: Room, *, is_whole: bool) -> str:
         """`text` as the model sees it; `is_whole` False where it is not all that the file holds."""
         limit = room.share()
@@ -63,7 +70,7 @@ class Outputs:
     def _copy(self, path: Path) -> str:
         """Put the whole output where the model's own commands reach it, piece by piece."""
         where = ""
-        with contextlib.suppress(SprintError), path.open("rb") as file:
+        with contextlib.suppress(SprintError, FileNotFoundError), path.open("rb") as file:
             while piece := file.read(_PIECE):
                 where = self.put_inside(path.name, piece, append=bool(where))
                 if not where:

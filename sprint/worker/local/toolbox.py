@@ -97,7 +97,7 @@ class Toolbox:
             timeout=timeout,
             network=self._job.network,
             output_cap=8 * LONGEST,
-            output_file=path,
+            output_file=path if self.outputs.has_room() else None,
         )
         text = decoded(done.stdout + done.stderr).rstrip("\n")
         shown = self.outputs.shown(text, path, room, is_whole=not done.truncated)
@@ -131,10 +131,11 @@ class Toolbox:
             raise BadCall("the forge refused", str(error)) from error
         text = json.dumps(_cleaned(data), ensure_ascii=False, indent=1)
         path = self.outputs.new()
-        path.write_text(text, "utf-8", "replace")
+        if self.outputs.has_room():
+            path.write_text(text, "utf-8", "replace")
         shown = self.outputs.shown(text, path, room, is_whole=True)
         if shown == text:
-            path.unlink()
+            path.unlink(missing_ok=True)
         return Result(fence(shown, f"the forge's answer to {call.path[:100]!r}", self._nonce))
 
     def _read_skill(self, call: ReadSkill, room: Room) -> Result:
