@@ -148,9 +148,10 @@ def lines(report: TickReport) -> list[str]:
     """What a tick did, a line for each run that it brought to an end."""
     said = [line_of(run) for run in (*report.settled, *([report.run] if report.run else []))]
     if report.idle:
-        said.append(f"{report.repo}: {report.idle}")
+        said.append(f"{report.repo}: {safe_line(report.idle)}")
     said += [
-        f"  passed over #{p.number} {safe_line(p.title)}: {p.reason}" for p in report.passed_over[:_SHOWN]
+        f"  passed over #{p.number} {safe_line(p.title)}: {safe_line(p.reason)}"
+        for p in report.passed_over[:_SHOWN]
     ]
     if len(report.passed_over) > _SHOWN:
         said.append(f"  and {len(report.passed_over) - _SHOWN} more; --dry-run tells why")
