@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sprint import credentials
 from sprint.config import Config, ForgeConfig, ModelConfig, load
@@ -219,6 +220,19 @@ def test_known_servers_take_their_own_key(models: Find) -> None:
     assert (openai.base_url, openai.key) == (credentials.OPENAI, Secret("o"))
     with pytest.raises(ConfigError, match="needs a key"):
         models(ModelConfig(name="m", base_url=credentials.OPENAI))
+
+
+def test_what_cannot_be_found_now_stands_in_no_other_models_way(
+    models: Find, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = ModelConfig(name="a", base_url="http://localhost:1/v1")
+    found_nowhere = ModelConfig(name="b")
+    for chain in (replace(there, fallbacks=(found_nowhere,)), replace(found_nowhere, fallbacks=(there,))):
+        caplog.clear()
+        assert [endpoint.name for endpoint in models(chain)] == ["a"]
+        assert "no model: none configured" in caplog.text
+    with pytest.raises(ModelError, match="no model: none configured"):
+        models(replace(found_nowhere, fallbacks=(found_nowhere,)))
 
 
 def test_a_missing_key_of_a_fallback_is_named_by_its_path(models: Find) -> None:

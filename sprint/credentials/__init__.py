@@ -147,9 +147,22 @@ def model_endpoints(config: Config, environ: Mapping[str, str], home: Path) -> t
 
 
 def _chain(model: ModelConfig, at: str, around: _Surroundings) -> list[Endpoint]:
-    endpoints = [_configured(model, at, around)]
+    """A model and its fallbacks; one that cannot be found now is left out where another can."""
+    endpoints: list[Endpoint] = []
+    missing: list[ModelError] = []
+    try:
+        endpoints.append(_configured(model, at, around))
+    except ModelError as error:
+        missing.append(error)
     for index, fallback in enumerate(model.fallbacks):
-        endpoints += _chain(fallback, f"{at}.fallbacks[{index}]", around)
+        try:
+            endpoints += _chain(fallback, f"{at}.fallbacks[{index}]", around)
+        except ModelError as error:
+            missing.append(error)
+    if missing and not endpoints:
+        raise missing[0]
+    for error in missing:
+        _log.warning("%s: %s; going on with the others", at, error)
     return endpoints
 
 
