@@ -39,7 +39,7 @@ def new_id(now: datetime, repo: str, issue: int) -> str:
 
     `20261121T120102Z-owner-repo-12-3f9c21aa`; a very long repository name is shortened.
     """
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", repo)[:100]
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", repo)[:100]  # no dots: it also names refs
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{issue}-{secrets.token_hex(4)}"
 
 
