@@ -161,8 +161,8 @@ def _chain(model: ModelConfig, at: str, around: _Surroundings) -> list[Endpoint]
             missing.append(error)
     if missing and not endpoints:
         raise missing[0]
-    for error in missing:
-        _log.warning("%s: %s; going on with the others", at, error)
+    for one in missing:
+        _log.warning("%s: %s; going on with the others", at, one)
     return endpoints
 
 
