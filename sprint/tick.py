@@ -63,7 +63,7 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
         if pick.issue is None:
             return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
         worker.check(context.repo.worker, context.endpoints)
-        run = _claim(context, pick.issue, claims.get(pick.issue.number), force)
+        run = _claim(context, pick, pick.issue, claims.get(pick.issue.number), force)
         if run is not None:
             run = settle(context, run)
             return TickReport(name, run=run, passed_over=pick.passed_over)
@@ -127,7 +127,7 @@ def digest(context: Context, issue: Issue) -> str:
     return issue_digest(issue, comments)
 
 
-def _claim(context: Context, issue: Issue, previous: Claim | None, forced: bool) -> Run | None:
+def _claim(context: Context, pick: Pick, issue: Issue, previous: Claim | None, forced: bool) -> Run | None:
     """Write the run down, then claim the issue for it; None where another host was faster."""
     seen = digest(context, issue)
     run = replace(new_run(context, issue), forced=forced)
@@ -139,6 +139,8 @@ def _claim(context: Context, issue: Issue, previous: Claim | None, forced: bool)
     run = replace(run, attempt=claim.attempt, claim_sha=claim.sha)
     context.store.save(run)
     with run_log(context.store.folder(run.id), run):
+        for passed in pick.passed_over:
+            _log.info("passed over #%d %s: %s", passed.number, safe_line(passed.title), passed.reason)
         _log.info("#%d: claimed: %s", issue.number, safe_line(issue.title))
     return run
 

@@ -324,6 +324,7 @@ def test_a_tick_leaves_a_log_without_a_secret(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
 ) -> None:
     gitea.add_repo("acme/widgets", {"README": "one\n"})
+    gitea.add_issue("acme/widgets", "Say everything", "All of it.", labels=["epic"])
     bug = gitea.add_issue("acme/widgets", f"Say two {HOSTILE}", "It must say two.")
     fix = call("write_file", {"path": "README", "content": "two\n"})
     model = model_server([failed(503, "overloaded"), fix, finish()])
@@ -337,7 +338,8 @@ def test_a_tick_leaves_a_log_without_a_secret(
     text = (site.path / "results" / "runs" / run["id"] / logs.RUN_LOG).read_text()
     said = objects(text)
     assert {(each["run"], each["repo"], each["issue"]) for each in said} == {(run["id"], "acme/widgets", bug)}
-    assert said[0]["message"].startswith(f"#{bug}: claimed: Say two")
+    assert said[0]["message"] == "passed over #1 Say everything: labelled epic"
+    assert said[1]["message"].startswith(f"#{bug}: claimed: Say two")
     assert any("again" in each["message"] for each in said)
     assert said[-1]["message"] == f"#{bug}: pr_opened"
     on_stderr = objects(done.stderr)
