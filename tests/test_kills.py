@@ -48,6 +48,7 @@ def assert_one_of_each(gitea: DemoForge, site: Site) -> None:
     assert (claim.state, claim.outcome, claim.attempt) == ("released", "pr_opened", 1)
     assert list((site.path / "results" / "active").iterdir()) == []
     assert [run["phase"] for run in site.runs()] == ["settled"]
+    assert list(site.workspaces.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", PLACES)

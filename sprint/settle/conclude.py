@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sprint import ledger, prompts, workspace
 from sprint.context import Context
@@ -41,8 +40,8 @@ def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
         _tell_if_possible(context, run)
     if claim is not None:
         _release(context, claim, run)
-    if run.workspace and run.outcome is Outcome.PR_OPENED:
-        workspace.remove(Path(run.workspace))
+    kept = "" if run.outcome is Outcome.PR_OPENED else run.workspace
+    workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
     run = replace(run, phase=Phase.SETTLED)
     context.store.save(run)
     return run

@@ -3,7 +3,7 @@
 from sprint.workspace.checkout import create
 from sprint.workspace.handover import HandoverError, commit, diff, import_work, leftovers
 from sprint.workspace.mirror import mirror_path, update_mirror
-from sprint.workspace.removal import clean, clean_mirrors, remove
+from sprint.workspace.removal import clean, clean_mirrors, remove, remove_all_of
 
 __all__ = [
     "HandoverError",
@@ -16,5 +16,6 @@ __all__ = [
     "leftovers",
     "mirror_path",
     "remove",
+    "remove_all_of",
     "update_mirror",
 ]

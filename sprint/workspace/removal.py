@@ -69,6 +69,16 @@ def remove(workspace: Path) -> None:
     delete(gone)
 
 
+def remove_all_of(workspaces: Path, run_id: str, *, keep: str = "") -> None:
+    """Remove a run's workspaces but `keep` (a path): also those for its proof, and what killed ticks left."""
+    named = re.compile(rf"{_PREFIX}{re.escape(run_id)}(-proof)?(-[0-9a-f]{{8}})?")
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(workspaces)):
+            path = workspaces / entry.name
+            if named.fullmatch(entry.name) and str(path) != keep and _is_our_directory(entry):
+                remove(path)
+
+
 def clean(workspaces: Path, *, keep: int = 24, in_use: set[str]) -> list[str]:
     """Remove all but the newest `keep` workspaces and those in use (by path); returns what was removed."""
     found: list[tuple[float, Path]] = []
