@@ -11,10 +11,16 @@ from sprint.errors import ForgeError
 from sprint.forge import Forge
 
 _MAX_BRANCHES = 50
+# Answers that asking again later does not change: no such branch, nothing to merge, archived.
+_FOR_GOOD = frozenset({400, 404, 409, 410, 422, 423})
 
 
 class PushRefused(ForgeError):
     """The server took the connection and not the commit: a protected branch, a missing scope, a hook."""
+
+
+class PullRefused(ForgeError):
+    """The branch is pushed, and the forge will never make a pull request of it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Proposal:
 def publish(forge: Forge, repository: Repository, mirror: Path, proposal: Proposal) -> PullRequest:
     """Make the branch and the open pull request be there, and return the pull request.
 
-    Raises PushRefused where the server rejects the commit, ForgeError where it cannot be reached.
+    Raises PushRefused where the server rejects the commit, PullRefused where it does so with the pull
+    request, ForgeError where it cannot be reached, or shows us the repository no more.
     """
     remote = git.Remote(repository.clone_url, forge.token)
     branch = _push(remote, mirror, proposal)
@@ -40,14 +47,19 @@ def publish(forge: Forge, repository: Repository, mirror: Path, proposal: Propos
         if pull.is_open:
             forge.update_pull(repository.name, pull.number, title=proposal.title, body=proposal.body)
             return pull
-    return forge.create_pull(
-        repository.name,
-        title=proposal.title,
-        body=proposal.body,
-        head=branch,
-        base=proposal.base,
-        draft=proposal.draft,
-    )
+    try:
+        return forge.create_pull(
+            repository.name,
+            title=proposal.title,
+            body=proposal.body,
+            head=branch,
+            base=proposal.base,
+            draft=proposal.draft,
+        )
+    except ForgeError as error:
+        if error.status in _FOR_GOOD:
+            raise PullRefused(str(error), status=error.status) from error
+        raise
 
 
 def _push(remote: git.Remote, mirror: Path, proposal: Proposal) -> str:

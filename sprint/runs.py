@@ -97,8 +97,8 @@ class RunStore:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SprintError(f"cannot read {path}: {error}; repair it or move its folder away") from error
 
-    def under_way(self, forge: str, repo: str, host: str) -> list[Run]:
-        """This host's runs on a repository that are not settled, oldest first.
+    def under_way(self, forge: str, host: str) -> list[Run]:
+        """This host's runs on a forge's repositories that are not settled, oldest first.
 
         A run.json that cannot be read is logged, and stays where it is.
         """
@@ -113,7 +113,7 @@ class RunStore:
                 continue
             if run.phase is Phase.SETTLED:
                 self._unmark(run_id)
-            elif (run.forge, run.repo, run.host) == (forge, repo, host):
+            elif (run.forge, run.host) == (forge, host):
                 found.append(run)
         return found
 

@@ -44,12 +44,40 @@ def tick(context: Context, *, only: int | None = None, force: bool = False) -> T
     with lock(lock_path(cache, context.repo.forge, name)):
         context.sandbox.probe()
         settled: list[Run] = []
-        for unsettled in context.store.under_way(context.repo.forge, name, context.host):
-            run = settle(context, unsettled)
+        for unsettled in _under_way(context):
+            run = _settled(context, unsettled)
             if run.phase is not Phase.SETTLED:
                 return TickReport(name, tuple(settled), run=run, idle=f"run {run.id} is under way")
             settled.append(run)
         return replace(_new_run(context, only, force), settled=tuple(settled))
+
+
+def _under_way(context: Context) -> list[Run]:
+    """This host's unsettled runs here, also those from before the repository was given another name."""
+    found = context.store.under_way(context.repo.forge, context.host)
+    return [run for run in found if run.repo == context.repository.name or _is_former_name(context, run.repo)]
+
+
+def _is_former_name(context: Context, name: str) -> bool:
+    if name == context.repo.name:
+        return True  # as it is configured: the forge itself led us from there to the present name
+    if any((repo.forge, repo.name) == (context.repo.forge, name) for repo in context.config.repos):
+        return False
+    try:
+        return context.forge.repository(name).name == context.repository.name
+    except ForgeError as error:
+        if error.status != 404:
+            raise
+        return False
+
+
+def _settled(context: Context, run: Run) -> Run:
+    if run.repo == context.repository.name:
+        return settle(context, run)
+    # A tick that began before the repository was renamed has the lock of the old name.
+    with lock(lock_path(context.config.paths.cache, run.forge, run.repo)):
+        run = context.store.load(run.id)
+        return run if run.phase is Phase.SETTLED else settle(context, run)
 
 
 def _new_run(context: Context, only: int | None, force: bool) -> TickReport:

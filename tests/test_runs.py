@@ -98,15 +98,15 @@ def test_a_title_that_is_no_text_is_saved(tmp_path: Path) -> None:
     assert store.load(run.id).title == "half a pair: ?, \x00"
 
 
-def test_runs_under_way_are_this_hosts_and_this_repositorys_oldest_first(tmp_path: Path) -> None:
+def test_runs_under_way_are_this_hosts_and_this_forges_oldest_first(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     late, early = a_run(5), a_run(1)
-    others = [a_run(2, repo="octo/gears"), a_run(3, host="other"), a_run(3, forge="github")]
+    others = [a_run(3, host="other"), a_run(3, forge="github")]
     for run in (late, early, *others):
         store.create(run)
     store.create(done := a_run(4))
     store.save(settled(done))
-    assert store.under_way("home", "octo/widgets", "burner") == [early, late]
+    assert store.under_way("home", "burner") == [early, late]
     assert {run.id for run in store.active()} == {run.id for run in (late, early, *others)}
 
 
@@ -118,16 +118,16 @@ def test_the_index_heals(tmp_path: Path) -> None:
     (tmp_path / "active" / done.id).touch()  # killed between saving and unmarking
     unmade = tmp_path / "active" / a_run(3).id  # killed between marking and saving
     unmade.touch()
-    assert store.under_way("home", "octo/widgets", "burner") == [run]
+    assert store.under_way("home", "burner") == [run]
     assert unmade.exists()  # its maker may still be at it
     os.utime(unmade, (time.time() - 300, time.time() - 300))
-    assert store.under_way("home", "octo/widgets", "burner") == [run]
+    assert store.under_way("home", "burner") == [run]
     assert [path.name for path in (tmp_path / "active").iterdir()] == [run.id]
 
     (tmp_path / "active" / run.id).unlink()
     (tmp_path / "active").rmdir()
     assert store.active() == [run]
-    assert store.under_way("home", "octo/widgets", "burner") == [run]
+    assert store.under_way("home", "burner") == [run]
     assert not list(tmp_path.glob(".active.*"))
 
 
@@ -138,7 +138,7 @@ def test_a_broken_record_is_logged_and_stays(tmp_path: Path, caplog: pytest.LogC
     for broken in (b"", b'{"id": "x"}', b"\xff\xfe", b"[" * 100_000, b'{"phase": 3'):
         path.write_bytes(broken)
         with caplog.at_level(logging.WARNING):
-            assert store.under_way("home", "octo/widgets", "burner") == [good]
+            assert store.under_way("home", "burner") == [good]
         assert str(path) in caplog.text
         caplog.clear()
         assert [run.id for run in store.all()] == [good.id]
@@ -211,7 +211,7 @@ def test_nothing_is_there_yet(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "results")
     assert store.active() == list(store.all()) == []
     assert not (tmp_path / "results").exists()
-    assert store.under_way("home", "octo/widgets", "burner") == []
+    assert store.under_way("home", "burner") == []
     with pytest.raises(SprintError, match="no run"):
         store.load("20261121T120102Z-octo-widgets-12-3f9c")
 

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sprint import prompts, workspace
 from sprint.brief import brief
@@ -48,6 +47,7 @@ def _settled(context: Context, run: Run) -> Run:
     claim = context.claims.read().get(run.issue)
     if claim is None or claim.state != "claimed" or claim.run != run.id:
         return _without_claim(context, run)
+    run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
     with Keeper(context.claims, claim, lambda: not_wanted(context, run)) as keeper:
         case = Case(context, keeper, run)
         if run.pid != os.getpid():
@@ -81,8 +81,7 @@ def _withdraw_if_not_begun(context: Context, keeper: Keeper, run: Run) -> None:
     """What keeps a run from beginning is the operator's to mend, and costs the issue no attempt."""
     run = context.store.load(run.id)
     if run.phase is Phase.CLAIMED and context.claims.withdraw(keeper.claim, datetime.now(UTC)):
-        if run.workspace:
-            workspace.remove(Path(run.workspace))
+        workspace.remove_all_of(context.config.paths.workspaces, run.id)
         context.store.discard(run.id)
 
 
@@ -92,6 +91,9 @@ def _taken_up(case: Case) -> Case:
     run = case.run
     if run.phase is Phase.CONCLUDED or case.worker.poll(run, case.folder) is not Liveness.DONE:
         return case
+    if reason := case.reason_to_stop():
+        keep_patch(case)
+        return case.concluded(Outcome.CANCELLED, reason)
     if run.phase in (Phase.CLAIMED, Phase.WORKING):
         check_worker(run.worker, case.context.endpoints)  # a model that is away is no fault of the run's
     if run.phase is Phase.VERIFIED:

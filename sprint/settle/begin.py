@@ -16,7 +16,7 @@ def begin(case: Case) -> Case:
     """Phase claimed. What an earlier process began of it is begun anew: nobody has worked on it yet."""
     context, repo = case.context, case.context.repo
     mirror, base_sha = workspace.update_mirror(
-        context.config.paths.cache, repo.forge, context.repository.name, context.remote, branch=context.base
+        context.config.paths.cache, case.run.forge, case.run.repo, context.remote, branch=context.base
     )
     if case.run.workspace:
         workspace.remove(Path(case.run.workspace))

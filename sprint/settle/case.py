@@ -41,7 +41,8 @@ class Case:
 
     @property
     def mirror(self) -> Path:
-        return mirror_of(self.context)
+        """By the name that the repository had when the run began: its commits are there."""
+        return workspace.mirror_path(self.context.config.paths.cache, self.run.forge, self.run.repo)
 
     @property
     def worker(self) -> Worker:
@@ -80,7 +81,3 @@ class Case:
         if self.context.stopping.is_set():
             return "stopped by the operator"
         return self.kept.reason_to_stop()
-
-
-def mirror_of(context: Context) -> Path:
-    return workspace.mirror_path(context.config.paths.cache, context.repo.forge, context.repository.name)

@@ -7,11 +7,8 @@ from sprint.context import Context
 from sprint.domain import Ending, Outcome, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
-from sprint.publish import Proposal, PushRefused, publish
+from sprint.publish import Proposal, PullRefused, PushRefused, publish
 from sprint.settle.case import Case
-
-# Answers that asking again later does not change: no such branch, nothing to merge, archived.
-_FOR_GOOD = frozenset({400, 404, 409, 410, 422, 423})
 
 
 def hand_in(case: Case) -> Case:
@@ -33,9 +30,7 @@ def hand_in(case: Case) -> Case:
         pull = publish(context.forge, context.repository, case.mirror, proposal)
     except PushRefused as error:
         return case.concluded(Outcome.POLICY_REFUSED, str(error))
-    except ForgeError as error:
-        if error.status not in _FOR_GOOD:
-            raise
+    except PullRefused as error:
         return case.concluded(Outcome.ERROR, str(error))
     outcome, detail = Outcome.PR_OPENED, ""
     if is_unfinished and run.result:
