@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,8 +17,9 @@ import pytest
 
 from sprint import git
 from sprint.demo.forge import DemoForge, Fault
-from sprint.domain import Secret
+from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError, SprintError
+from sprint.git.faults import remote_fault
 
 REPO = "octo/widgets"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -441,3 +443,10 @@ def test_a_local_failure_is_one_line(store: Path) -> None:
     with pytest.raises(git.GitError, match="git write-tree failed") as caught:
         git.git("write-tree", "--no-such-option", git_dir=store)
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_talks_without_end_is_understood_in_time() -> None:
+    said = Completed(128, b"", b"remote: " + b"Permission to " * 20_000 + b"\nfatal: the error: 404\n")
+    started = time.process_time()
+    assert remote_fault("https://h.example/a/b", None, "read", said).status == 404
+    assert time.process_time() - started < 2

@@ -10,6 +10,7 @@ from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError
 
 _MOST_WORDS = 500
+_MOST_HEARD = 20_000  # of what a server made git say; the fault itself comes last
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CREDENTIALS_IN_URL = re.compile(r"://[^/@\s']+@")
@@ -90,7 +91,7 @@ class Unexplained(ForgeError):
 def remote_fault(url: str, token: Secret | None, doing: str, done: Completed) -> ForgeError:
     """The error for a git command that did not get what it wanted from `url`."""
     parts = urlsplit(url)
-    told = "timed out" if done.killed_by == "timeout" else done.err
+    told = "timed out" if done.killed_by == "timeout" else done.err[-_MOST_HEARD:]
     values = {
         "host": parts.netloc.rpartition("@")[2] or "this machine",
         "path": parts.path.strip("/").removesuffix(".git") if parts.netloc else parts.path,
