@@ -67,7 +67,8 @@ def test_a_workspace_that_is_too_large_can_still_be_read(space: Workspace) -> No
     box = sandbox.make(SandboxConfig(disk_mb=70))
     assert box.run(["sh", "-c", "head -c 90000000 /dev/zero >f"], space, timeout=20).killed_by == "disk"
     done = box.run(["sh", "-c", "wc -c f; sleep 0.7"], space, timeout=20, writable_workspace=False)
-    assert (done.out, done.killed_by) == ("90000000 f\n", "")
+    assert done.killed_by == ""
+    assert int(done.out.split()[0]) == (space.repo / "f").stat().st_size > 70_000_000
     assert box.run(["rm", "f"], space, timeout=20).ok
 
 
