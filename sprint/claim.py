@@ -147,7 +147,7 @@ class Claims:
         sha = git.commit_tree(
             self.git_dir,
             git.empty_tree(self.git_dir),
-            [old.sha] if old else [],
+            [old.sha] if old and git.resolve(self.git_dir, old.sha) else [],  # not what is no commit
             msgspec.json.encode(fields).decode(),
             "sprint",
             "sprint@localhost",

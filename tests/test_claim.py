@@ -167,6 +167,16 @@ def test_a_ref_that_somebody_else_wrote_counts_as_no_claim(
     assert here.take(7, "run-1", "", foreign, NOW) is not None
 
 
+def test_a_ref_at_something_else_than_a_commit_holds_nobody_up(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    blob = git.git("hash-object", "-w", "--stdin", git_dir=Path(server.url), stdin=b"no claim").out.strip()
+    git.update_ref(Path(server.url), ref_of(7), blob)
+    foreign = here.read()[7]
+    taken = here.take(7, "run-1", "", foreign, NOW)
+    assert taken is not None
+    assert here.read()[7] == taken
+
+
 def test_a_forgotten_claim_is_gone_everywhere(tmp_path: Path, server: git.Remote) -> None:
     here, there = claims_of(tmp_path, server, "here"), claims_of(tmp_path, server, "there")
     taken = here.take(7, "run-1", "", None, NOW)

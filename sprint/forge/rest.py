@@ -22,7 +22,8 @@ READABLE = frozenset(
 )
 # `sudo` makes Gitea act as another user.
 _REFUSED_PARAMS = frozenset({"sudo", "token", "access_token"})
-_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#\\\ud800-\udfff]|//|^/|:/")
+# A colon names another repository's branch where two are compared.
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#:\\\ud800-\udfff]|//|^/")
 
 
 class RestForge(ABC):

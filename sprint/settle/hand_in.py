@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sprint import prompts
 from sprint.context import Context
-from sprint.domain import Ending, Outcome, Run
+from sprint.domain import Ending, Outcome, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
@@ -16,15 +16,15 @@ def hand_in(case: Case) -> Case:
     run, context = case.run, case.context
     case.kept.renew()
     if reason := case.kept.reason_to_stop():
-        return case.concluded(Outcome.CANCELLED, reason)
-    is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
+        pull = _handed_in(context, run)
+        return _concluded_with(case, pull) if pull else case.concluded(Outcome.CANCELLED, reason)
     proposal = Proposal(
         commit=run.commit,
         branch=run.branch,
         base=run.base_branch,
         title=prompts.pull_request_title(run.title, run.issue),
         body=prompts.pull_request_body(run),
-        draft=context.repo.publish.draft or is_unfinished,
+        draft=context.repo.publish.draft or _is_unfinished(run),
     )
     try:
         pull = publish(context.forge, context.repository, case.mirror, proposal)
@@ -32,10 +32,24 @@ def hand_in(case: Case) -> Case:
         return case.concluded(Outcome.POLICY_REFUSED, str(error))
     except PullRefused as error:
         return case.concluded(Outcome.ERROR, str(error))
+    return _concluded_with(case, pull)
+
+
+def _handed_in(context: Context, run: Run) -> PullRequest | None:
+    """The pull request of a tick that died right after it made it; it may be merged by now."""
+    pulls = context.forge.pulls_of_branch(context.repository.name, run.branch)
+    return next((pull for pull in pulls if pull.head_sha == run.commit), None)
+
+
+def _concluded_with(case: Case, pull: PullRequest) -> Case:
     outcome, detail = Outcome.PR_OPENED, ""
-    if is_unfinished and run.result:
-        outcome, detail = Outcome.LIMIT, f"{run.result.detail}; handed in as a draft"
+    if _is_unfinished(case.run) and case.run.result:
+        outcome, detail = Outcome.LIMIT, f"{case.run.result.detail}; handed in as a draft"
     return case.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
+
+
+def _is_unfinished(run: Run) -> bool:
+    return run.result is not None and run.result.ending is Ending.LIMIT
 
 
 def not_wanted(context: Context, run: Run) -> str:
@@ -52,7 +66,8 @@ def not_wanted(context: Context, run: Run) -> str:
         return ""
     if issue.locked:
         return "the issue was locked"
-    if others := [name for name in issue.assignees if name != context.forge.whoami()]:
+    me = context.forge.whoami().lower()
+    if others := [name for name in issue.assignees if name.lower() != me]:
         return f"the issue was assigned to {', '.join(others)}"
     return competing_pull(
         run, issue, context.forge.open_pulls(context.repository.name), context.repository.name

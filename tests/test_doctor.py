@@ -1,0 +1,67 @@
+"""What the doctor finds, and what of it would stop a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
+from sprint.demo.replies import Reply, bad_key, call, say
+from tests.site import PRICE, Site
+
+REPO = "acme/widgets"
+
+
+def able(request: dict[str, Any], _number: int) -> Reply:
+    """Calls the tool with the number it is told, and finds the needle."""
+    text = str(request["messages"])
+    if request.get("tools"):
+        number = next(word for word in text.replace(".", " ").split() if word.isdigit() and len(word) == 4)
+        return call("report_number", {"number": int(number)})
+    return say(text.split("password is ")[1].split(".")[0].split("\\n")[0].strip())
+
+
+def site_of(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, script: Any, **more: Any
+) -> Site:
+    gitea.add_repo(REPO, {"README.md": "widgets\n"})
+    return Site(workspaces / "site", gitea, model_server(script), repos=[REPO], **more)
+
+
+def test_all_is_well(gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path) -> None:
+    site = site_of(gitea, model_server, workspaces, able)
+    done = site.sprint("doctor")
+    assert done.returncode == 0, done.stdout
+    for what in ("git:", "sandbox bwrap:", f"{REPO}:", f"{REPO} token:", f"{REPO} git:", "model scripted:"):
+        assert any(line.startswith("ok") and what in line for line in done.stdout.splitlines()), what
+
+
+def test_a_model_that_refuses_the_key_is_a_fault_unless_another_is_sound(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(gitea, model_server, workspaces, lambda _request, _number: bad_key())
+    done = site.sprint("doctor")
+    assert done.returncode == 1
+    assert "FAIL  model scripted" in done.stdout
+    sound = model_server(able, name="sound")
+    (site.path / "sound.key").write_text(sound.key)
+    site.settings["model"]["fallbacks"] = [
+        {"name": "sound", "base_url": sound.base_url, "api_key_file": "sound.key", "price": PRICE}
+    ]
+    site.write()
+    done = site.sprint("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "warn  model scripted" in done.stdout
+
+
+def test_a_wrong_token_is_a_fault_with_a_remedy(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(gitea, model_server, workspaces, able)
+    (site.path / "forge.token").write_text("wrong")
+    done = site.sprint("doctor")
+    assert done.returncode == 1
+    assert f"FAIL  {REPO}" in done.stdout
+    assert "wrong" not in done.stdout.replace("is wrong", "")
