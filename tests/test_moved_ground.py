@@ -171,3 +171,14 @@ def test_a_repository_out_of_sight_for_a_while_costs_no_work(gitea: DemoForge, s
     gitea.faults.remove(hidden)
     assert site.sprint("run", REPO).returncode == 0
     assert_one_of_each(gitea, site)
+
+
+def test_a_pull_request_merged_before_its_run_could_note_it_counts(gitea: DemoForge, site: Site) -> None:
+    """Its issue is closed then, which is no reason to call the run cancelled."""
+    killed(site, "pull request opened")
+    (pull,) = gitea.pulls(REPO)
+    gitea.merge(REPO, pull.number)
+    gitea.close_issue(REPO, 1)
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    assert_one_of_each(gitea, site)

@@ -91,7 +91,7 @@ def _taken_up(case: Case) -> Case:
     run = case.run
     if run.phase is Phase.CONCLUDED or case.worker.poll(run, case.folder) is not Liveness.DONE:
         return case
-    if reason := case.reason_to_stop():
+    if run.phase is not Phase.VERIFIED and (reason := case.reason_to_stop()):
         keep_patch(case)
         return case.concluded(Outcome.CANCELLED, reason)
     if run.phase in (Phase.CLAIMED, Phase.WORKING):

@@ -18,13 +18,14 @@ def hand_in(case: Case) -> Case:
     if reason := case.kept.reason_to_stop():
         pull = _handed_in(context, run)
         return _concluded_with(case, pull) if pull else case.concluded(Outcome.CANCELLED, reason)
+    is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
     proposal = Proposal(
         commit=run.commit,
         branch=run.branch,
         base=run.base_branch,
         title=prompts.pull_request_title(run.title, run.issue),
         body=prompts.pull_request_body(run),
-        draft=context.repo.publish.draft or _is_unfinished(run),
+        draft=context.repo.publish.draft or is_unfinished,
     )
     try:
         pull = publish(context.forge, context.repository, case.mirror, proposal)
@@ -43,13 +44,9 @@ def _handed_in(context: Context, run: Run) -> PullRequest | None:
 
 def _concluded_with(case: Case, pull: PullRequest) -> Case:
     outcome, detail = Outcome.PR_OPENED, ""
-    if _is_unfinished(case.run) and case.run.result:
-        outcome, detail = Outcome.LIMIT, f"{case.run.result.detail}; handed in as a draft"
+    if (result := case.run.result) is not None and result.ending is Ending.LIMIT:
+        outcome, detail = Outcome.LIMIT, f"{result.detail}; handed in as a draft"
     return case.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
-
-
-def _is_unfinished(run: Run) -> bool:
-    return run.result is not None and run.result.ending is Ending.LIMIT
 
 
 def not_wanted(context: Context, run: Run) -> str:
