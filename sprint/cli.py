@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from sprint import __version__, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, load
 from sprint.errors import ConfigError, SprintError
+from sprint.files import refusal
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the outermost: cron must not mail tracebacks every few minutes
-        words = safe_line(f"{type(error).__name__}: {error}")
-        _log.error("a defect of sprint's own, please report it with what -v says: %s", words)
+    except OSError as error:
+        if error.filename is None:
+            return _defect(error)
+        _log.error("%s", refusal("use", Path(os.fsdecode(error.filename)), error))
         _log.debug("where it came from", exc_info=True)
-        return _DEFECT
+        return SprintError.exit_code
+    except Exception as error:  # noqa: BLE001 - the outermost: cron must not mail tracebacks every few minutes
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    words = safe_line(f"{type(error).__name__}: {error}")
+    _log.error("a defect of sprint's own, please report it with what -v says: %s", words)
+    _log.debug("where it came from", exc_info=True)
+    return _DEFECT
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
@@ -150,11 +162,15 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(ConfigError.exit_code, f"sprint: {safe_line(message)}; see `{self.prog} --help`\n")
+
+
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -166,16 +182,19 @@ def _percent(text: str) -> float:
 
 
 def _between(text: str, least: float, most: float) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between {least:g} and {most:g}")
     return number
 
 
 def _parser() -> argparse.ArgumentParser:
-    everywhere = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    everywhere = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     _global_options(everywhere)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sprint",
         description="Burns an issue backlog unattended: from a cron tick to a pull request.",
         epilog=_EXIT_CODES,

@@ -217,7 +217,10 @@ class RunStore:
         if self._active.is_dir():
             return
         files.make_folder(self._active.parent)
-        draft = Path(tempfile.mkdtemp(prefix=".active.", dir=self._active.parent))
+        try:
+            draft = Path(tempfile.mkdtemp(prefix=".active.", dir=self._active.parent))
+        except OSError as error:
+            raise files.refusal("write in", self._active.parent, error) from error
         try:
             for run in self.all():
                 if run.phase is not Phase.SETTLED:

@@ -16,6 +16,12 @@ from sprint.errors import ForgeError, ModelError, SandboxError, SprintError
         (SandboxError("no bwrap"), 4, "sprint: no bwrap\n"),
         (ModelError("no model"), 5, "sprint: no model\n"),
         (KeyboardInterrupt(), 130, "sprint: interrupted; the next tick goes on from here\n"),
+        (
+            PermissionError(13, "Permission denied", "/r/x"),
+            2,
+            "sprint: cannot use /r/x: Permission denied; let the user that runs sprint do so\n",
+        ),
+        (OSError("nameless"), 70, None),
         (KeyError("\x1b[31mx\ny"), 70, None),
     ],
 )
@@ -55,3 +61,28 @@ def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["run", "--issue", "nought"])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["rnu"], "invalid choice: 'rnu'"),
+        ([], "COMMAND"),
+        (["show"], "RUN; see `sprint show --help`"),
+        (
+            ["run", "--issue", "x"],
+            "argument --issue: 'x' is not a number, 1 or more; see `sprint run --help`",
+        ),
+        (["run", "--jobs", "0"], "argument --jobs: '0' is not a number, 1 or more"),
+        (["monitor", "--watch", "x"], "argument --watch: 'x' is not a number between 0.1 and 86400"),
+        (["run", "--no\x1b[31m\nsuch"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage_is_one_line(args: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(args)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sprint: ")
+    assert says in said
+    assert (said.count("\n"), said.endswith("\n"), "\x1b" in said) == (1, True, False)
