@@ -118,7 +118,11 @@ def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
 def _git_server(forge: Forge, url: str) -> str:
     refs = git.ls_remote(git.Remote(url, forge.token), "refs/heads/*", "refs/sprint/*")
     claims = sum(ref.startswith("refs/sprint/") for ref in refs)
-    return f"{len(refs) - claims} branches, {claims} claims at {url}"
+    return f"{_count(len(refs) - claims, 'branch', 'es')}, {_count(claims, 'claim', 's')} at {url}"
+
+
+def _count(number: int, thing: str, plural: str) -> str:
+    return f"{number} {thing}{plural if number != 1 else ''}"
 
 
 def _models(config: Config, environ: Mapping[str, str], home: Path) -> Iterator[Finding]:

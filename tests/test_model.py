@@ -174,7 +174,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(model_server: Serve) -> None:
     ],
 )
 def test_a_refusal_leads_to_the_next_endpoint_at_once(
-    model_server: Serve, bad: replies.Reply, why: str
+    model_server: Serve, bad: replies.Reply, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = model_server(lambda asked, number: bad, name="first")
     second = model_server(lambda asked, number: replies.say("second"), name="second")
@@ -182,8 +182,11 @@ def test_a_refusal_leads_to_the_next_endpoint_at_once(
     assert models.complete(MESSAGES, [TOOL]).endpoint.name == "second"
     assert models.complete(MESSAGES, [TOOL]).endpoint.name == "second"
     assert len(first.asked) == 1
+    assert [why in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
+    caplog.clear()
     with pytest.raises(ModelError, match=why):
         models_of(first).complete(MESSAGES, [TOOL])
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]  # the error says it
 
 
 def test_the_endpoint_that_answered_is_kept(model_server: Serve) -> None:

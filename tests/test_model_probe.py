@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from sprint.credentials import NO_KEY
 from sprint.demo import replies
 from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.domain import Endpoint, Finding, Grade, Secret
@@ -76,3 +77,16 @@ def test_an_unreachable_model_is_a_fault() -> None:
     found = list(examine(Endpoint("m", "http://127.0.0.1:9/v1", Secret("")), "model"))
     assert [finding.grade for finding in found] == [Grade.FAULT]
     assert "nothing listens" in found[0].says
+
+
+def test_each_address_and_each_reason_is_said_once(model_server: Serve) -> None:
+    server = model_server(able)
+    assert f"reachable at {server.base_url}" in [finding.says for finding in findings(server)]
+    (fault,) = findings(model_server(lambda asked, number: replies.no_tools()))
+    assert "sprint doctor" not in fault.says
+
+
+def test_a_key_that_nobody_set_is_not_called_refused(model_server: Serve) -> None:
+    server = model_server(able)
+    (fault,) = examine(Endpoint(server.name, server.base_url, NO_KEY), "model")
+    assert "it wants a key, and none is set; set model.api_key_file" in fault.says

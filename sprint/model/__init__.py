@@ -12,7 +12,7 @@ from sprint.domain import Endpoint
 from sprint.errors import ModelError
 from sprint.model.faults import Fault, Remedy
 from sprint.model.line import Line, Wait
-from sprint.model.reply import Reply, ToolCall, named
+from sprint.model.reply import DOCTOR_TELLS_MORE, Reply, ToolCall, named
 
 __all__ = ["ContextOverflow", "ModelError", "Models", "OutOfTime", "Reply", "ToolCall"]
 
@@ -79,8 +79,11 @@ class Models:
                 is_refused = fault.remedy is Remedy.OTHER
                 line.refusal = fault.reason if is_refused else ""
                 line.trouble = fault.reason
+                is_news = is_refused and any(
+                    not other.refusal for other in self._lines
+                )  # else the error tells
                 _log.log(
-                    logging.WARNING if is_refused else logging.INFO,
+                    logging.WARNING if is_news else logging.INFO,
                     "%s: %s",
                     named(line.endpoint),
                     fault.reason,
@@ -91,7 +94,7 @@ class Models:
         troubles = "; ".join(
             f"{named(line.endpoint)}: {line.refusal or line.trouble}" for line in self._lines
         )
-        raise ModelError(f"no usable model: {troubles}; `sprint doctor` tells more")
+        raise ModelError(f"no usable model: {troubles}{DOCTOR_TELLS_MORE}")
 
     def close(self) -> None:
         """Hang up on every server."""

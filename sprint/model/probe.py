@@ -11,7 +11,7 @@ from typing import Any
 from sprint.domain import Endpoint, Finding, Grade
 from sprint.errors import ModelError
 from sprint.model import ContextOverflow, Models, Reply, reach
-from sprint.model.reply import named
+from sprint.model.reply import DOCTOR_TELLS_MORE, named, shown_url
 
 ENOUGH_CONTEXT = 16_000  # tokens: with less, half of it is the task and the tools
 NEEDLE_TOKENS = 30_000  # the most that is sent to see whether the far end is read
@@ -44,9 +44,9 @@ def examine(endpoint: Endpoint, what: str, *, timeout: float = 120.0) -> Iterato
     try:
         calls = _calls_a_tool(endpoint, timeout)
     except ModelError as error:
-        yield Finding(Grade.FAULT, what, str(error))
+        yield Finding(Grade.FAULT, what, str(error).removesuffix(DOCTOR_TELLS_MORE))
         return
-    yield Finding(Grade.OK, what, f"reachable at {named(endpoint)}")
+    yield Finding(Grade.OK, what, f"reachable at {shown_url(endpoint.base_url)}")
     yield Finding(Grade.FAULT if calls else Grade.OK, f"{what} tools", calls or "it calls a tool when asked")
     yield from _context(endpoint, what, timeout)
 

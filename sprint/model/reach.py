@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sprint.credentials import NO_KEY
 from sprint.domain import Endpoint
 from sprint.errors import ModelError
 from sprint.model.faults import scrubbed, text_of
-from sprint.model.reply import named
+from sprint.model.reply import DOCTOR_TELLS_MORE, named
 
 QUICK_SECONDS = 5.0
 _LARGEST_ANSWER = 8_000_000
@@ -33,9 +34,7 @@ def check(endpoints: Sequence[Endpoint], timeout: float = QUICK_SECONDS) -> None
         if not reason:
             return
         reasons.append(f"{named(endpoint)}: {reason}")
-    raise ModelError(
-        f"no usable model: {'; '.join(reasons) or 'none is configured'}; `sprint doctor` tells more"
-    )
+    raise ModelError(f"no usable model: {'; '.join(reasons) or 'none is configured'}{DOCTOR_TELLS_MORE}")
 
 
 def unreachable(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> str:
@@ -43,6 +42,8 @@ def unreachable(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> str:
     answer = get(endpoint, "/models", timeout)
     if answer.status == 0:
         return answer.text
+    if answer.status == 401 and endpoint.key == NO_KEY:
+        return "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
     if answer.status in (401, 403):
         return f"the key is refused (HTTP {answer.status}: {answer.text})"
     if answer.status == 402 or answer.status >= 500:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sprint.domain import Endpoint, Usage
 
+DOCTOR_TELLS_MORE = "; `sprint doctor` tells more"
 CHARACTERS_PER_TOKEN = 3.5  # code and English; only for servers that do not count for us
 
 
