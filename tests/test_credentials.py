@@ -74,9 +74,12 @@ def test_a_configured_variable_comes_before_what_is_found(home: Path) -> None:
         (ForgeConfig(kind="github", token_env="MY_TOKEN"), r"forges.h.token_env: \$MY_TOKEN is not set"),
         (
             ForgeConfig(kind="github", token_file="/nowhere/t"),
-            "forges.h.token_file: cannot read /nowhere/t: No such",
+            "forges.h.token_file: cannot read /nowhere/t: No such file or directory; write the secret there",
         ),
-        (ForgeConfig(kind="github", token_file="/"), "forges.h.token_file: cannot read /: Is a directory"),
+        (
+            ForgeConfig(kind="github", token_file="/"),
+            "forges.h.token_file: cannot read /: Is a directory; see that",
+        ),
     ],
 )
 def test_a_configured_place_without_a_token_is_an_error(home: Path, forge: ForgeConfig, message: str) -> None:

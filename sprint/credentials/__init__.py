@@ -18,6 +18,7 @@ from sprint.config.values import web_address
 from sprint.credentials import hermes, ollama
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, SprintError
+from sprint.files import refusal
 
 OPENAI = "https://api.openai.com/v1"
 OPENROUTER = "https://openrouter.ai/api/v1"
@@ -101,13 +102,19 @@ def _from_file(path: Path, at: str) -> Secret:
             open_to_all = path.stat().st_mode & 0o004
             data = file.read(_SECRET_CAP + 1)
     except OSError as error:
-        raise ConfigError(f"{at}: cannot read {path}: {error.strerror}; write the secret there") from error
+        raise ConfigError(f"{at}: {_unreadable(path, error)}") from error
     if open_to_all:
         _log.warning("%s can be read by every user of this machine; run: chmod 600 %s", path, path)
     value = data.decode("utf-8", "replace").strip()
     if not value:
         raise ConfigError(f"{at}: {path} is empty; write the secret there")
     return _usable(value, f"{at}: {path}")
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"cannot read {path}: {error.strerror}; write the secret there"
+    return str(refusal("read", path, error))
 
 
 def _usable(value: str, where: str) -> Secret:

@@ -505,9 +505,11 @@ def test_a_sentence_for_each_refusal(
 
 
 def test_without_a_token_the_sentence_says_so(serve: Callable[..., LoopbackServer]) -> None:
-    server = serve(lambda request: Served(401))
-    with pytest.raises(ForgeError, match="no token is configured: set token_file or token_env"):
-        Api(server.url, None, scheme="token", headers={}).get("user")
+    for status in (401, 403, 404):
+        server = serve(lambda request, status=status: Served(status))
+        with pytest.raises(ForgeError, match="no token is configured: set token_file or token_env") as caught:
+            Api(server.url, None, scheme="token", headers={}).get("user")
+        assert "the token" not in str(caught.value)
 
 
 def test_a_web_page_is_no_answer(serve: Callable[..., LoopbackServer], slept: list[float]) -> None:
