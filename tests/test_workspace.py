@@ -288,6 +288,17 @@ def test_hurting_a_checkout_does_not_hurt_the_mirror(bench: Bench) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives workspaces to other uids")
+def test_a_place_that_other_users_cannot_reach_is_named(bench: Bench) -> None:
+    bench.workspaces = bench.workspaces / "private" / "workspaces"
+    bench.workspaces.parent.mkdir(mode=0o700)
+    mirror, _ = bench.update()
+    with pytest.raises(SprintError, match=f"for {bench.workspaces.parent} is closed to others; set paths"):
+        bench.create()
+    assert not (mirror / "sprint-broken").exists()
+    assert list(bench.workspaces.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives workspaces to other uids")
 def test_each_workspace_of_root_has_a_uid_of_its_own(bench: Bench) -> None:
     (one, _, _), (two, _, _) = bench.create(), bench.create()
     assert one.uid

@@ -74,6 +74,13 @@ def _check(workspaces: Path) -> None:
         raise SprintError(
             f"{workspaces} is open to other users; set paths.workspaces to a directory of your own, or /tmp"
         )
+    # A runner that is root gives each workspace to a user that is nobody's, who has to get there.
+    closed = [p for p in (workspaces, *workspaces.parents) if not p.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() == 0 and closed:
+        raise SprintError(
+            f"{workspaces} cannot be reached by the users that root's runs work as, for {closed[-1]} is "
+            "closed to others; set paths.workspaces to a directory that is not, such as /tmp"
+        )
 
 
 def _make_root(workspaces: Path, run_id: str) -> Path:
