@@ -99,7 +99,9 @@ def run(
             extra_groups=None if uid is None else [],
         )
     except OSError as error:
-        raise SprintError(f"cannot start {argv[0]}: {error.strerror or error}") from error
+        is_missing = isinstance(error, FileNotFoundError) and error.filename == argv[0]
+        reason = "not found; install it, or put it on the PATH" if is_missing else error.strerror or error
+        raise SprintError(f"cannot start {argv[0]}: {reason}") from error
     out, err = _Kept(output_cap), _Kept(output_cap)
     killed_by = ""
     with contextlib.ExitStack() as stack:

@@ -99,7 +99,7 @@ def test_a_watch_ends_the_command() -> None:
 
 
 def test_a_missing_program_is_one_sentence() -> None:
-    with pytest.raises(SprintError, match="cannot start no-such-program"):
+    with pytest.raises(SprintError, match="cannot start no-such-program: not found; install it, or"):
         proc.run(["no-such-program"], timeout=1)
 
 
