@@ -21,7 +21,7 @@ import msgspec
 
 from sprint import git
 from sprint.domain import Claim
-from sprint.errors import SprintError
+from sprint.errors import ForgeError, SprintError
 
 LEASE = timedelta(minutes=15)
 MOST_ATTEMPTS = 1_000_000  # whatever somebody wrote into a claim
@@ -65,8 +65,15 @@ class Claims:
         git.init_bare(self.git_dir)
         git.fetch(self.git_dir, self.remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
         git.git(*_TIDY, git_dir=self.git_dir)
+        refs = git.read_refs(self.git_dir, "refs/sprint/")
+        # To git, any page that is not its own is a server without refs.
+        if not refs and not git.ls_remote(self.remote, "refs/heads/*"):
+            raise ForgeError(
+                f"{self.remote.url} shows git no branches; "
+                "check the address, and whether a login page is in the way"
+            )
         claims = {}
-        for ref, (sha, message) in git.read_refs(self.git_dir, "refs/sprint/").items():
+        for ref, (sha, message) in refs.items():
             if match := _REF.fullmatch(ref):
                 number = int(match[1])
                 claims[number] = _parse(number, sha, message)
@@ -239,12 +246,16 @@ class Keeper:
             self.renew()
 
     def renew(self) -> None:
-        """One renewal now; also called right before publishing, where a stale answer would not do."""
+        """One renewal now, if the forge answers."""
         try:
-            with self._lock:
-                renewed = self._claims.renew(self._claim, datetime.now(UTC))
-                if renewed is not None:
-                    self._claim = renewed
-            self._reason = self._still_wanted() if renewed else "another host has taken the issue over"
+            self.confirm()
         except SprintError as error:
             _log.warning("cannot renew the claim on issue #%d: %s", self._claim.issue, error)
+
+    def confirm(self) -> None:
+        """One renewal now. Raises SprintError where the forge does not tell whether to go on."""
+        with self._lock:
+            renewed = self._claims.renew(self._claim, datetime.now(UTC))
+            if renewed is not None:
+                self._claim = renewed
+        self._reason = self._still_wanted() if renewed else "another host has taken the issue over"

@@ -14,13 +14,17 @@ from sprint import git
 from sprint.claim import LEASE, Claims, Keeper, ref_of
 from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Claim, Secret
+from sprint.errors import ForgeError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> git.Remote:
-    git.init_bare(tmp_path / "server.git")
+    path = tmp_path / "server.git"
+    git.init_bare(path)
+    first = git.commit_tree(path, git.empty_tree(path), [], "First", "ada", "ada@localhost", when=NOW)
+    git.update_ref(path, "refs/heads/main", first)
     return git.Remote(str(tmp_path / "server.git"))
 
 
@@ -62,12 +66,25 @@ def test_a_claim_whose_answer_never_came_is_ours_all_the_same(tmp_path: Path, se
 
 
 def test_a_push_that_libcurl_says_again_is_no_lost_race(tmp_path: Path, gitea: DemoForge) -> None:
-    gitea.add_repo("acme/widgets")
+    gitea.add_repo("acme/widgets", {"README": "x\n"})
     remote = git.Remote(f"{gitea.url}/acme/widgets.git", Secret(gitea.token))
     gitea.faults.append(Fault("git-receive-pack$", method="POST", drop=True, after=True))
     assert claims_of(tmp_path, remote, "here").take(7, "run-1", "", None, NOW) is not None
     said = [seen.status for seen in gitea.requests if seen.method == "POST" and "receive-pack" in seen.path]
     assert said == [0, 200]
+
+
+def test_a_page_that_is_not_gits_is_no_board_without_claims(tmp_path: Path, gitea: DemoForge) -> None:
+    """Git takes it for a server without refs, and a run would take its claim for lost."""
+    gitea.add_repo("acme/widgets", {"README": "x\n"})
+    here = claims_of(tmp_path, git.Remote(f"{gitea.url}/acme/widgets.git", Secret(gitea.token)), "here")
+    assert here.read() == {}
+    taken = here.take(7, "run-1", "", None, NOW)
+    gitea.faults.append(Fault("info/refs", times=None, status=200, body=b"<html>Sign in</html>"))
+    with pytest.raises(ForgeError, match="login page"):
+        here.read()
+    gitea.faults.clear()
+    assert here.read() == {7: taken}
 
 
 def test_ten_processes_on_one_issue_give_one_winner(tmp_path: Path, server: git.Remote) -> None:

@@ -29,7 +29,7 @@ NEW_NAME = "acme/gadgets"
 def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Site:
     gitea.add_repo(REPO, FILES)
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
-    repos = [{"name": REPO, "checks": [CHECK]}]
+    repos = [{"name": REPO, "checks": [CHECK], "sandbox": {"kind": "none"}}]  # for speed: it is not in play
     return Site(workspaces / "site", gitea, model_server(script), repos=repos)
 
 
@@ -181,4 +181,17 @@ def test_a_pull_request_merged_before_its_run_could_note_it_counts(gitea: DemoFo
     gitea.close_issue(REPO, 1)
     done = site.sprint("run", REPO)
     assert done.returncode == 0, done.stderr
+    assert_one_of_each(gitea, site)
+
+
+def test_nothing_is_published_while_the_forge_does_not_say_if_it_is_wanted(
+    gitea: DemoForge, site: Site
+) -> None:
+    unknown = Fault("/issues/1$", method="GET", times=None, skip=1, status=403)
+    gitea.faults.append(unknown)
+    done = site.sprint("run", REPO)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert gitea.pulls(REPO) == []
+    gitea.faults.remove(unknown)
+    assert site.sprint("run", REPO).returncode == 0
     assert_one_of_each(gitea, site)

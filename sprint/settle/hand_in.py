@@ -14,7 +14,7 @@ from sprint.settle.case import Case
 def hand_in(case: Case) -> Case:
     """Phase verified. Raises ForgeError where the forge is away: the work waits for a later tick."""
     run, context = case.run, case.context
-    case.kept.renew()
+    case.kept.confirm()
     if reason := case.kept.reason_to_stop():
         pull = _handed_in(context, run)
         return _concluded_with(case, pull) if pull else case.concluded(Outcome.CANCELLED, reason)
