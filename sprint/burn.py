@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sprint import heartbeat, logs
+from sprint import files, heartbeat, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
@@ -43,6 +43,8 @@ class Options:
 def burn(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
     """Do it and print what became of it; returns the exit code. One repository's failure stops no other."""
     wanted = _wanted(config, options)
+    if not options.dry_run:
+        files.check_folder(config.paths.results)
     stopping = threading.Event()
 
     def one(repo: RepoConfig) -> int:

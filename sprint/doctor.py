@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from sprint import credentials, git, sandbox
+from sprint import credentials, files, git, sandbox
 from sprint.config import Config, RepoConfig, SandboxConfig, resolve
 from sprint.context import fit_repository, forge_of
 from sprint.domain import Finding, Grade
@@ -71,13 +71,7 @@ def _sandbox(box: SandboxConfig) -> str:
 
 
 def _writable(results: Path) -> str:
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe = results / ".doctor"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SprintError(f"cannot write in {results}: {error.strerror}; change paths.results") from error
+    files.check_folder(results)
     return str(results)
 
 

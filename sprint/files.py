@@ -61,6 +61,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def check_folder(folder: Path) -> None:
+    """Make a folder unless it is there, and see that files can be made in it. Raises SprintError."""
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise refusal("write in", folder, error) from error
+
+
 def make_folder(folder: Path, *, mode: int = 0o700) -> None:
     """Make a folder and its parents unless they are there. Raises SprintError."""
     try:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
 from sprint.demo.replies import Reply, bad_key, call, say
@@ -65,3 +67,16 @@ def test_a_wrong_token_is_a_fault_with_a_remedy(
     assert done.returncode == 1
     assert f"FAIL  {REPO}" in done.stdout
     assert "wrong" not in done.stdout.replace("is wrong", "")
+
+
+@pytest.mark.parametrize("command", ["run", "doctor"])
+def test_results_that_cannot_be_written_are_said_once(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, command: str
+) -> None:
+    site = site_of(gitea, model_server, workspaces, able)
+    site.settings["paths"]["results"] = "/proc/self"  # where not even root makes a file
+    site.write()
+    done = site.sprint(command)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "/proc/self" in line]
+    assert (done.returncode, len(said)) == (2 if command == "run" else 1, 1)
+    assert "cannot write in /proc/self: No such file or directory; see that the path is right" in said[0]
