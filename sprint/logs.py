@@ -62,7 +62,7 @@ def to_stderr(verbose: bool = False, style: Format = "text") -> None:
     level = logging.INFO if _as_json or sys.stderr.isatty() else logging.WARNING
     handler = logging.StreamHandler()
     handler.setLevel(logging.DEBUG if verbose else level)
-    handler.setFormatter(_JsonLines() if _as_json else _Lines("sprint: %(message)s"))
+    handler.setFormatter(_JsonLines() if _as_json else _Lines("sprint: %(where)s%(message)s"))
     root = logging.getLogger("sprint")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG)
@@ -146,6 +146,8 @@ class _RunLog(logging.Handler):
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.message = _message(record)
+        repo = _subject.get().repo
+        record.where = f"{repo}: " if repo and repo not in record.message else ""
         traceback = _traceback(self, record)
         return "\n".join([self.formatMessage(record), *traceback])
 

@@ -221,7 +221,7 @@ def test_no_run_is_lost_for_its_log(tmp_path: Path, capsys: pytest.CaptureFixtur
         log.info("work")
     assert not (tmp_path / "elsewhere").exists()
     said = capsys.readouterr().err
-    assert said.startswith("sprint: no log for the run")
+    assert said.startswith("sprint: acme/widgets: no log for the run")
     assert said.count("\n") == 1
 
 
@@ -366,3 +366,16 @@ def test_operators_mistakes_are_json_too_where_asked(tmp_path: Path) -> None:
     (said,) = objects(done.stderr)
     assert said["level"] == "error"
     assert "no-repository" in said["message"]
+
+
+def test_a_line_names_the_repository_that_it_is_about_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.to_stderr()
+    with logs.about("acme/widgets"):
+        log.warning("no usable model")
+        log.warning("git.example.org: GET repos/acme/widgets: not there")
+    log.warning("nothing to schedule")
+    assert capsys.readouterr().err.splitlines() == [
+        "sprint: acme/widgets: no usable model",
+        "sprint: git.example.org: GET repos/acme/widgets: not there",
+        "sprint: nothing to schedule",
+    ]
