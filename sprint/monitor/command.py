@@ -70,6 +70,10 @@ def _once(config: Config, options: Options, out: TextIO, environ: Mapping[str, s
     report = gather(
         config, environ, home, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
     )
+    for name in scope.repos - {status.repo for status in report.repos}:
+        log.warning(
+            "--repo %s: not configured, and nothing of it is in %s; check the name", name, report.results
+        )
     _render(report, config, options, out)
     if scope == Scope():  # of a part one cannot tell which alarms are over
         _notify(config, report, environ)

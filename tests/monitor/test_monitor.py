@@ -216,7 +216,7 @@ def test_numbers_that_mean_nothing_are_wrong_usage(
     with pytest.raises(SystemExit) as left:
         main(["monitor", *wrong])
     assert left.value.code == 2
-    assert "is not between" in capsys.readouterr().err
+    assert "is not a number between" in capsys.readouterr().err
 
 
 def test_pass_rate_below(tmp_path: Path) -> None:
@@ -307,6 +307,13 @@ def test_repo_leaves_the_others_out(tmp_path: Path) -> None:
     assert data["active"] == []
     assert data["windows"][3]["total"]["failed"] == 1
     assert data["windows"][3]["total"]["passed"] == 0
+
+
+def test_a_repository_that_nobody_knows_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = configured(tmp_path)
+    write_ledger(config.paths.results, recent(3), recent(1, repo="octo/gears"))
+    monitor(config, repos=("octo/gears", "octo/gaers"))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["--repo octo/gaers"]
 
 
 def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
