@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -62,10 +63,11 @@ class Claims:
 
     def read(self) -> dict[int, Claim]:
         """Every claim on the server, by issue number. Raises ForgeError where the server fails."""
-        git.init_bare(self.git_dir)
-        git.fetch(self.git_dir, self.remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
-        git.git(*_TIDY, git_dir=self.git_dir)
-        refs = git.read_refs(self.git_dir, "refs/sprint/")
+        try:
+            refs = self._fetched()
+        except (git.GitError, git.Unexplained):
+            shutil.rmtree(self.git_dir, ignore_errors=True)  # it holds nothing that the server does not
+            refs = self._fetched()
         # To git, any page that is not its own is a server without refs.
         if not refs and not git.ls_remote(self.remote, "refs/heads/*"):
             raise ForgeError(
@@ -78,6 +80,12 @@ class Claims:
                 number = int(match[1])
                 claims[number] = _parse(number, sha, message)
         return claims
+
+    def _fetched(self) -> dict[str, tuple[str, str]]:
+        git.init_bare(self.git_dir)
+        git.fetch(self.git_dir, self.remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
+        git.git(*_TIDY, git_dir=self.git_dir)
+        return git.read_refs(self.git_dir, "refs/sprint/")
 
     def take(self, issue: int, run: str, seen: str, previous: Claim | None, now: datetime) -> Claim | None:
         """Begin the next attempt; None where another process was faster."""

@@ -235,3 +235,17 @@ def test_a_server_that_is_away_is_no_reason_to_stop(tmp_path: Path, server: git.
     with Keeper(here, taken, lambda: "never asked") as keeper:
         keeper.renew()
         assert keeper.reason_to_stop() == ""
+
+
+@pytest.mark.parametrize("harm", ["head", "objects"])
+def test_a_broken_copy_of_the_claims_is_made_anew(tmp_path: Path, server: git.Remote, harm: str) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    if harm == "head":
+        (here.git_dir / "HEAD").write_text("junk\n")
+    for path in here.git_dir.glob("objects/??/*") if harm == "objects" else ():
+        path.chmod(0o600)
+        path.write_bytes(b"")  # as a machine leaves them that lost its power
+    assert here.read() == {7: taken}
+    assert here.renew(taken, NOW) is not None
