@@ -109,7 +109,7 @@ def forget_closed(context: Context, claims: dict[int, Claim]) -> None:
         try:
             is_open = context.forge.issue(context.repository.name, claim.issue).is_open
         except ForgeError as error:
-            if error.status != 404:
+            if error.status not in (404, 410):
                 raise
             is_open = False
         if not is_open:

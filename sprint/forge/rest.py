@@ -105,12 +105,7 @@ class RestForge(ABC):
     # --- issues and comments
 
     def issue(self, repo: str, number: int) -> Issue:
-        try:
-            answer = self.api.get(f"{at(repo)}/issues/{number:d}")
-        except ForgeError as error:
-            if error.status == 410:  # GitHub's word for a deleted one
-                raise ForgeError(str(error), status=404) from error
-            raise
+        answer = self.api.get(f"{at(repo)}/issues/{number:d}")
         found = wire.convert(answer.data, wire.IssueWire, self._what(f"{repo}#{number}"))
         if found.pull_request is not None:
             raise ForgeError(f"{self._what(repo)}: #{number} is a pull request, not an issue", status=404)

@@ -54,7 +54,7 @@ def not_wanted(context: Context, run: Run) -> str:
     try:
         issue = context.forge.issue(context.repository.name, run.issue)
     except ForgeError as error:
-        if error.status == 404:
+        if error.status in (404, 410):  # GitHub says 410 of a deleted one
             return "the issue is gone"
         raise
     if not issue.is_open:
