@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sprint import credentials, sandbox
+from sprint import credentials, proc, sandbox
 from sprint.claim import Claims
 from sprint.config import Config, RepoConfig
 from sprint.domain import Endpoint, Repository
@@ -46,10 +45,6 @@ class Context:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""
         return credentials.model_endpoints(self.config, self.environ, self.home)
-
-
-def hostname() -> str:
-    return socket.gethostname() or "localhost"
 
 
 def forge_of(config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path) -> Forge:
@@ -96,7 +91,7 @@ def open_context(
     repository = fit_repository(forge, repo)
     owner, name = repository.name.split("/")
     claims_dir = (cache or config.paths.cache) / "claims" / repo.forge / owner / f"{name}.git"
-    host = hostname()
+    host = proc.hostname()
     return Context(
         config=config,
         repo=repo,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -374,8 +373,6 @@ class Run:
     branch: str = ""
     workspace: str = ""
     uid: int | None = None
-    claim_sha: str = ""
-    seen: str = ""
     forced: bool = False  # asked for despite everything but that the issue is open
     rounds: int = 0  # how often failed checks went back to the worker
     continued: int = 0  # how often a later tick took it up after its process died
@@ -483,4 +480,3 @@ class Prompt:
 
     system: str
     user: str
-    extras: Mapping[str, str] = field(default_factory=dict)

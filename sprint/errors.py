@@ -40,9 +40,3 @@ class Busy(SprintError):
     """Another tick holds the lock; not a fault."""
 
     exit_code = 0
-
-
-class Interrupted(SprintError):
-    """A signal asked the tick to stop."""
-
-    exit_code = 130

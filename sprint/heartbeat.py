@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import socket
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from sprint import files
 from sprint.errors import SprintError
+from sprint.proc import hostname
 
 KEPT_TICKS = 20
 # Two ticks closer than this are one to a schedule, for cron cannot start them so close: a person did.
@@ -78,7 +78,7 @@ def beat(results: Path, forge: str, repo: str, outcome: str, *, now: datetime | 
         ticked_at=now,
         outcome=" ".join(outcome.encode("utf-8", "replace").decode().split())[:300],
         pid=os.getpid(),
-        host=socket.gethostname(),
+        host=hostname(),
         ticks=((before.ticks if before else ()) + (now,))[-KEPT_TICKS:],
     )
     try:

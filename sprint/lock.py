@@ -6,13 +6,13 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sprint.errors import Busy, SprintError
+from sprint.proc import hostname
 
 _RETRY_SECONDS = 0.05
 
@@ -70,7 +70,7 @@ def _is_still(path: Path, fd: int) -> bool:
 def _write_holder(fd: int, what: str) -> None:
     holder = {
         "pid": os.getpid(),
-        "host": socket.gethostname(),
+        "host": hostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "what": what,
     }

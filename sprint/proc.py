@@ -7,6 +7,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,11 @@ from sprint.errors import SprintError
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
 _DRAIN_SECONDS = 2.0  # how long output is still read once the command itself has ended
+
+
+def hostname() -> str:
+    """This machine's name, the same wherever one process asks whether another's work was done here."""
+    return socket.gethostname() or "localhost"
 
 
 def find(program: str) -> str | None:

@@ -164,7 +164,7 @@ def _claim(context: Context, pick: Pick, issue: Issue, previous: Claim | None, f
     if claim is None:
         context.store.discard(run.id)
         return None
-    run = replace(run, attempt=claim.attempt, claim_sha=claim.sha)
+    run = replace(run, attempt=claim.attempt)
     context.store.save(run)
     with run_log(context.store.folder(run.id), run):
         for passed in pick.passed_over:

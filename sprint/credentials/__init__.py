@@ -26,7 +26,7 @@ NO_KEY = Secret("no-key-needed")  # the client insists on one; servers without k
 
 _GH_SECONDS = 5.0
 _SECRET_CAP = 16_384
-_GITEA_TOKEN_FILE = ".hermes/gitea_token_vps"  # noqa: S105 - its path
+GITEA_TOKEN_FILE = ".hermes/gitea_token_vps"  # noqa: S105 - its path
 _GH_NEEDS = ("GH_CONFIG_DIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _KEY_OF_HOST = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
 _MODEL_OF_HOST = {"api.openai.com": "gpt-5.4", "openrouter.ai": "qwen/qwen3-coder"}
@@ -58,7 +58,7 @@ def _gitea_token(url: str, environ: Mapping[str, str], home: Path) -> Secret | N
         return None
     if token := environ.get("GITEA_TOKEN", "").strip():
         return _usable(token, "GITEA_TOKEN")
-    file = home / _GITEA_TOKEN_FILE
+    file = home / GITEA_TOKEN_FILE
     return _from_file(file, str(file)) if file.is_file() else None
 
 

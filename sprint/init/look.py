@@ -12,7 +12,6 @@ from sprint.config.values import server_url
 from sprint.errors import SprintError
 from sprint.init.remotes import FoundRepo, found_repos
 
-_HERMES_TOKEN = ".hermes/gitea_token_vps"  # noqa: S105 - its path
 _KEYS = ("OPENAI_API_KEY", "OPENROUTER_API_KEY")
 
 
@@ -97,8 +96,8 @@ def _forges(environ: Mapping[str, str], home: Path) -> list[FoundForge]:
     gitea = FoundForge("gitea", server_url(url, "GITEA_URL"))
     if environ.get("GITEA_TOKEN", "").strip():
         gitea = replace(gitea, token_env="GITEA_TOKEN")  # noqa: S106 - the variable's name
-    elif (home / _HERMES_TOKEN).is_file():
-        gitea = replace(gitea, token_file=f"~/{_HERMES_TOKEN}")
+    elif (home / credentials.GITEA_TOKEN_FILE).is_file():
+        gitea = replace(gitea, token_file=f"~/{credentials.GITEA_TOKEN_FILE}")
     return [gitea, github]
 
 

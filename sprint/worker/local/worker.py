@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from sprint import files, transcript
 from sprint.domain import Ending, Liveness, Run, WorkerResult
 from sprint.errors import Busy, SprintError
 from sprint.model import Models
+from sprint.proc import hostname
 from sprint.worker import Endpoints, Job
 from sprint.worker.local import conversation
 from sprint.worker.local.conversation import Conversation
@@ -63,7 +63,7 @@ class LocalWorker:
             return Liveness.DONE
         if _is_held(folder):
             return Liveness.RUNNING
-        return Liveness.DONE if run.host == _host() else Liveness.UNKNOWN
+        return Liveness.DONE if run.host == hostname() else Liveness.UNKNOWN
 
     def result(self, run: Run, folder: Path) -> WorkerResult:
         path = folder / _RESULT
@@ -79,7 +79,7 @@ class LocalWorker:
 
     def stop(self, run: Run, folder: Path) -> None:
         """Ask the process that works on the run to end; nothing where none does, or where it is our own."""
-        if run.host == _host() and run.pid != os.getpid() and _is_held(folder):
+        if run.host == hostname() and run.pid != os.getpid() and _is_held(folder):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(run.pid, signal.SIGTERM)
 
@@ -90,10 +90,6 @@ class LocalWorker:
         ) as models:
             result = Loop(job, talk, models, meter).run()
         files.replace(job.folder / _RESULT, msgspec.json.encode(result))
-
-
-def _host() -> str:
-    return socket.gethostname() or "localhost"
 
 
 @contextlib.contextmanager
