@@ -214,7 +214,7 @@ def _parse(number: int, sha: str, message: str) -> Claim:
     )
 
 
-class Keeper:
+class Lease:
     """Renews a claim in the background while a run is worked on, and watches for reasons to stop.
 
     `still_wanted` is asked at each renewal and returns a reason to stop, or "". Failing to reach the forge
@@ -229,7 +229,7 @@ class Keeper:
         self._done = threading.Event()
         self._lock = threading.Lock()
         keep = partial(copy_context().run, self._keep)  # what it logs is about the run, too
-        self._thread = threading.Thread(target=keep, name="claim-keeper", daemon=True)
+        self._thread = threading.Thread(target=keep, name="claim-lease", daemon=True)
 
     def reason_to_stop(self) -> str:
         return self._reason
@@ -239,7 +239,7 @@ class Keeper:
         with self._lock:
             return self._claim
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> Lease:
         self._thread.start()
         return self
 

@@ -23,7 +23,7 @@ class Context:
     """One repository's tick. `repository` is what the forge says of it now."""
 
     config: Config
-    repo: RepoConfig
+    repo_config: RepoConfig
     forge: Forge
     repository: Repository
     sandbox: Sandbox
@@ -40,7 +40,7 @@ class Context:
 
     @property
     def base(self) -> str:
-        return self.repo.base or self.repository.default_branch
+        return self.repo_config.base or self.repository.default_branch
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""
@@ -94,7 +94,7 @@ def open_context(
     host = proc.hostname()
     return Context(
         config=config,
-        repo=repo,
+        repo_config=repo,
         forge=forge,
         repository=repository,
         sandbox=sandbox.make(repo.sandbox),

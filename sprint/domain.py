@@ -330,7 +330,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A run's own directory: `root/repo` is the checkout, `root/home` and `root/tmp` go with it.
+    """A run's own directory: `root/repo` is the `checkout`, `root/home` and `root/tmp` go with it.
 
     `uid` owns it and runs its commands; None means the runner's own uid (the runner is not root).
     """
@@ -339,7 +339,7 @@ class Workspace:
     uid: int | None = None
 
     @property
-    def repo(self) -> Path:
+    def checkout(self) -> Path:
         return self.root / "repo"
 
     @property

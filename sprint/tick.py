@@ -41,7 +41,7 @@ class TickReport:
 def tick(context: Context, *, only: int | None = None, force: bool = False) -> TickReport:
     """One tick. Raises Busy where another one holds the repository's lock, SprintError on failures."""
     cache, name = context.config.paths.cache, context.repository.name
-    with lock(lock_path(cache, context.repo.forge, name)):
+    with lock(lock_path(cache, context.repo_config.forge, name)):
         context.sandbox.probe()
         settled: list[Run] = []
         for unsettled in _under_way(context):
@@ -54,14 +54,14 @@ def tick(context: Context, *, only: int | None = None, force: bool = False) -> T
 
 def _under_way(context: Context) -> list[Run]:
     """This host's unsettled runs here, also those from before the repository was given another name."""
-    found = context.store.under_way(context.repo.forge, context.host)
+    found = context.store.under_way(context.repo_config.forge, context.host)
     return [run for run in found if run.repo == context.repository.name or _is_former_name(context, run.repo)]
 
 
 def _is_former_name(context: Context, name: str) -> bool:
-    if name == context.repo.name:
+    if name == context.repo_config.name:
         return True  # as it is configured: the forge itself led us from there to the present name
-    if any((repo.forge, repo.name) == (context.repo.forge, name) for repo in context.config.repos):
+    if any((repo.forge, repo.name) == (context.repo_config.forge, name) for repo in context.config.repos):
         return False
     try:
         return context.forge.repository(name).name == context.repository.name
@@ -90,7 +90,7 @@ def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
         pick = pick_issue(context, claims, only=only, force=force)
         if pick.issue is None:
             return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
-        worker.check(context.repo.worker, context.endpoints)
+        worker.check(context.repo_config.worker, context.endpoints)
         run = _claim(context, pick, pick.issue, claims.get(pick.issue.number), force)
         if run is not None:
             run = settle(context, run)
@@ -120,7 +120,7 @@ def why_not_now(context: Context) -> str:
     """Why no new run may start whatever the backlog holds, or ""."""
     if context.repository.open_issues == 0:
         return "no open issues"
-    ceiling = context.repo.limits.usd_per_day
+    ceiling = context.repo_config.limits.usd_per_day
     if ceiling is not None:
         spent = spend.spent_today(context.config.paths.results)
         if spent >= ceiling:
@@ -134,12 +134,12 @@ def pick_issue(context: Context, claims: dict[int, Claim], *, only: int | None, 
     pulls = forge.open_pulls(name)
     return choose(
         [forge.issue(name, only)] if only is not None else forge.oldest_issues(name),
-        policy=context.repo.pick,
+        policy=context.repo_config.pick,
         repository=context.repository,
         claims=claims,
         open_pulls=pulls,
         me=forge.whoami(),
-        branch_pattern=context.repo.publish.branch,
+        branch_pattern=context.repo_config.publish.branch,
         blockers=lambda issue: forge.open_blockers(name, issue),
         can_write=lambda user: forge.can_write(name, user),
         seen=lambda issue: digest(context, issue),
@@ -176,10 +176,10 @@ def _claim(context: Context, pick: Pick, issue: Issue, previous: Claim | None, f
 def new_run(context: Context, issue: Issue) -> Run:
     """A run of this host that begins now; nothing is written."""
     now = datetime.now(UTC)
-    name, limits = context.repository.name, context.repo.limits
+    name, limits = context.repository.name, context.repo_config.limits
     return Run(
         id=runs.new_id(now, name, issue.number),
-        forge=context.repo.forge,
+        forge=context.repo_config.forge,
         repo=name,
         issue=issue.number,
         title=issue.title,
@@ -188,7 +188,7 @@ def new_run(context: Context, issue: Issue) -> Run:
         pid=os.getpid(),
         started_at=now,
         deadline=now + timedelta(minutes=limits.minutes + limits.check_minutes * (limits.check_rounds + 2)),
-        worker=context.repo.worker,
+        worker=context.repo_config.worker,
         issue_url=issue.html_url,
     )
 

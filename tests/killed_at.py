@@ -62,6 +62,6 @@ def plant(place: str) -> None:
 
 
 if __name__ == "__main__":
-    importlib.import_module("sprint.burn")  # with all that holds a reference to what is replaced
+    importlib.import_module("sprint.run_command")  # with all that holds a reference to what is replaced
     plant(sys.argv[1])
     raise SystemExit(main(sys.argv[2:]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sprint import git
-from sprint.claim import LEASE, Claims, Keeper, ref_of
+from sprint.claim import LEASE, Claims, Lease, ref_of
 from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Claim, Secret
 from sprint.errors import ForgeError
@@ -208,13 +208,13 @@ def test_the_keeper_renews_and_tells_when_the_work_is_not_wanted(tmp_path: Path,
     taken = here.take(7, "run-1", "", None, NOW)
     assert taken is not None
     reasons = iter(["", "the issue was closed"])
-    with Keeper(here, taken, lambda: next(reasons)) as keeper:
-        keeper.renew()
-        assert keeper.reason_to_stop() == ""
-        assert keeper.claim.sha != taken.sha
-        assert here.read()[7] == keeper.claim
-        keeper.renew()
-        assert keeper.reason_to_stop() == "the issue was closed"
+    with Lease(here, taken, lambda: next(reasons)) as lease:
+        lease.renew()
+        assert lease.reason_to_stop() == ""
+        assert lease.claim.sha != taken.sha
+        assert here.read()[7] == lease.claim
+        lease.renew()
+        assert lease.reason_to_stop() == "the issue was closed"
 
 
 def test_the_keeper_tells_when_another_host_took_over(tmp_path: Path, server: git.Remote) -> None:
@@ -222,9 +222,9 @@ def test_the_keeper_tells_when_another_host_took_over(tmp_path: Path, server: gi
     taken = here.take(7, "run-1", "", None, NOW)
     assert taken is not None
     there.take(7, "run-2", "", there.read()[7], NOW)
-    with Keeper(here, taken, lambda: "") as keeper:
-        keeper.renew()
-        assert "another host" in keeper.reason_to_stop()
+    with Lease(here, taken, lambda: "") as lease:
+        lease.renew()
+        assert "another host" in lease.reason_to_stop()
 
 
 def test_a_server_that_is_away_is_no_reason_to_stop(tmp_path: Path, server: git.Remote) -> None:
@@ -232,9 +232,9 @@ def test_a_server_that_is_away_is_no_reason_to_stop(tmp_path: Path, server: git.
     taken = here.take(7, "run-1", "", None, NOW)
     assert taken is not None
     Path(server.url).rename(tmp_path / "moved.git")
-    with Keeper(here, taken, lambda: "never asked") as keeper:
-        keeper.renew()
-        assert keeper.reason_to_stop() == ""
+    with Lease(here, taken, lambda: "never asked") as lease:
+        lease.renew()
+        assert lease.reason_to_stop() == ""
 
 
 @pytest.mark.parametrize("harm", ["head", "objects"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sprint import cli
+from sprint.cli import work
 from sprint.errors import ForgeError, ModelError, SandboxError, SprintError
 
 
@@ -35,7 +36,7 @@ def test_every_end_is_one_line(
     def fail(_args: object) -> int:
         raise error
 
-    monkeypatch.setitem(cli._COMMANDS, "clean", fail)
+    monkeypatch.setattr(work, "_clean", fail)
     assert cli.main(["clean"]) == code
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -19,7 +19,7 @@ from sprint import git
 from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError, SprintError
-from sprint.git.faults import remote_fault
+from sprint.git.server_errors import remote_fault
 
 REPO = "octo/widgets"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -70,7 +70,7 @@ class Field:
         }
         for command in commands:
             if not self.canary.exists():
-                proc.run(["sh", "-c", command], cwd=self.space.repo, env=env, timeout=20)
+                proc.run(["sh", "-c", command], cwd=self.space.checkout, env=env, timeout=20)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_replace_refs_do_not_swap_what_is_judged_for_what_is_pushed(field: Field
     assert [change.path for change in field.work()] == ["b.txt"]
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "replace", "-l"],
-        cwd=field.space.repo,
+        cwd=field.space.checkout,
         capture_output=True,
         check=True,
     )
@@ -201,7 +201,7 @@ def test_alternates_do_not_fetch_other_repositories_objects(field: Field, tmp_pa
     assert git.sizes(field.mirror, [secret])[secret].kind == "missing"
     # The careless way: a trusted git that follows the checkout's alternates.
     read = subprocess.run(
-        ["git", "--git-dir", str(field.space.repo / ".git"), "cat-file", "blob", secret],
+        ["git", "--git-dir", str(field.space.checkout / ".git"), "cat-file", "blob", secret],
         capture_output=True,
         text=True,
         env={
@@ -230,7 +230,7 @@ def test_a_pipe_that_git_would_wait_on_is_an_error_at_once(field: Field, name: s
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(
             ["git", "-c", "safe.directory=*", "add", "-A"],
-            cwd=field.space.repo,
+            cwd=field.space.checkout,
             timeout=1,
             capture_output=True,
         )
@@ -254,8 +254,8 @@ def test_links_are_taken_as_links(field: Field, tmp_path: Path) -> None:
 
 def test_a_checkout_replaced_by_a_link_is_no_way_to_the_host(field: Field) -> None:
     """As a runner that is not root would meet it: there, the agent may replace the checkout itself."""
-    field.space.repo.rename(field.space.root / "was")
-    field.space.repo.symlink_to(field.scratch.parent / "outside")
+    field.space.checkout.rename(field.space.root / "was")
+    field.space.checkout.symlink_to(field.scratch.parent / "outside")
     field.canary.write_text("of the host")
     with pytest.raises(HandoverError, match="could not be exported"):
         field.work()

@@ -21,11 +21,11 @@ LAYERS = (
     ("forge", "model", "sandbox", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "verify", "worker"),
     ("context",),
-    ("brief",),
+    ("task",),
     ("settle", "retention"),
     ("tick", "preview", "monitor", "show", "doctor"),
     ("init", "schedule"),
-    ("burn", "demo"),
+    ("run_command", "demo"),
     ("cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -56,7 +56,7 @@ def test_imports_point_down(name: str, path: Path) -> None:
 
 
 def test_an_idle_tick_imports_nothing_heavy() -> None:
-    code = "import sprint.cli, sprint.burn, sys; print(*sys.modules)"
+    code = "import sprint.cli, sprint.run_command, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout.split()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from sprint import logs
-from sprint.claim import Claims, Keeper
+from sprint.claim import Claims, Lease
 from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
 from sprint.demo.replies import call, failed, finish
@@ -180,13 +180,13 @@ def test_what_the_keeper_of_the_claim_says_is_in_the_runs_log(
 
     class Unreachable(Claims):
         def renew(self, claim: Claim, now: datetime) -> Claim | None:
-            if threading.current_thread().name == "claim-keeper" and (tmp_path / logs.RUN_LOG).stat().st_size:
+            if threading.current_thread().name == "claim-lease" and (tmp_path / logs.RUN_LOG).stat().st_size:
                 tried.set()
             raise ForgeError("git.example.org does not answer")
 
     claims = Unreachable(tmp_path / "claims.git", Remote("http://127.0.0.1:1/a/b.git", None), "h")
     claim = Claim(7, "claimed", run.id, "h", 1, run.deadline)
-    with logs.run_log(tmp_path, run), Keeper(claims, claim, lambda: ""):
+    with logs.run_log(tmp_path, run), Lease(claims, claim, lambda: ""):
         assert tried.wait(10)
     assert lines(tmp_path)[0].endswith("cannot renew the claim on issue #7: git.example.org does not answer")
 

@@ -15,7 +15,7 @@ from sprint.demo import replies
 from sprint.demo.loopback import Answer, LoopbackServer, Request
 from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.domain import Endpoint, Secret
-from sprint.model import ContextOverflow, ModelError, Models, OutOfTime, reach
+from sprint.model import ContextOverflow, ModelError, Models, OutOfTime, inquiry
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 TOOL = {
@@ -219,7 +219,7 @@ def test_nothing_listens() -> None:
     with pytest.raises(ModelError, match="refused"):
         models.complete(MESSAGES, [])
     with pytest.raises(ModelError, match="nothing listens"):
-        reach.check([endpoint])
+        inquiry.check([endpoint])
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_the_environment_changes_nothing(model_server: Serve, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     server = model_server([replies.say("well")])
     assert models_of(server).complete(MESSAGES, []).content == "well"
-    reach.check([endpoint_of(server)])
+    inquiry.check([endpoint_of(server)])
     for request in server.requests:
         sent = {key.lower(): value for key, value in request.headers.items()}
         assert sent["authorization"] == f"Bearer {server.key}"
@@ -441,18 +441,18 @@ def test_a_server_that_never_gives_a_reason_is_believed_the_second_time() -> Non
 
 def test_reach_tells_what_can_be_used(model_server: Serve) -> None:
     server = model_server([])
-    reach.check([endpoint_of(server)])
+    inquiry.check([endpoint_of(server)])
     with pytest.raises(ModelError, match="key is refused"):
-        reach.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000"))])
-    reach.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000")), endpoint_of(server)])
+        inquiry.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000"))])
+    inquiry.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000")), endpoint_of(server)])
     with serving(lambda request: Answer(404, b"", {})) as url:
-        reach.check([Endpoint("m", url, Secret(""))])
+        inquiry.check([Endpoint("m", url, Secret(""))])
 
 
 def test_ollama_tells_its_real_window(model_server: Serve) -> None:
     server = model_server([], ollama=OllamaFacts(trained_context=131_072, context=4096))
     endpoint = endpoint_of(server, context=65_536)
-    assert reach.window(endpoint) == 4096
-    assert reach.ollama_trained(endpoint) == 131_072
+    assert inquiry.window(endpoint) == 4096
+    assert inquiry.ollama_trained(endpoint) == 131_072
     hosted = model_server([])
-    assert reach.window(endpoint_of(hosted)) is None
+    assert inquiry.window(endpoint_of(hosted)) is None

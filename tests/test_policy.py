@@ -16,7 +16,7 @@ from sprint.config import PublishConfig
 from sprint.domain import ImportedWork, Refusal, Secret
 from sprint.policy import judge
 from sprint.policy.scanner import Scanner
-from sprint.workspace import handover
+from sprint.workspace import importing
 
 # Made up here in pieces, so that no scanner takes this file for a leak.
 GITHUB = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -79,7 +79,7 @@ class Store:
         commit = git.commit_tree(self.path, self.tree(base), [], "base", "a", "a@x")
         result = {name: content for name, content in {**base, **new}.items() if content is not None}
         tree = self.tree(result)
-        return ImportedWork(commit, tree, tuple(handover._changes(self.path, commit, tree)))
+        return ImportedWork(commit, tree, tuple(importing._changes(self.path, commit, tree)))
 
     def judge(self, new: Mapping[str, object], **options: object) -> tuple[Refusal, ...]:
         base = options.pop("base", BASE_FILES)

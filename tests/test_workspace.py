@@ -163,7 +163,7 @@ def test_a_broken_mirror_is_made_anew(bench: Bench, harm: Callable[[Path], None]
     assert bench.update() == (mirror, new)
     git.git("fsck", "--full", "--strict", git_dir=mirror)
     space, _, _ = bench.create()
-    assert (space.repo / "more").read_text() == "more\n"
+    assert (space.checkout / "more").read_text() == "more\n"
     assert [entry.name for entry in mirror.parent.iterdir() if entry.name.startswith(".")] == []
 
 
@@ -274,8 +274,8 @@ def test_a_checkout_shares_no_file_with_the_mirror(bench: Bench) -> None:
     ours = [p for p in space.root.rglob("*") if p.is_file() and not p.is_symlink()]
     assert len(ours) > 5
     assert not [p for p in ours if p.stat().st_ino in theirs]
-    assert not (space.repo / ".git/objects/info/alternates").exists()
-    config = (space.repo / ".git/config").read_text()
+    assert not (space.checkout / ".git/objects/info/alternates").exists()
+    config = (space.checkout / ".git/config").read_text()
     assert bench.forge.token not in config
     assert str(mirror) not in config
     assert bench.remote.url in config
@@ -304,10 +304,10 @@ def test_each_workspace_of_root_has_a_uid_of_its_own(bench: Bench) -> None:
     assert one.uid
     assert two.uid
     assert one.uid != two.uid
-    for path in [one.repo, one.home, one.tmp, *one.repo.rglob("*")]:
+    for path in [one.checkout, one.home, one.tmp, *one.checkout.rglob("*")]:
         assert path.lstat().st_uid == one.uid, path
     denied = subprocess.run(
-        ["ls", str(one.repo)], user=two.uid, group=two.uid, extra_groups=[], capture_output=True
+        ["ls", str(one.checkout)], user=two.uid, group=two.uid, extra_groups=[], capture_output=True
     )
     assert denied.returncode != 0
     assert one.root.stat().st_mode & 0o007 == 0
@@ -505,7 +505,7 @@ def test_a_checkout_that_is_gone_is_an_error(bench: Bench) -> None:
         space,
         timeout=20,
     )
-    shutil.rmtree(space.repo, ignore_errors=True)
+    shutil.rmtree(space.checkout, ignore_errors=True)
     with pytest.raises(HandoverError, match="could not be exported"):
         bench.bring(space, mirror, sha)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from sprint.demo.messages import Answer, Request, basic_credentials, json_answer
+from sprint.demo.http_messages import Answer, Request, basic_credentials, json_answer
 from sprint.demo.store import Store, StoredIssue, StoredRepo
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from sprint.demo import bare, gitea_api, github_api, refusals
 from sprint.demo.api import Call, credentials
 from sprint.demo.bare import Commit
 from sprint.demo.git_http import serve_git
+from sprint.demo.http_messages import Answer, Fault, Request, Seen
 from sprint.demo.loopback import LoopbackServer
-from sprint.demo.messages import Answer, Fault, Request, Seen
 from sprint.demo.store import Store, StoredComment, StoredIssue, StoredRepo, now
 
 Kind = Literal["gitea", "github"]

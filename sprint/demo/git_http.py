@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from sprint.demo.bare import environment
-from sprint.demo.messages import Answer, Request
+from sprint.demo.http_messages import Answer, Request
 
 _CHUNK = 65536
 

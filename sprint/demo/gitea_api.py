@@ -9,7 +9,7 @@ from sprint.demo import gitea_json as shape
 from sprint.demo import gitea_pulls as pulls
 from sprint.demo.api import ApiError, Call, Dialect, NoRoute, dispatch, issue_or_404, route, select_issues
 from sprint.demo.gitea_pulls import apply, listed, newest_first
-from sprint.demo.messages import Answer, json_answer
+from sprint.demo.http_messages import Answer, json_answer
 from sprint.demo.store import StoredIssue, now
 
 VERSION = "1.25.4"

@@ -7,7 +7,7 @@ from typing import Any
 
 from sprint.demo import gitea_json as shape
 from sprint.demo.api import ApiError, Call, Paging, T, issue_or_404, page, select_issues
-from sprint.demo.messages import Answer
+from sprint.demo.http_messages import Answer
 from sprint.demo.store import Rejected, StoredIssue, now
 
 _PAGING = Paging("limit", 30, 50, ",")

@@ -11,7 +11,7 @@ from sprint.demo import github_json as shape
 from sprint.demo import github_pulls as pulls
 from sprint.demo.api import ApiError, Call, Dialect, dispatch, issue_or_404, route, select_issues
 from sprint.demo.github_pulls import apply, invalid, listed, ordered
-from sprint.demo.messages import Answer, json_answer
+from sprint.demo.http_messages import Answer, json_answer
 from sprint.demo.store import StoredIssue, now
 
 _VERSIONS = ("2022-11-28", "2026-03-10")

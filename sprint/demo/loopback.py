@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sprint.demo.messages import Answer, Fault, HangUp, Request, Seen, basic_credentials, json_answer
+from sprint.demo.http_messages import Answer, Fault, HangUp, Request, Seen, basic_credentials, json_answer
 
 __all__ = ["Answer", "Fault", "HangUp", "LoopbackServer", "Request", "Seen", "json_answer"]
 

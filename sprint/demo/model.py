@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from sprint.demo.http_messages import Answer, Fault, HangUp, Request, Seen, json_answer
 from sprint.demo.loopback import LoopbackServer
-from sprint.demo.messages import Answer, Fault, HangUp, Request, Seen, json_answer
 from sprint.demo.replies import Reply, bad_key, no_such_model
 
 Script = Callable[[dict[str, Any], int], Reply]

@@ -18,9 +18,9 @@ import urllib3.exceptions
 from sprint import __version__
 from sprint.domain import Secret
 from sprint.errors import ForgeError
-from sprint.forge import faults
+from sprint.forge import http_errors
 from sprint.forge.answer import Answer, parse, read_body
-from sprint.forge.faults import PassingFault
+from sprint.forge.http_errors import PassingFault
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Api:
             try:
                 status, asked, headers, body = self._exchange(method, url, query, payload, known, what)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                raise faults.of_exception(what, error, self._timeout) from error
+                raise http_errors.of_exception(what, error, self._timeout) from error
             if status in (301, 302, 303, 307, 308):
                 url = self._redirected(what, method, asked, status, headers, follow)
                 query = None if urlsplit(url).query else query
@@ -182,8 +182,8 @@ class Api:
                 continue
             data = parse(body, what, status)
             if status >= 300 and not (known and status == 304):
-                message = faults.server_message(data, self._token)
-                raise faults.of_answer(what, status, headers, message, token=self._token_from)
+                message = http_errors.server_message(data, self._token)
+                raise http_errors.of_answer(what, status, headers, message, token=self._token_from)
             return Answer(status, asked, headers, data, redirected)
         raise ForgeError(f"{what}: more than {REDIRECTS} redirects")
 
@@ -214,14 +214,14 @@ class Api:
         if _origin(target) != _origin(self.base):
             elsewhere = "{}://{}:{}".format(*_origin(target))
             raise ForgeError(
-                f"{what}: sends us on to {faults.clean(elsewhere, 100)}, where the token must not go;"
+                f"{what}: sends us on to {http_errors.clean(elsewhere, 100)}, where the token must not go;"
                 " if that is the forge's real address, put it into the configuration",
                 status=status,
             )
         if not self._is_ours(target):
             raise ForgeError(
-                f"{what}: sends us on to {faults.clean(urlsplit(target).path, 100)}, which is not its API;"
-                " check the url, and whether a login page is in the way",
+                f"{what}: sends us on to {http_errors.clean(urlsplit(target).path, 100)}, which is not its "
+                "API; check the url, and whether a login page is in the way",
                 status=status,
             )
         if not follow or (status == 303 and method != "GET"):

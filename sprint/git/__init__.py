@@ -5,8 +5,6 @@ the certificate ones (GIT_SSL_CAINFO, GIT_SSL_CAPATH, SSL_CERT_FILE, SSL_CERT_DI
 it talks to a server.
 """
 
-from sprint.git.command import GitError, git, is_full_hex
-from sprint.git.faults import Unexplained
 from sprint.git.objects import (
     Blob,
     commit_tree,
@@ -20,6 +18,7 @@ from sprint.git.objects import (
     sizes,
     update_ref,
 )
+from sprint.git.process import GitError, git, is_full_hex
 from sprint.git.server import (
     PushResult,
     Remote,
@@ -29,6 +28,7 @@ from sprint.git.server import (
     ls_remote,
     push,
 )
+from sprint.git.server_errors import Unexplained
 
 __all__ = [
     "Blob",

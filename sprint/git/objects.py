@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sprint.errors import SprintError
-from sprint.git.command import GitError, git, is_full_hex
+from sprint.git.process import GitError, git, is_full_hex
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _MOST_AT_ONCE = 400_000_000  # bytes of blobs in one answer

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError, SprintError
-from sprint.git.command import GitError, git, is_full_hex
-from sprint.git.faults import remote_fault, server_words
+from sprint.git.process import GitError, git, is_full_hex
+from sprint.git.server_errors import remote_fault, server_words
 
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 _USERNAME = "x-access-token"  # GitHub and Gitea look at the password alone where it is a token

@@ -26,7 +26,7 @@ from sprint.config import (
 )
 from sprint.errors import ConfigError
 from sprint.files import refusal
-from sprint.init.look import Found, look
+from sprint.init.discovery import Found, look
 
 _TEMPLATES = Path(__file__).parent
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from sprint.domain import Endpoint
 from sprint.errors import ModelError
+from sprint.model.connection import Connection, Wait
 from sprint.model.faults import Fault, Remedy
-from sprint.model.line import Line, Wait
 from sprint.model.reply import DOCTOR_TELLS_MORE, Reply, ToolCall, named
 
 __all__ = ["ContextOverflow", "ModelError", "Models", "OutOfTime", "Reply", "ToolCall"]
@@ -54,7 +54,7 @@ class Models:
     ) -> None:
         if not endpoints:
             raise ModelError("no model is configured; set model: in sprint.yaml, or OPENAI_API_KEY")
-        self._lines = [Line(endpoint) for endpoint in endpoints]
+        self._connections = [Connection(endpoint) for endpoint in endpoints]
         self._silence = silence_seconds
         self._deadline = deadline
         self._backoff = backoff_seconds
@@ -62,7 +62,7 @@ class Models:
     @property
     def endpoint(self) -> Endpoint:
         """The one that would be asked next."""
-        return self._lines[0].endpoint
+        return self._connections[0].endpoint
 
     def complete(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Reply:
         """Ask for the next assistant message; `tools` in the shape of the API, possibly none.
@@ -70,36 +70,37 @@ class Models:
         Raises ContextOverflow where the messages are too long, OutOfTime at the deadline, and ModelError,
         naming each endpoint and why, where none is usable. A refused endpoint is not asked again.
         """
-        for line in list(self._lines):
-            if line.refusal:
+        for connection in list(self._connections):
+            if connection.refusal:
                 continue
             try:
-                reply = self._ask(line, messages, tools)
+                reply = self._ask(connection, messages, tools)
             except Fault as fault:
                 is_refused = fault.remedy is Remedy.OTHER
-                line.refusal = fault.reason if is_refused else ""
-                line.trouble = fault.reason
+                connection.refusal = fault.reason if is_refused else ""
+                connection.trouble = fault.reason
                 is_news = is_refused and any(
-                    not other.refusal for other in self._lines
+                    not other.refusal for other in self._connections
                 )  # else the error tells
                 _log.log(
                     logging.WARNING if is_news else logging.INFO,
                     "%s: %s",
-                    named(line.endpoint),
+                    named(connection.endpoint),
                     fault.reason,
                 )
                 continue
-            self._prefer(line)
+            self._prefer(connection)
             return reply
         troubles = "; ".join(
-            f"{named(line.endpoint)}: {line.refusal or line.trouble}" for line in self._lines
+            f"{named(connection.endpoint)}: {connection.refusal or connection.trouble}"
+            for connection in self._connections
         )
         raise ModelError(f"no usable model: {troubles}{DOCTOR_TELLS_MORE}")
 
     def close(self) -> None:
         """Hang up on every server."""
-        for line in self._lines:
-            line.close()
+        for connection in self._connections:
+            connection.close()
 
     def __enter__(self) -> Models:
         return self
@@ -107,30 +108,35 @@ class Models:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _prefer(self, line: Line) -> None:
-        at = self._lines.index(line)
-        self._lines = self._lines[at:] + self._lines[:at]
+    def _prefer(self, connection: Connection) -> None:
+        at = self._connections.index(connection)
+        self._connections = self._connections[at:] + self._connections[:at]
 
     def _ask(
-        self, line: Line, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+        self,
+        connection: Connection,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
     ) -> Reply:
         """Ask one endpoint until it answers or its failure is no passing one. Raises Fault."""
-        has_other = any(not other.refusal for other in self._lines if other is not line)
+        has_other = any(not other.refusal for other in self._connections if other is not connection)
         tries = TRIES_BEFORE_FALLBACK if has_other else TRIES
         for attempt in range(1, tries + 1):
             self._check_time()
             try:
-                return line.ask(messages, tools, Wait(self._silence, self._deadline))
+                return connection.ask(messages, tools, Wait(self._silence, self._deadline))
             except Fault as fault:
                 if fault.remedy is Remedy.SHORTEN:
-                    raise ContextOverflow(f"{named(line.endpoint)}: {fault.reason}", fault.window) from fault
+                    raise ContextOverflow(
+                        f"{named(connection.endpoint)}: {fault.reason}", fault.window
+                    ) from fault
                 self._check_time()
                 if fault.remedy is Remedy.OTHER or attempt == tries:
                     raise
                 if fault.remedy is Remedy.AT_ONCE:
                     continue
                 self._pause(fault, attempt, has_other)
-                _log.info("%s: %s; trying again", named(line.endpoint), fault.reason)
+                _log.info("%s: %s; trying again", named(connection.endpoint), fault.reason)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _pause(self, fault: Fault, attempt: int, has_other: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sprint.domain import Endpoint, Finding, Grade
 from sprint.errors import ModelError
-from sprint.model import ContextOverflow, Models, Reply, reach
+from sprint.model import ContextOverflow, Models, Reply, inquiry
 from sprint.model.reply import DOCTOR_TELLS_MORE, named, shown_url
 
 ENOUGH_CONTEXT = 16_000  # tokens: with less, half of it is the task and the tools
@@ -38,7 +38,7 @@ _OLLAMA_REMEDY = (
 def examine(endpoint: Endpoint, what: str, *, timeout: float = 120.0) -> Iterator[Finding]:
     """Findings about one model, as they are made: `what` names it in them. Each question may take `timeout`
     seconds. Costs two calls, one of them with up to 30,000 tokens."""
-    if reason := reach.unreachable(endpoint):
+    if reason := inquiry.unreachable(endpoint):
         yield Finding(Grade.FAULT, what, f"{named(endpoint)}: {reason}")
         return
     try:
@@ -74,11 +74,11 @@ def _calls_a_tool(endpoint: Endpoint, timeout: float) -> str:
 
 def _context(endpoint: Endpoint, what: str, timeout: float) -> Iterator[Finding]:
     what = f"{what} context"
-    loaded = reach.ollama_window(endpoint)
-    told = loaded or reach.window(endpoint)
+    loaded = inquiry.ollama_window(endpoint)
+    told = loaded or inquiry.window(endpoint)
     window = min(filter(None, (told, endpoint.context)), default=None)
     if loaded is not None:
-        trained = reach.ollama_trained(endpoint)
+        trained = inquiry.ollama_trained(endpoint)
         made_for = f", made for {trained}" if trained else ""
         if endpoint.context and loaded < endpoint.context:
             says = f"Ollama runs it with {loaded} tokens, configured are {endpoint.context}; {_OLLAMA_REMEDY}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sprint.monitor.figures import ActiveRun, Alarm, Figures, RepoStatus
-from sprint.monitor.words import ago, dollars, percent, span
+from sprint.monitor.units import ago, dollars, percent, span
 
 CEILING_SHARE = 0.8
 _STALE = timedelta(days=7)

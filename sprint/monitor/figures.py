@@ -15,8 +15,8 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
   model, dollars of the runs whose price is known.
 - **Spend**: the sum of what runs with a known price cost. `unpriced` counts the runs that called a model
   whose price is unknown: unknown is never taken for zero.
-- **Fate**: what a pull request was last seen to be: open, merged, closed without a merge, reverted (merged,
-  and undone later by a commit that says so). **Share merged**: merged / (merged + closed + reverted).
+- **State of a pull request**, as last seen: open, merged, closed without a merge, reverted (merged, and
+  undone later by a commit that says so). **Share merged**: merged / (merged + closed + reverted).
   **Time to merge**: from the run's end to the merge, median. **Dollars per merged pull request**: the spend
   on all runs, failed ones too, / merged; over all time, or since --since.
 - **Late**: no tick for twice the repository's usual interval and two minutes. Until three ticks were seen the
@@ -205,7 +205,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Fates:
+class PullCounts:
     """What became of the pull requests. `states` maps an address to open, merged, closed, reverted or gone.
 
     `asked_at` None: never asked yet. `problem` says what could not be asked the last time.
@@ -246,7 +246,7 @@ class Report:
     figures: Figures
     active: tuple[ActiveRun, ...]
     repos: tuple[RepoStatus, ...]
-    fates: Fates
+    fates: PullCounts
     services: tuple[Service, ...]
     spent_today_usd: float | None
     ceiling_usd: float | None

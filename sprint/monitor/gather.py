@@ -14,7 +14,7 @@ from sprint.config import Config
 from sprint.domain import LedgerRow, Run
 from sprint.errors import SprintError
 from sprint.heartbeat import Heartbeat
-from sprint.monitor import fates
+from sprint.monitor import pull_states
 from sprint.monitor.alarms import Thresholds, alarms
 from sprint.monitor.figures import (
     ActiveRun,
@@ -72,7 +72,7 @@ def gather(
         figures=counted,
         active=active,
         repos=repos,
-        fates=fates.summary(fates.load(results), counted, repos=scope.repos),
+        fates=pull_states.summary(pull_states.load(results), counted, repos=scope.repos),
         services=live.services,
         spent_today_usd=spent,
         ceiling_usd=ceiling(config),

@@ -17,8 +17,8 @@ from rich.text import Text
 from sprint.clean_text import safe_line
 from sprint.domain import Verdict
 from sprint.ledger.rows import OldRow
-from sprint.monitor.figures import Fates, Figures, Report, RepoStatus, Tally, verdict_of
-from sprint.monitor.words import ago, dollars, percent, plural, span
+from sprint.monitor.figures import Figures, PullCounts, Report, RepoStatus, Tally, verdict_of
+from sprint.monitor.units import ago, dollars, percent, plural, span
 
 MANY_RUNS = 8
 _PIPED_WIDTH = 120
@@ -225,7 +225,7 @@ def _money(report: Report) -> Iterator[Text]:
         )
 
 
-def _fates(fates: Fates) -> Iterator[Text]:
+def _fates(fates: PullCounts) -> Iterator[Text]:
     if not fates.states:
         yield _head("PULL REQUESTS: ", "none known yet; --refresh asks what became of them")
         return
@@ -243,7 +243,7 @@ def _fates(fates: Fates) -> Iterator[Text]:
         yield Text(f"  {safe_line(fates.problem, 300)}", "yellow")
 
 
-def _counts(fates: Fates) -> str:
+def _counts(fates: PullCounts) -> str:
     states = ("merged", "open", "closed", "reverted", "gone")
     return ", ".join(f"{count} {state}" for state in states if (count := getattr(fates, state)))
 

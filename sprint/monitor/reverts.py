@@ -14,7 +14,7 @@ from sprint.errors import ForgeError
 from sprint.forge import Forge
 
 if TYPE_CHECKING:
-    from sprint.monitor.fates import Fate
+    from sprint.monitor.pull_states import PullState
 
 _PAGE = 50
 _PAGES = 10
@@ -45,15 +45,15 @@ class _Commit(msgspec.Struct):
 
 
 def look_for(
-    forge: Forge, merged: Iterable[Fate], heads: dict[str, str], check_time: Callable[[], None]
-) -> Iterator[Fate]:
+    forge: Forge, merged: Iterable[PullState], heads: dict[str, str], check_time: Callable[[], None]
+) -> Iterator[PullState]:
     """The pull requests whose state changes: reverted, or merged again where the revert was reverted.
 
     `merged` are merged ones of this forge, reverted or not. `heads` holds the newest commit looked at for
     each branch; it is brought up to date once what came of it was taken. Raises ForgeError, and what
     `check_time` raises.
     """
-    branches: dict[tuple[str, str, str], list[Fate]] = {}
+    branches: dict[tuple[str, str, str], list[PullState]] = {}
     for fate in merged:
         branches.setdefault((fate.forge, fate.repo, fate.base), []).append(fate)
     for (name, repo, base), fates in branches.items():
@@ -92,7 +92,7 @@ def _listed(answer: object, repo: str) -> list[_Commit]:
         raise ForgeError(f"{repo}: its list of commits cannot be understood: {error}") from error
 
 
-def _judged(fates: list[Fate], repo: str, commits: list[_Commit]) -> list[Fate]:
+def _judged(fates: list[PullState], repo: str, commits: list[_Commit]) -> list[PullState]:
     now = {fate.number: fate for fate in fates}
     for commit in commits:
         message = commit.commit.message

@@ -18,7 +18,7 @@ from sprint.errors import SprintError
 from sprint.ledger import rows
 from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
-from sprint.monitor.lines import Lines, row_of
+from sprint.monitor.raw_rows import RawRows, row_of
 
 LAST_OF_A_REPO = 6
 LATEST = 40
@@ -44,7 +44,7 @@ def figures(
 ) -> Figures:
     """The ledger's figures; `repos` empty means all. Never raises: see `Figures.unreadable`."""
     counting = _Counting(now, since, frozenset(repos))
-    lines = Lines(results, {*counting.bounds, counting.first, counting.period})
+    lines = RawRows(results, {*counting.bounds, counting.first, counting.period})
     try:
         for batch in lines:
             lines.rows += len(batch)
@@ -124,7 +124,7 @@ class _Counting:
         for (outcome, _), count in (folded - self.causes).items():
             self.causes[outcome, ""] += count
 
-    def figures(self, lines: Lines) -> Figures:
+    def figures(self, lines: RawRows) -> Figures:
         self._fold_causes()
         since = f"since {self.since:%Y-%m-%d %H:%M}" if self.since else ""
         causes = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))

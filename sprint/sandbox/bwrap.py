@@ -16,9 +16,9 @@ from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing, profile, seccomp
 from sprint.sandbox.cgroup import Group, group
-from sprint.sandbox.environment import environment
 from sprint.sandbox.handed import Handed, drain
 from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
+from sprint.sandbox.variables import environment
 
 # The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
 # in the sandbox is the first to go when the machine runs out of memory.

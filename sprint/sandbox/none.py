@@ -19,9 +19,9 @@ from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing
 from sprint.sandbox.cgroup import group
-from sprint.sandbox.environment import environment
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
+from sprint.sandbox.variables import environment
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
 _GONE_SECONDS = 10.0
@@ -42,7 +42,7 @@ class Unconfined:
         self._watches: dict[Path, DiskWatch] = {}
 
     def inside(self, workspace: Workspace) -> str:
-        return str(workspace.repo)
+        return str(workspace.checkout)
 
     def probe(self) -> None:
         probing.probe_commands(self)
@@ -80,7 +80,7 @@ class Unconfined:
             job = {
                 "argv": [real(word) for word in argv],
                 "env": {name: real(value) for name, value in variables.items()},
-                "cwd": str(workspace.repo),
+                "cwd": str(workspace.checkout),
                 "uid": uid if os.getuid() == 0 else None,
                 "limits": each,
                 "door": limits.door if limits else "",

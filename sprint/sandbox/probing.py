@@ -51,7 +51,7 @@ def _in_throwaway(sandbox: Sandbox, argv: list[str]) -> Completed:
     with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
         space = Workspace(Path(folder), uid)
         space.root.chmod(0o755)
-        for path in (space.repo, space.home, space.tmp):
+        for path in (space.checkout, space.home, space.tmp):
             path.mkdir()
             path.chmod(0o777)
         return sandbox.run(argv, space, timeout=_SECONDS)

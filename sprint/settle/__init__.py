@@ -13,17 +13,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sprint import prompts, workspace
-from sprint.brief import brief
-from sprint.claim import Keeper
+from sprint.claim import Lease
 from sprint.context import Context
 from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.errors import SprintError
 from sprint.logs import run_log
+from sprint.settle.active_run import NO_PROMPT, ActiveRun
 from sprint.settle.begin import begin
-from sprint.settle.case import NO_PROMPT, Case
 from sprint.settle.conclude import conclude, row_of
-from sprint.settle.hand_in import hand_in, not_wanted
+from sprint.settle.propose import not_wanted, propose
 from sprint.settle.prove import keep_patch, prove
+from sprint.task import prompt_for
 from sprint.worker import check as check_worker
 
 __all__ = ["row_of", "settle"]
@@ -48,21 +48,21 @@ def _settled(context: Context, run: Run) -> Run:
     if claim is None or claim.state != "claimed" or claim.run != run.id:
         return _without_claim(context, run)
     run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
-    with Keeper(context.claims, claim, lambda: not_wanted(context, run)) as keeper:
-        case = Case(context, keeper, run)
+    with Lease(context.claims, claim, lambda: not_wanted(context, run)) as lease:
+        active = ActiveRun(context, lease, run)
         if run.pid != os.getpid():
-            case = _taken_up(case)
-        while case.run.phase is not Phase.CONCLUDED:
-            before = case.run
+            active = _taken_up(active)
+        while active.run.phase is not Phase.CONCLUDED:
+            before = active.run
             try:
-                case = _STEPS[before.phase](case)
+                active = _STEPS[before.phase](active)
             except SprintError:
-                _withdraw_if_not_begun(context, keeper, run)
+                _withdraw_if_not_begun(context, lease, run)
                 raise
-            if case.run is before:
+            if active.run is before:
                 return before
     # Only now, when nobody renews the claim any more: a release that lost to a renewal would be lost.
-    return conclude(context, keeper.claim, case.run)
+    return conclude(context, lease.claim, active.run)
 
 
 def _without_claim(context: Context, run: Run) -> Run:
@@ -71,79 +71,81 @@ def _without_claim(context: Context, run: Run) -> Run:
         context.store.discard(run.id)
         return replace(run, phase=Phase.SETTLED)
     if run.phase is not Phase.CONCLUDED:
-        case = Case(context, None, run)
-        keep_patch(case)
-        run = case.concluded(Outcome.CANCELLED, "another host took the issue over").run
+        active = ActiveRun(context, None, run)
+        keep_patch(active)
+        run = active.concluded(Outcome.CANCELLED, "another host took the issue over").run
     return conclude(context, None, run)
 
 
-def _withdraw_if_not_begun(context: Context, keeper: Keeper, run: Run) -> None:
+def _withdraw_if_not_begun(context: Context, lease: Lease, run: Run) -> None:
     """What keeps a run from beginning is the operator's to mend, and costs the issue no attempt."""
     run = context.store.load(run.id)
-    if run.phase is Phase.CLAIMED and context.claims.withdraw(keeper.claim, datetime.now(UTC)):
+    if run.phase is Phase.CLAIMED and context.claims.withdraw(lease.claim, datetime.now(UTC)):
         workspace.remove_all_of(context.config.paths.workspaces, run.id)
         context.store.discard(run.id)
 
 
-def _taken_up(case: Case) -> Case:
+def _taken_up(active: ActiveRun) -> ActiveRun:
     """Another process began this run and is gone: count it, so that no run is taken up for ever."""
-    case.kept.renew()
-    run = case.run
-    if run.phase is Phase.CONCLUDED or case.worker.poll(run, case.folder) is not Liveness.DONE:
-        return case
-    if run.phase is not Phase.VERIFIED and (reason := case.reason_to_stop()):
-        keep_patch(case)
-        return case.concluded(Outcome.CANCELLED, reason)
+    active.held_lease.renew()
+    run = active.run
+    if run.phase is Phase.CONCLUDED or active.worker.poll(run, active.folder) is not Liveness.DONE:
+        return active
+    if run.phase is not Phase.VERIFIED and (reason := active.reason_to_stop()):
+        keep_patch(active)
+        return active.concluded(Outcome.CANCELLED, reason)
     if run.phase in (Phase.CLAIMED, Phase.WORKING):
-        check_worker(run.worker, case.context.endpoints)  # a model that is away is no fault of the run's
+        check_worker(run.worker, active.context.endpoints)  # a model that is away is no fault of the run's
     if run.phase is Phase.VERIFIED:
         is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
     else:
         is_hopeless = run.continued >= MAX_CONTINUED
-    case = case.advance(run.phase, continued=run.continued + 1)
+    active = active.advance(run.phase, continued=run.continued + 1)
     if is_hopeless:
         if run.continued <= MAX_CONTINUED:  # else it is this that its process dies of
-            keep_patch(case)
+            keep_patch(active)
         times = run.continued + 1
-        return case.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
+        return active.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
     _log.info("#%d: taking run %s up where another process left it", run.issue, run.id)
-    return case
+    return active
 
 
-def _await_worker(case: Case) -> Case:
+def _await_worker(active: ActiveRun) -> ActiveRun:
     """Phase working: a worker that is done hands over; one that died without a word is set to work again."""
-    run = case.run
-    liveness = case.worker.poll(run, case.folder)
+    run = active.run
+    liveness = active.worker.poll(run, active.folder)
     if liveness is Liveness.UNKNOWN and datetime.now(UTC) > run.deadline:
-        case.worker.stop(run, case.folder)
-        return case.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
+        active.worker.stop(run, active.folder)
+        return active.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
     if liveness is not Liveness.DONE:
-        return case
-    result = case.worker.result(run, case.folder)
-    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and case.has_workspace:
-        return _resume(case, prompts.render("interrupted"), run.rounds, _prompt(case))
-    return case.advance(Phase.WORKED, result=result)
+        return active
+    result = active.worker.result(run, active.folder)
+    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and active.has_workspace:
+        return _resume(active, prompts.render("interrupted"), run.rounds, _prompt(active))
+    return active.advance(Phase.WORKED, result=result)
 
 
-def _prompt(case: Case) -> Prompt:
+def _prompt(active: ActiveRun) -> Prompt:
     """For a worker that died before it had its prompt on the disk."""
-    context = case.context
-    return brief(context, case.run, context.forge.issue(context.repository.name, case.run.issue), case.mirror)
+    context = active.context
+    return prompt_for(
+        context, active.run, context.forge.issue(context.repository.name, active.run.issue), active.mirror
+    )
 
 
-def _resume(case: Case, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> Case:
-    case = case.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
-    case.worker.resume(case.job(prompt), message)
-    return case
+def _resume(active: ActiveRun, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> ActiveRun:
+    active = active.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
+    active.worker.resume(active.job(prompt), message)
+    return active
 
 
-def _prove(case: Case) -> Case:
-    return prove(case, _resume)
+def _prove(active: ActiveRun) -> ActiveRun:
+    return prove(active, _resume)
 
 
-_STEPS: dict[Phase, Callable[[Case], Case]] = {
+_STEPS: dict[Phase, Callable[[ActiveRun], ActiveRun]] = {
     Phase.CLAIMED: begin,
     Phase.WORKING: _await_worker,
     Phase.WORKED: _prove,
-    Phase.VERIFIED: hand_in,
+    Phase.VERIFIED: propose,
 }

@@ -6,25 +6,25 @@ import os
 from pathlib import Path
 
 from sprint import verify, workspace
-from sprint.brief import brief
 from sprint.clean_text import safe_line
 from sprint.domain import CheckResult, Outcome, Phase
-from sprint.settle.case import Case
+from sprint.settle.active_run import ActiveRun
+from sprint.task import prompt_for
 
 
-def begin(case: Case) -> Case:
+def begin(active: ActiveRun) -> ActiveRun:
     """Phase claimed. What an earlier process began of it is begun anew: nobody has worked on it yet."""
-    context, repo = case.context, case.context.repo
+    context, repo = active.context, active.context.repo_config
     mirror, base_sha = workspace.update_mirror(
-        context.config.paths.cache, case.run.forge, case.run.repo, context.remote, branch=context.base
+        context.config.paths.cache, active.run.forge, active.run.repo, context.remote, branch=context.base
     )
-    if case.run.workspace:
-        workspace.remove(Path(case.run.workspace))
-    branch = repo.publish.branch.format(number=case.run.issue)
+    if active.run.workspace:
+        workspace.remove(Path(active.run.workspace))
+    branch = repo.publish.branch.format(number=active.run.issue)
     space = workspace.create(
-        context.config.paths.workspaces, case.run.id, mirror, base_sha, context.base, branch
+        context.config.paths.workspaces, active.run.id, mirror, base_sha, context.base, branch
     )
-    case = case.advance(
+    active = active.advance(
         Phase.CLAIMED,
         pid=os.getpid(),
         base_branch=context.base,
@@ -36,19 +36,19 @@ def begin(case: Case) -> Case:
     minutes = repo.limits.check_minutes * 60
     network = repo.sandbox.setup_network == "host"
     if failed := verify.run_setup(context.sandbox, space, repo.setup, network=network, timeout=minutes):
-        return case.concluded(Outcome.ERROR, setup_failure(failed))
+        return active.concluded(Outcome.ERROR, setup_failure(failed))
     checks = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
     base_checks = verify.run_checks(context.sandbox, space, checks, timeout=minutes)
-    case = case.advance(
+    active = active.advance(
         Phase.CLAIMED,
         base_checks=base_checks,
         leftovers=workspace.leftovers(space, context.sandbox, base_sha),
     )
-    issue = context.forge.issue(context.repository.name, case.run.issue)
-    prompt = brief(context, case.run, issue, mirror)
-    case = case.advance(Phase.WORKING)
-    case.worker.start(case.job(prompt))
-    return case
+    issue = context.forge.issue(context.repository.name, active.run.issue)
+    prompt = prompt_for(context, active.run, issue, mirror)
+    active = active.advance(Phase.WORKING)
+    active.worker.start(active.job(prompt))
+    return active
 
 
 def setup_failure(failed: CheckResult) -> str:

@@ -109,7 +109,7 @@ def _release(context: Context, claim: Claim, run: Run) -> None:
     """Give the issue free for the next attempt, with the back-off that the outcome calls for."""
     now = datetime.now(UTC)
     outcome = run.outcome or Outcome.ERROR
-    wait = timedelta(minutes=context.repo.pick.backoff_minutes * 2 ** min(run.attempt - 1, 10))
+    wait = timedelta(minutes=context.repo_config.pick.backoff_minutes * 2 ** min(run.attempt - 1, 10))
     not_before = None if outcome in _TRY_AGAIN_AT_ONCE else now + wait
     context.claims.release(
         claim, now, outcome=outcome, detail=run.detail, not_before=not_before, pr=run.pr_number

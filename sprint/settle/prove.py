@@ -19,8 +19,8 @@ from sprint.domain import (
     WorkerResult,
 )
 from sprint.errors import SprintError
+from sprint.settle.active_run import ActiveRun
 from sprint.settle.begin import setup_failure
-from sprint.settle.case import Case
 
 _log = logging.getLogger(__name__)
 
@@ -37,102 +37,102 @@ class SetupFailed(SprintError):
     """The project's setup fails on the result, as it did not at the base."""
 
 
-def prove(case: Case, resume: Callable[[Case, str, int], Case]) -> Case:
+def prove(active: ActiveRun, resume: Callable[[ActiveRun, str, int], ActiveRun]) -> ActiveRun:
     """Phase worked. `resume` sends a message to the worker for one more round."""
-    result = case.run.result or WorkerResult(Ending.ERROR, detail="the worker handed nothing over")
+    result = active.run.result or WorkerResult(Ending.ERROR, detail="the worker handed nothing over")
     if result.ending is Ending.ALREADY_FIXED:
-        return _already_fixed(case, result)
+        return _already_fixed(active, result)
     try:
-        work = import_work(case)
+        work = import_work(active)
     except workspace.HandoverError as error:
-        return case.concluded(Outcome.POLICY_REFUSED, str(error))
+        return active.concluded(Outcome.POLICY_REFUSED, str(error))
     said = result.detail or result.summary
     if outcome := _WITHOUT_PROOF.get(result.ending):
-        return case.concluded(outcome, said, tree=work.tree)
+        return active.concluded(outcome, said, tree=work.tree)
     is_unfinished = result.ending is Ending.LIMIT
     if not work.changes:
-        return case.concluded(Outcome.LIMIT if is_unfinished else Outcome.NO_CHANGE, said, tree=work.tree)
-    known = _secrets(case)
-    if refusals := policy.judge(case.mirror, work, case.context.repo.publish, known=known):
-        return case.concluded(Outcome.POLICY_REFUSED, _listed(refusals), tree=work.tree)
-    commit = _commit(case, work, result)
+        return active.concluded(Outcome.LIMIT if is_unfinished else Outcome.NO_CHANGE, said, tree=work.tree)
+    known = _secrets(active)
+    if refusals := policy.judge(active.mirror, work, active.context.repo_config.publish, known=known):
+        return active.concluded(Outcome.POLICY_REFUSED, _listed(refusals), tree=work.tree)
+    commit = _commit(active, work, result)
     try:
-        proof = _checked(case, commit)
+        proof = _checked(active, commit)
     except SetupFailed as error:
-        return case.concluded(Outcome.CHECKS_FAILED, str(error), tree=work.tree, commit=commit)
+        return active.concluded(Outcome.CHECKS_FAILED, str(error), tree=work.tree, commit=commit)
     if not proof.regressions:
-        return case.advance(Phase.VERIFIED, tree=work.tree, commit=commit, proof=proof)
-    rounds = case.run.rounds + 1
-    if result.ending is Ending.IMPLEMENTED and rounds <= case.context.repo.limits.check_rounds:
-        _log.info("#%d: checks fail; the worker gets round %d", case.run.issue, rounds)
-        return resume(case, prompts.checks_failed(proof), rounds)
+        return active.advance(Phase.VERIFIED, tree=work.tree, commit=commit, proof=proof)
+    rounds = active.run.rounds + 1
+    if result.ending is Ending.IMPLEMENTED and rounds <= active.context.repo_config.limits.check_rounds:
+        _log.info("#%d: checks fail; the worker gets round %d", active.run.issue, rounds)
+        return resume(active, prompts.checks_failed(proof), rounds)
     outcome = Outcome.LIMIT if is_unfinished else Outcome.CHECKS_FAILED
     failed = "; ".join(_failure(regression) for regression in proof.regressions)
-    return case.concluded(outcome, failed, tree=work.tree, commit=commit, proof=proof)
+    return active.concluded(outcome, failed, tree=work.tree, commit=commit, proof=proof)
 
 
-def import_work(case: Case) -> ImportedWork:
+def import_work(active: ActiveRun) -> ImportedWork:
     """Bring the workspace's work into the mirror, and keep it as patch.diff whatever becomes of it.
 
     Raises HandoverError where the workspace cannot be exported.
     """
     work = workspace.import_work(
-        case.space,
-        case.mirror,
-        case.run.base_sha,
-        case.context.sandbox,
-        leftovers=case.run.leftovers,
-        scratch=case.folder,
+        active.space,
+        active.mirror,
+        active.run.base_sha,
+        active.context.sandbox,
+        leftovers=active.run.leftovers,
+        scratch=active.folder,
     )
     if work.changes:
-        (case.folder / "patch.diff").write_bytes(workspace.diff(case.mirror, work.base, work.tree))
+        (active.folder / "patch.diff").write_bytes(workspace.diff(active.mirror, work.base, work.tree))
     return work
 
 
-def keep_patch(case: Case) -> None:
+def keep_patch(active: ActiveRun) -> None:
     """Save what a run that is given up has made so far; a workspace that gives nothing is no fault."""
-    if not case.has_workspace or not case.run.base_sha:
+    if not active.has_workspace or not active.run.base_sha:
         return
     try:
-        import_work(case)
+        import_work(active)
     except SprintError as error:
-        _log.warning("run %s: its workspace gave no patch: %s", case.run.id, error)
+        _log.warning("run %s: its workspace gave no patch: %s", active.run.id, error)
 
 
-def _already_fixed(case: Case, result: WorkerResult) -> Case:
+def _already_fixed(active: ActiveRun, result: WorkerResult) -> ActiveRun:
     """Believed only where the commit that it names is in the history of the base."""
-    if git.is_ancestor(case.mirror, result.commit, case.run.base_sha):
-        return case.concluded(Outcome.ALREADY_FIXED, f"fixed by {result.commit}: {result.summary}")
+    if git.is_ancestor(active.mirror, result.commit, active.run.base_sha):
+        return active.concluded(Outcome.ALREADY_FIXED, f"fixed by {result.commit}: {result.summary}")
     named = result.commit or "a commit that it does not name"
-    return case.concluded(
-        Outcome.NO_CHANGE, f"said to be fixed by {named}, which is not in {case.run.base_branch}"
+    return active.concluded(
+        Outcome.NO_CHANGE, f"said to be fixed by {named}, which is not in {active.run.base_branch}"
     )
 
 
-def _secrets(case: Case) -> list[Secret]:
+def _secrets(active: ActiveRun) -> list[Secret]:
     """Ours. The agent can have seen none of them; that its work holds none is looked at all the same."""
     try:
-        endpoints = case.context.endpoints()
+        endpoints = active.context.endpoints()
     except SprintError:  # no model now, which is nothing to what has been made
         endpoints = ()
     keys = [endpoint.key for endpoint in endpoints if endpoint.key != NO_KEY]
-    return [*keys, *([case.context.forge.token] if case.context.forge.token else [])]
+    return [*keys, *([active.context.forge.token] if active.context.forge.token else [])]
 
 
-def _commit(case: Case, work: ImportedWork, result: WorkerResult) -> str:
-    publish = case.context.repo.publish
-    message = prompts.commit_message(case.run.title, case.run.issue, result.summary, case.run.id)
+def _commit(active: ActiveRun, work: ImportedWork, result: WorkerResult) -> str:
+    publish = active.context.repo_config.publish
+    message = prompts.commit_message(active.run.title, active.run.issue, result.summary, active.run.id)
     return workspace.commit(
-        case.mirror, work, message, publish.author_name, publish.author_email, when=case.run.started_at
+        active.mirror, work, message, publish.author_name, publish.author_email, when=active.run.started_at
     )
 
 
-def _checked(case: Case, commit: str) -> Proof:
+def _checked(active: ActiveRun, commit: str) -> Proof:
     """The checks in a checkout of the commit itself: nothing that the agent left beside it can help it."""
-    context, repo, run = case.context, case.context.repo, case.run
+    context, repo, run = active.context, active.context.repo_config, active.run
     seconds = repo.limits.check_minutes * 60
     space = workspace.create(
-        context.config.paths.workspaces, f"{run.id}-proof", case.mirror, commit, run.base_branch, run.branch
+        context.config.paths.workspaces, f"{run.id}-proof", active.mirror, commit, run.base_branch, run.branch
     )
     try:
         network = repo.sandbox.setup_network == "host"

@@ -24,7 +24,7 @@ class Tree:
     """The checkout's files, which may be anything: no links are followed, only regular files are read."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._repo = workspace.repo
+        self._repo = workspace.checkout
 
     def names(self, folder: str = ".") -> list[str]:
         """The names in a folder, sorted; none where there is no such folder."""

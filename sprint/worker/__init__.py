@@ -26,7 +26,7 @@ class Job:
     sandbox: Sandbox
     network: bool
     limits: Limits
-    repo: RepoConfig
+    repo_config: RepoConfig
     forge: Forge
     folder: Path  # runs/<id>/, ours: transcript.jsonl, messages.json, result.json, outputs/
     keepalive: Callable[[], str]
@@ -62,7 +62,7 @@ def _local(endpoints: Endpoints, results: Path) -> Worker:
 
 
 def _check_local(endpoints: Endpoints) -> None:
-    from sprint.model.reach import check
+    from sprint.model.inquiry import check
 
     check(endpoints())
 

@@ -1,7 +1,7 @@
 """Mirrors, workspaces, and the way what was made in one comes out of it."""
 
 from sprint.workspace.checkout import create
-from sprint.workspace.handover import HandoverError, commit, diff, import_work, leftovers
+from sprint.workspace.importing import HandoverError, commit, diff, import_work, leftovers
 from sprint.workspace.mirror import mirror_path, update_mirror
 from sprint.workspace.removal import clean, clean_mirrors, remove, remove_all_of
 

@@ -100,7 +100,7 @@ def _furnish(space: Workspace, run_id: str) -> None:
     marker = {"run": run_id, "uid": space.uid, "pid": os.getpid()}
     (space.root / removal.MARKER).write_text(json.dumps(marker))
     (space.root / removal.MARKER).chmod(0o600)
-    for folder in (space.repo, space.home, space.tmp):
+    for folder in (space.checkout, space.home, space.tmp):
         folder.mkdir(mode=0o700)
         _give(space, folder)
     if space.uid is not None:
@@ -116,7 +116,7 @@ def _give(space: Workspace, path: Path) -> None:
 
 def _copy_repository(mirror: Path, space: Workspace, sha: str, branch: str, new_branch: str) -> None:
     """Put a .git together from files of the mirror: a clone would unpack and pack the same objects again."""
-    target = space.repo / ".git"
+    target = space.checkout / ".git"
     for folder in (target, target / "objects", target / "refs", target / "info"):
         folder.mkdir()
         _give(space, folder)
@@ -187,8 +187,8 @@ def _check_out(space: Workspace, mirror: Path) -> None:
             *("-c", "core.fsync=none"),
             *workers,
             *("read-tree", "--reset", "-u", "HEAD"),
-            git_dir=space.repo / ".git",
-            work_tree=space.repo,
+            git_dir=space.checkout / ".git",
+            work_tree=space.checkout,
             uid=space.uid,
             timeout=900,
         )
@@ -197,5 +197,5 @@ def _check_out(space: Workspace, mirror: Path) -> None:
             mirrors.declare_broken(mirror)
         raise git.GitError(f"{error}; the next tick clones the repository anew") from error
     # With its time: git takes files that changed in the second of the index itself for suspect.
-    shutil.copy2(space.repo / ".git/index", space.root / KEPT_INDEX)
+    shutil.copy2(space.checkout / ".git/index", space.root / KEPT_INDEX)
     (space.root / KEPT_INDEX).chmod(0o600)

@@ -92,7 +92,7 @@ def _command_costs(scratch: Path) -> tuple[float, float]:
     box = sandbox.make(SandboxConfig())
     space = Workspace(scratch / "space", 65_000 if os.geteuid() == 0 else None)
     space.root.mkdir(mode=0o711)
-    for folder in (space.repo, space.home, space.tmp):
+    for folder in (space.checkout, space.home, space.tmp):
         folder.mkdir()
         if space.uid is not None:
             os.chown(folder, space.uid, space.uid)

@@ -27,7 +27,7 @@ _MONITOR = """
 import os, sys
 from pathlib import Path
 from sprint.config import load
-from sprint.monitor.command import Options, run
+from sprint.monitor.monitor_command import Options, run
 here = Path(sys.argv[1])
 run(load(None, environ={}, cwd=here, home=here), Options(), sys.stdout, {}, here)
 """

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sprint.cli import main
-from sprint.demo import command
-from sprint.demo.command import run_demo
+from sprint.demo import demo_command
+from sprint.demo.demo_command import run_demo
 from sprint.demo.forge import DemoForge
 from sprint.demo.replies import Reply, finish
 from sprint.errors import ConfigError
@@ -28,7 +28,7 @@ def test_two_pull_requests_and_an_untouched_epic(
             super().__init__(*args, **more)
             forges.append(self)
 
-    monkeypatch.setattr(command, "DemoForge", Watched)
+    monkeypatch.setattr(demo_command, "DemoForge", Watched)
     out = io.StringIO()
     keep = tmp_path / "kept"
     assert run_demo(keep, kind, out) == 0, out.getvalue()
@@ -62,7 +62,7 @@ def test_a_demo_that_goes_wrong_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     def lost(_request: Any, _number: int) -> Reply:
         return finish("question", "?", question="What?")
 
-    monkeypatch.setattr(command, "policy", lost)
+    monkeypatch.setattr(demo_command, "policy", lost)
     out = io.StringIO()
     assert run_demo(None, "gitea", out) == 1
     assert "This is NOT what should be" in out.getvalue()

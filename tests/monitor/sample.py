@@ -24,7 +24,7 @@ from sprint.domain import (
     WorkerResult,
 )
 from sprint.ledger.rows import COLUMNS
-from sprint.monitor.fates import Fate, Stored
+from sprint.monitor.pull_states import PullState, Stored
 from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW, a_row
 
@@ -290,7 +290,7 @@ def _fates(results: Path, rows: list[LedgerRow]) -> None:
     states = ("merged", "merged", "merged", "open", "closed", "merged", "reverted")
     opened = [row for row in rows if row.pr_url.startswith("https:")]
     fates = [
-        Fate(
+        PullState(
             pr_url=row.pr_url,
             repo=row.repo,
             number=row.issue + 200,

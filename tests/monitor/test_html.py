@@ -25,10 +25,10 @@ from sprint.monitor.figures import Report
 from sprint.monitor.gather import Scope, gather
 from sprint.monitor.html import charts, page, patch
 from sprint.monitor.html.charts import About, Series
-from sprint.monitor.html.conversation import Conversation, Turn, conversation
+from sprint.monitor.html.page_budget import PageBudget
 from sprint.monitor.html.report_page import write_report
-from sprint.monitor.html.room import Room
 from sprint.monitor.html.run_page import kept_page, write_run
+from sprint.monitor.html.transcript_view import Conversation, Turn, conversation
 from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW, a_row, write_ledger
 from tests.monitor.sample import FORGE, a_month, a_run
@@ -253,7 +253,7 @@ def test_days_without_a_rate_are_gaps() -> None:
 
 
 def talk(*events: dict[str, Any], room: int = 100_000) -> Conversation:
-    return conversation(events, Room(room))
+    return conversation(events, PageBudget(room))
 
 
 def calls(*names: str) -> list[dict[str, str]]:
@@ -378,7 +378,8 @@ def test_both_pages_from_the_command_line(
 
 
 def test_who_wants_no_page_loads_nothing_for_one() -> None:
-    code = "import sprint.cli, sprint.burn, sprint.show, sprint.monitor.command, sys; print(*sys.modules)"
+    modules = "sprint.cli, sprint.run_command, sprint.show, sprint.monitor.monitor_command"
+    code = f"import {modules}, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout.split()

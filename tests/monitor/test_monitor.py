@@ -25,9 +25,9 @@ from sprint.config import Config, load
 from sprint.demo.forge import DemoForge
 from sprint.domain import Phase, Run
 from sprint.errors import ConfigError
-from sprint.monitor import fates
-from sprint.monitor.command import Options, run, since_of
-from sprint.monitor.words import ago, dollars, percent, span
+from sprint.monitor import pull_states
+from sprint.monitor.monitor_command import Options, run, since_of
+from sprint.monitor.units import ago, dollars, percent, span
 from sprint.runs import RunStore, new_id
 from tests.monitor.ledgers import NOW, a_row, write_ledger
 
@@ -402,7 +402,7 @@ def test_refresh_asks_the_forge(tmp_path: Path, gitea: DemoForge) -> None:
     assert (
         "100% of those decided were merged, merged after 2 h (median), $2.50 per merged pull request" in text
     )
-    assert fates.load(config.paths.results).fates[0].state == "merged"
+    assert pull_states.load(config.paths.results).fates[0].state == "merged"
 
 
 def test_watch_reports_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sprint.config import Config, load
 from sprint.domain import LedgerRow
 from sprint.errors import ConfigError
-from sprint.monitor.figures import Alarm, Fates, Figures, Report
+from sprint.monitor.figures import Alarm, Figures, PullCounts, Report
 from sprint.monitor.notify import notify
 from tests.monitor.ledgers import NOW, a_row
 
@@ -73,7 +73,7 @@ def report(*alarms: Alarm, rows: tuple[LedgerRow, ...] = (), minutes: float = 0.
         figures=Figures(made_at=made_at, latest=rows),
         active=(),
         repos=(),
-        fates=Fates(),
+        fates=PullCounts(),
         services=(),
         spent_today_usd=0.0,
         ceiling_usd=None,

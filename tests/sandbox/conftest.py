@@ -42,7 +42,7 @@ def make_space(workspaces: Path) -> Callable[..., Workspace]:
         space = Workspace(
             Path(tempfile.mkdtemp(prefix="space-", dir=parent or workspaces)), UID if IS_ROOT else None
         )
-        for path in (space.root, space.repo, space.home, space.tmp):
+        for path in (space.root, space.checkout, space.home, space.tmp):
             path.mkdir(exist_ok=True)
             os.chown(path, UID, UID if IS_ROOT else -1)
         return space
@@ -65,7 +65,7 @@ def outside(space: Workspace) -> Callable[[str], str]:
             capture_output=True,
             text=True,
             timeout=20,
-            cwd=space.repo,
+            cwd=space.checkout,
             env={"PATH": os.defpath, "HOME": str(space.home)},
             **as_uid(),
         ).stdout

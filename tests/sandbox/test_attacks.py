@@ -55,7 +55,7 @@ def test_files_of_others(
 ) -> None:
     """All of them belong to the very uid that asks."""
     other = make_space()
-    places = {"home": workspaces, "other workspace": other.repo, "temporary folder": other.tmp}
+    places = {"home": workspaces, "other workspace": other.checkout, "temporary folder": other.tmp}
     path = places[where] / "token"
     path.write_text(DECOY)
     os.chown(path, UID, -1)
@@ -70,7 +70,7 @@ def test_links_that_the_agent_put_in_the_place_of_its_folders(space: Workspace, 
         "rm -rf /work/repo /work/home /work/tmp; ln -s / /work/repo; ln -s / /work/home; ln -s / /work/tmp"
     )
     assert attack(space, planted).ok
-    assert DECOY in (space.repo / str(workspaces / "token")[1:]).read_text(), "the link does lead there"
+    assert DECOY in (space.checkout / str(workspaces / "token")[1:]).read_text(), "the link does lead there"
     for script in (
         "ls",
         f"cat /work/repo{workspaces}/token",
@@ -302,7 +302,7 @@ def test_user_namespaces_work_outside(outside: Outside) -> None:
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can make a program setuid root")
 def test_setuid_programs(space: Workspace, outside: Outside) -> None:
-    program = space.repo / "id"
+    program = space.checkout / "id"
     program.write_bytes(Path("/usr/bin/id").read_bytes())
     program.chmod(0o4755)
     assert outside(f"{program} -u") == "0\n"

@@ -48,12 +48,12 @@ def test_a_probe_refuses_what_does_not_isolate() -> None:
 
 
 def test_a_command_works_on_the_checkout(either: sandbox.Sandbox, space: Workspace) -> None:
-    (space.repo / "given").write_text("from the host")
+    (space.checkout / "given").write_text("from the host")
     done = sh(either, space, "pwd; cat given; echo made >made; echo fault >&2; exit 7")
     assert done.out == f"{either.inside(space)}\nfrom the host"
     assert (done.exit_code, done.err, done.killed_by, done.ok) == (7, "fault\n", "", False)
-    assert (space.repo / "made").read_text() == "made\n"
-    assert (space.repo / "made").stat().st_uid == UID
+    assert (space.checkout / "made").read_text() == "made\n"
+    assert (space.checkout / "made").stat().st_uid == UID
 
 
 def test_inside_the_paths_are_as_promised(bwrap: sandbox.Sandbox, space: Workspace) -> None:
@@ -74,8 +74,8 @@ def test_without_a_sandbox_the_promised_paths_become_the_real_ones(
     none = Unconfined(SandboxConfig(kind="none"))
     done = sh(none, space, "cat /given/file; echo x >/work/repo/f; echo $P", env={"P": "/work/repo:/worker"},
               read_only={shown: "/given"})  # fmt: skip
-    assert done.out == f"shown{space.repo}:/worker\n"
-    assert (space.repo / "f").exists()
+    assert done.out == f"shown{space.checkout}:/worker\n"
+    assert (space.checkout / "f").exists()
 
 
 def test_commands_are_nobody_and_can_do_nothing(either: sandbox.Sandbox, space: Workspace) -> None:
@@ -112,9 +112,9 @@ def test_the_agent_can_commit(either: sandbox.Sandbox, space: Workspace) -> None
 
 
 def test_python_leaves_no_compiled_files_in_the_checkout(either: sandbox.Sandbox, space: Workspace) -> None:
-    (space.repo / "module.py").write_text("ANSWER = 42\n")
+    (space.checkout / "module.py").write_text("ANSWER = 42\n")
     assert sh(either, space, "python3 -c 'import module; print(module.ANSWER)'").out == "42\n"
-    assert [path.name for path in space.repo.iterdir()] == ["module.py"]
+    assert [path.name for path in space.checkout.iterdir()] == ["module.py"]
     assert list((space.home / ".cache").rglob("module*.pyc"))
 
 
@@ -163,7 +163,7 @@ def test_a_workspace_can_be_shown_read_only(bwrap: sandbox.Sandbox, space: Works
     done = sh(bwrap, space, script, writable_workspace=False)
     assert done.out == "3\n4\n"
     assert done.err.count("Read-only file system") == 2
-    assert not [*space.repo.iterdir(), *space.tmp.iterdir(), *space.home.iterdir()]
+    assert not [*space.checkout.iterdir(), *space.tmp.iterdir(), *space.home.iterdir()]
     assert sh(bwrap, space, "echo 1 >x; ls").out == "x\n"
 
 
@@ -187,7 +187,7 @@ def test_a_workspace_below_a_folder_that_only_the_runner_may_enter(
 ) -> None:
     space = make_space(tmp_path)
     assert sh(bwrap, space, "echo 1 >made && cat made").out == "1\n"
-    assert (space.repo / "made").exists()
+    assert (space.checkout / "made").exists()
     assert not list(Path("/tmp").glob("sprint-stage-*/*/repo"))
 
 

@@ -68,15 +68,15 @@ def test_a_workspace_that_is_too_large_can_still_be_read(space: Workspace) -> No
     assert box.run(["sh", "-c", "head -c 90000000 /dev/zero >f"], space, timeout=20).killed_by == "disk"
     done = box.run(["sh", "-c", "wc -c f; sleep 0.7"], space, timeout=20, writable_workspace=False)
     assert done.killed_by == ""
-    assert int(done.out.split()[0]) == (space.repo / "f").stat().st_size > 70_000_000
+    assert int(done.out.split()[0]) == (space.checkout / "f").stat().st_size > 70_000_000
     assert box.run(["rm", "f"], space, timeout=20).ok
 
 
 def test_a_huge_file(space: Workspace) -> None:
     assert attack(space, "head -c 8000000 /dev/zero >a", file_mb=10).ok
     assert not attack(space, "head -c 30000000 /dev/zero >b", file_mb=10).ok
-    assert (space.repo / "a").stat().st_size == 8_000_000
-    assert (space.repo / "b").stat().st_size == 10_000_000
+    assert (space.checkout / "a").stat().st_size == 8_000_000
+    assert (space.checkout / "b").stat().st_size == 10_000_000
 
 
 def test_a_memory_hog(space: Workspace) -> None:

@@ -33,7 +33,7 @@ def box() -> sandbox.Sandbox:
 @pytest.fixture
 def space(workspaces: Path) -> Workspace:
     made = Workspace(Path(tempfile.mkdtemp(dir=workspaces)), UID if IS_ROOT else None)
-    for path in (made.root, made.repo, made.home, made.tmp):
+    for path in (made.root, made.checkout, made.home, made.tmp):
         path.mkdir(exist_ok=True)
         os.chown(path, UID, -1)
     return made
@@ -60,7 +60,7 @@ def has_pytest(space: Workspace, runners_pytest: Path) -> None:
 
 def write(space: Workspace, files: Mapping[str, str]) -> None:
     for name, text in files.items():
-        path = space.repo / name
+        path = space.checkout / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 

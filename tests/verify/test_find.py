@@ -100,17 +100,17 @@ def test_pytest_is_looked_for_in_the_sandbox(space: Workspace, box: sandbox.Sand
 def test_hostile_files_are_not_read(space: Workspace, tmp_path: Path) -> None:
     secret = tmp_path / "package.json"
     secret.write_text(json.dumps({"scripts": {"test": "x"}}))
-    (space.repo / "package.json").symlink_to(secret)
-    os.mkfifo(space.repo / "pyproject.toml")
-    (space.repo / "Makefile").mkdir()
-    (space.repo / "tests").symlink_to(Path(__file__).parent)
+    (space.checkout / "package.json").symlink_to(secret)
+    os.mkfifo(space.checkout / "pyproject.toml")
+    (space.checkout / "Makefile").mkdir()
+    (space.checkout / "tests").symlink_to(Path(__file__).parent)
     assert verify.find_checks(space, OnlyModules("pytest")) == ()  # type: ignore[arg-type]
 
 
 def test_a_checkout_that_is_a_link_is_not_followed(space: Workspace, tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text(_GO)
-    space.repo.rmdir()
-    space.repo.symlink_to(tmp_path)
+    space.checkout.rmdir()
+    space.checkout.symlink_to(tmp_path)
     assert verify.find_checks(space, OnlyModules()) == ()  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def test_a_checkout_that_is_a_link_is_not_followed(space: Workspace, tmp_path: P
     ],
 )
 def test_no_file_takes_long_to_look_at(space: Workspace, name: str, text: str) -> None:
-    (space.repo / name).write_text(text)
+    (space.checkout / name).write_text(text)
     started = time.process_time()
     verify.find_checks(space, OnlyModules())  # type: ignore[arg-type]
     assert time.process_time() - started < 2.0

@@ -24,7 +24,7 @@ def test_a_real_pytest(box: sandbox.Sandbox, space: Workspace) -> None:
     write(space, {"test_a.py": GOOD})
     (result,) = run(box, space, PYTEST)
     assert (result.status, result.failures, result.ran) == (PASSED, (), 1)
-    (space.repo / "test_a.py").unlink()
+    (space.checkout / "test_a.py").unlink()
     (result,) = run(box, space, PYTEST)
     assert (result.status, result.note) == (NOT_RUN, "no tests were found")
 
@@ -72,7 +72,7 @@ def test_setup_stops_at_the_first_failure(box: sandbox.Sandbox, space: Workspace
     assert (failed.command, failed.status, failed.exit_code, failed.tail) == (
         "echo why >&2; exit 3", FAILED, 3, "why",
     )  # fmt: skip
-    assert not (space.repo / "b").exists()
+    assert not (space.checkout / "b").exists()
 
 
 def test_the_network_is_off_unless_asked_for(box: sandbox.Sandbox, space: Workspace) -> None:
@@ -91,7 +91,7 @@ def test_a_failure_that_passes_when_run_again_is_not_believed(box: sandbox.Sandb
     base = [CheckResult(command, PASSED, 0)]
     (result,) = run(box, space, command, base=base)
     assert (result.status, result.note) == (PASSED, "failed once, passed when run again")
-    (space.repo / "ran").unlink()
+    (space.checkout / "ran").unlink()
     (result,) = run(box, space, command)
     assert result.status is FAILED, "without a base nothing is run twice"
 
@@ -100,9 +100,9 @@ def test_a_failure_that_stays_is_believed(box: sandbox.Sandbox, space: Workspace
     command = "echo x >>runs; exit 1"
     (result,) = run(box, space, command, base=[CheckResult(command, PASSED, 0)])
     assert result.status is FAILED
-    assert (space.repo / "runs").read_text() == "x\nx\n"
+    assert (space.checkout / "runs").read_text() == "x\nx\n"
     (result,) = run(box, space, command, base=[CheckResult(command, FAILED, 1)])
-    assert (space.repo / "runs").read_text() == "x\nx\nx\n", "an old failure is not run twice"
+    assert (space.checkout / "runs").read_text() == "x\nx\nx\n", "an old failure is not run twice"
 
 
 @pytest.mark.usefixtures("has_pytest")

@@ -84,13 +84,13 @@ class Bench:
         return [event for event in transcript.read(self.job.folder) if not kind or event["event"] == kind]
 
     def file(self, name: str) -> Path:
-        return self.job.workspace.repo / name
+        return self.job.workspace.checkout / name
 
     def git(self, *arguments: str) -> str:
         done = proc.run(
             ["git", "-c", "safe.directory=*", *arguments],
             timeout=20,
-            cwd=self.job.workspace.repo,
+            cwd=self.job.workspace.checkout,
             uid=self.job.workspace.uid,
             env=proc.minimal_environment(
                 HOME="/nonexistent",
@@ -108,7 +108,7 @@ class Bench:
 def bench(tmp_path: Path, workspaces: Path, model_server: Callable[..., DemoModel]) -> Bench:
     uid = UID if os.getuid() == 0 else None
     space = Workspace(workspaces / "w", uid)
-    for folder in (space.root, space.repo, space.home, space.tmp):
+    for folder in (space.root, space.checkout, space.home, space.tmp):
         folder.mkdir()
         if uid is not None:
             os.chown(folder, uid, uid)
@@ -137,7 +137,7 @@ def bench(tmp_path: Path, workspaces: Path, model_server: Callable[..., DemoMode
         sandbox=sandbox.make(SandboxConfig()),
         network=False,
         limits=Limits(silence_seconds=5.0),
-        repo=repo,
+        repo_config=repo,
         forge=forge,  # type: ignore[arg-type]
         folder=run_folder,
         keepalive=lambda: "",

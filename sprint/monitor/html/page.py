@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sprint import __version__, files
 from sprint.clean_text import safe_line
-from sprint.monitor.words import dollars, percent, plural, span
+from sprint.monitor.units import dollars, percent, plural, span
 from sprint.terminal_text import readable
 
 if TYPE_CHECKING:

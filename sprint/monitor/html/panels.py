@@ -9,11 +9,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from sprint.domain import Outcome, Verdict
-from sprint.monitor.figures import OLD_PASSED, VERDICTS, Cause, Day, Fates, Figures, Report, Tally
+from sprint.monitor.figures import OLD_PASSED, VERDICTS, Cause, Day, Figures, PullCounts, Report, Tally
 from sprint.monitor.html import charts
 from sprint.monitor.html.charts import About, Axis, Series
 from sprint.monitor.html.page import words
-from sprint.monitor.words import dollars, percent, plural
+from sprint.monitor.units import dollars, percent, plural
 
 _DAYS, _MOST_DAYS = 30, 90
 _RATE_DAYS = 7
@@ -259,21 +259,21 @@ def _most_frequent(causes: Sequence[Cause]) -> list[Cause]:
     return shown
 
 
-def _fates(fates: Fates) -> Panel:
+def _fates(fates: PullCounts) -> Panel:
     states = {name: getattr(fates, name) for name in _FATE_COLOURS}
     shown = {name: count for name, count in states.items() if count}
     total = sum(shown.values())
     listed = ", ".join(f"{count} {name}" for name, count in shown.items())
-    about = About("fates", "Pull requests by fate", listed, "{:.0f}")
+    about = About("fates", "Pull requests by state", listed, "{:.0f}")
     series = [Series(name, _FATE_COLOURS[name], [count]) for name, count in shown.items()]
     asked = f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC" if fates.asked_at else "the forge was not asked yet"
     return Panel(
         key="fates",
-        title="Fates of pull requests",
+        title="PullCounts of pull requests",
         lead=plural(total, "pull request"),
         note=f"{asked}{f'; {fates.problem}' if fates.problem else ''}",
         svg=charts.rows(about, [""], series, total) if total else "",
         legend=tuple(Key(name, _FATE_COLOURS[name], f"{count:,}") for name, count in shown.items()),
-        head=("Fate", "Pull requests", "Share"),
+        head=("PullState", "Pull requests", "Share"),
         rows=tuple((name, f"{count:,}", percent(count / total)) for name, count in shown.items()),
     )

@@ -16,7 +16,7 @@ from sprint.errors import SprintError
 from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import Figures, Report, Tally, Window, verdict_of
 from sprint.monitor.html import page, panels, run_page
-from sprint.monitor.words import ago
+from sprint.monitor.units import ago
 from sprint.runs import RunStore
 from sprint.transcript import NAME as TRANSCRIPT
 

@@ -11,18 +11,18 @@ from sprint import transcript
 from sprint.domain import Outcome, Run, Usage, Verdict
 from sprint.files import refusal
 from sprint.monitor.html import page, patch
-from sprint.monitor.html.conversation import conversation
-from sprint.monitor.html.room import Cut, Room
-from sprint.monitor.words import dollars, span
+from sprint.monitor.html.page_budget import Cut, PageBudget
+from sprint.monitor.html.transcript_view import conversation
+from sprint.monitor.units import dollars, span
 
 KEPT = "run.html"
-_ROOM = 1_500_000  # characters: what a phone's browser opens at once
+_PAGE_CHARACTERS = 1_500_000  # characters: what a phone's browser opens at once
 _TAIL_CAP = 8_000
 
 
 def write_run(path: Path, folder: Path, run: Run) -> None:
     """Write the page of a run whose files are in `folder`. Raises SprintError."""
-    room = Room(_ROOM)
+    budget = PageBudget(_PAGE_CHARACTERS)
     used, model = transcript.usage(folder)
     usage, model = (run.result.usage, run.result.model) if run.result else (used, model)
     page.write(
@@ -34,14 +34,14 @@ def write_run(path: Path, folder: Path, run: Run) -> None:
         facts=_facts(run, usage, model),
         issue_url=page.web_address(run.issue_url),
         pr_url=page.web_address(run.pr_url),
-        checks=_checks(run, room),
+        checks=_checks(run, budget),
         patch=patch.read(folder),
-        talk=conversation(transcript.read(folder), room),
+        talk=conversation(transcript.read(folder), budget),
         link=lambda name: _link(folder, name, path),
         transcript_name=transcript.NAME,
         patch_name=patch.NAME,
         is_question=run.outcome is Outcome.NEEDS_HUMAN,
-        summary=room.fit(run.result.summary if run.result else "", 8_000),
+        summary=budget.fit(run.result.summary if run.result else "", 8_000),
     )
 
 
@@ -95,7 +95,7 @@ class Check:
     tail: Cut
 
 
-def _checks(run: Run, room: Room) -> list[Check]:
+def _checks(run: Run, budget: PageBudget) -> list[Check]:
     return [
         Check(
             command=one.command,
@@ -104,7 +104,7 @@ def _checks(run: Run, room: Room) -> list[Check]:
             verdict=_verdict(one.is_regression, one.result.status == "passed"),
             new_failures=one.new_failures,
             note=one.note or one.result.note,
-            tail=room.fit(one.result.tail, _TAIL_CAP, page.printed),
+            tail=budget.fit(one.result.tail, _TAIL_CAP, page.printed),
         )
         for one in (run.proof.comparisons if run.proof else ())
     ]

@@ -44,9 +44,11 @@ class FileTools:
     def __init__(self, run: RunScript) -> None:
         self._run = run
 
-    def read(self, call: ReadFile, room: int) -> str:
-        """At most about `room` characters of a file, whole lines. Raises BadCall."""
-        done = self._script(_READ, call.path, str(call.offset), str(call.limit), str(room * 4), cap=room * 8)
+    def read(self, call: ReadFile, budget: int) -> str:
+        """At most about `budget` characters of a file, whole lines. Raises BadCall."""
+        done = self._script(
+            _READ, call.path, str(call.offset), str(call.limit), str(budget * 4), cap=budget * 8
+        )
         if b"\0" in done.stdout:
             raise BadCall(
                 "binary file", f"{call.path} is a binary file; look at it with a command, like file or xxd."
@@ -60,7 +62,7 @@ class FileTools:
         for line in lines:
             kept = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}[... the line goes on]"
             used += len(kept) + 1
-            if shown and used > room:
+            if shown and used > budget:
                 break
             shown.append(kept)
         if not shown:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from sprint import prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
-from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, reach
+from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
 from sprint.worker import Job
-from sprint.worker.local import context, dialects, evidence
+from sprint.worker.local import dialects, evidence, window
+from sprint.worker.local.assistant_message import assistant_message
 from sprint.worker.local.conversation import Conversation
-from sprint.worker.local.limits import Meter
-from sprint.worker.local.messages import assistant_message
-from sprint.worker.local.output import Room
-from sprint.worker.local.rails import Rails
+from sprint.worker.local.meter import Meter
+from sprint.worker.local.off_rails import Detector
+from sprint.worker.local.output import OutputBudget
 from sprint.worker.local.toolbox import Result, Toolbox
 from sprint.worker.local.tools import BadCall, Finish, parse, tool_named
 
@@ -56,7 +56,7 @@ class Loop:
         self._meter = meter
         self._tools = Toolbox(job, meter.seconds_left, conversation.outputs)
         self._fixed = len(json.dumps(self._tools.definitions))
-        self._rails = Rails()
+        self._detector = Detector()
         self._windows: dict[Endpoint, int] = {}
         self._last_text = ""
         self._wordless = 0  # answers in a row without a call
@@ -112,16 +112,16 @@ class Loop:
 
     def _ask(self) -> Reply:
         self._learn_window(self._models.endpoint)
-        if context.is_full(self._talk, self._fixed):
+        if window.is_full(self._talk, self._fixed):
             self._shorten()
-        sent = context.size(self._talk.messages) + self._fixed
+        sent = window.size(self._talk.messages) + self._fixed
         reply = self._models.complete(self._talk.messages, self._tools.definitions)
         if unlimited := self._meter.count(reply.usage):
             self._note(unlimited)
         self._talk.usage = transcript.add(self._talk.usage, reply.usage)
         self._talk.model = reply.endpoint.name
         if not reply.estimated:
-            context.learn(self._talk, sent, reply.usage.prompt_tokens)
+            window.learn(self._talk, sent, reply.usage.prompt_tokens)
         evidence.reply(self._job.folder, self._talk.usage.turns, reply)
         return reply
 
@@ -130,28 +130,28 @@ class Loop:
         if endpoint in self._windows:
             return
         if not self._talk.window:
-            self._talk.window = endpoint.context or context.default_window(endpoint)
+            self._talk.window = endpoint.context or window.default_window(endpoint)
         if self._talk.model != endpoint.name:
             return
-        told = reach.ollama_window(endpoint) if endpoint.context else reach.window(endpoint)
-        window = min(filter(None, (endpoint.context, told)), default=self._talk.window)
-        self._windows[endpoint] = self._talk.window = window
-        if window < _SMALL_WINDOW:
+        told = inquiry.ollama_window(endpoint) if endpoint.context else inquiry.window(endpoint)
+        tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
+        self._windows[endpoint] = self._talk.window = tokens
+        if tokens < _SMALL_WINDOW:
             self._note(
-                f"{endpoint.name} runs with a context of {window} tokens only; with Ollama, set "
+                f"{endpoint.name} runs with a context of {tokens} tokens only; with Ollama, set "
                 "OLLAMA_CONTEXT_LENGTH or num_ctx in a Modelfile"
             )
-            _log.warning("%s runs with a context of %d tokens only", endpoint.name, window)
+            _log.warning("%s runs with a context of %d tokens only", endpoint.name, tokens)
 
     def _shorten(self) -> int:
-        saved = context.shorten(self._talk, self._fixed)
+        saved = window.shorten(self._talk, self._fixed)
         if saved:
             self._note(f"the context is nearly full: {saved} characters of old results left out")
         return saved
 
     def _overflowed(self, overflow: ContextOverflow) -> End | None:
         self._overflows += 1
-        context.overflowed(self._talk, self._fixed, overflow.window)
+        window.overflowed(self._talk, self._fixed, overflow.window)
         if self._shorten() and self._overflows <= _OVERFLOWS_IN_A_ROW:
             return None
         return End(Ending.LIMIT, f"the model's context is too small for the task: {overflow}")
@@ -208,7 +208,7 @@ class Loop:
     def _do_calls(self, reply: Reply, text: str, calls: tuple[ToolCall, ...]) -> End | None:
         """Do the calls in order; the turn joins the conversation as a whole, once all are answered."""
         turn = [assistant_message(reply, text, calls)]
-        room = Room(context.room_for_results(self._talk))
+        budget = OutputBudget(window.budget_for_results(self._talk))
         end: End | None = None
         failed = False
         for number, call in enumerate(calls):
@@ -217,7 +217,7 @@ class Loop:
             if end is not None or number >= CALLS_PER_TURN:
                 result = Result("Not run: the work has ended." if end else "Not run: too many calls at once.")
             else:
-                result, end = self._do(reply, call, room, after_failure=failed)
+                result, end = self._do(reply, call, budget, after_failure=failed)
                 failed = failed or bool(result.mistake)
             turn.append({"role": "tool", "tool_call_id": call.id, "content": result.text})
             evidence.result(self._job.folder, self._talk.usage.turns, call, result)
@@ -228,7 +228,7 @@ class Loop:
         return end
 
     def _do(
-        self, reply: Reply, call: ToolCall, room: Room, *, after_failure: bool
+        self, reply: Reply, call: ToolCall, budget: OutputBudget, *, after_failure: bool
     ) -> tuple[Result, End | None]:
         name = tool_named(call.name)
         try:
@@ -237,7 +237,7 @@ class Loop:
                 raise BadCall(
                     "finished too early", "An earlier call of this turn failed: look at its result first."
                 )
-            result = self._tools.do(parsed, room)
+            result = self._tools.do(parsed, budget)
         except BadCall as error:
             is_cut = reply.finish_reason == "length" and error.kind == "arguments are no JSON"
             result = Result(
@@ -245,7 +245,7 @@ class Loop:
             )
         if result.finish is not None:
             return result, _finished(result.finish)
-        advice = self._rails.saw(
+        advice = self._detector.saw(
             f"{name} {call.arguments}", result.text, mistake=_mistake(result), failure=result.failure
         )
         if advice.stop:

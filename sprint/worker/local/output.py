@@ -24,7 +24,7 @@ class Inside(Protocol):
 
 
 @dataclass
-class Room:
+class OutputBudget:
     """How many characters the results of one turn may have together; each result has a share."""
 
     whole: int
@@ -58,14 +58,14 @@ class Outputs:
         with os.scandir(self.folder) as entries:
             return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) < MOST_KEPT
 
-    def shown(self, text: str, path: Path, room: Room, *, is_whole: bool) -> str:
+    def shown(self, text: str, path: Path, budget: OutputBudget, *, is_whole: bool) -> str:
         """`text` as the model sees it; `is_whole` False where it is not all that the file holds."""
-        limit = room.share()
+        limit = budget.share()
         if is_whole and len(text) <= limit:
-            return room.take(text)
+            return budget.take(text)
         where = self._copy(path)
         left = f"the whole output ({_size(path)} bytes) is in {where}: use read_file with an offset, or grep"
-        return room.take(head_and_tail(text, limit, left if where else "the rest is lost"))
+        return budget.take(head_and_tail(text, limit, left if where else "the rest is lost"))
 
     def _copy(self, path: Path) -> str:
         """Put the whole output where the model's own commands reach it, piece by piece."""

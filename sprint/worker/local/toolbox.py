@@ -18,9 +18,9 @@ from sprint.domain import Completed
 from sprint.errors import ForgeError
 from sprint.terminal_text import decoded
 from sprint.worker import Job
-from sprint.worker.local import handover
+from sprint.worker.local import finish_checks
 from sprint.worker.local.file_tools import FileTools
-from sprint.worker.local.output import LONGEST, Outputs, Room
+from sprint.worker.local.output import LONGEST, OutputBudget, Outputs
 from sprint.worker.local.tools import (
     BadCall,
     Call,
@@ -75,16 +75,16 @@ class Toolbox:
         self._doubted_no_change = False
         self.definitions = definitions({name: skill.description for name, skill in self._skills.items()})
 
-    def do(self, call: Call, room: Room) -> Result:
+    def do(self, call: Call, budget: OutputBudget) -> Result:
         """Do one call. What is wrong with it is for the model, in the result. Raises SandboxError."""
         started = time.monotonic()
         try:
-            result = _ACTIONS[type(call)](self, call, room)
+            result = _ACTIONS[type(call)](self, call, budget)
         except BadCall as error:
             result = Result(str(error), mistake=f"{type(call).__name__}: {error.kind}")
         return replace(result, seconds=time.monotonic() - started)
 
-    def _run_command(self, call: RunCommand, room: Room) -> Result:
+    def _run_command(self, call: RunCommand, budget: OutputBudget) -> Result:
         if "\0" in call.command:
             raise BadCall("NUL in a command", "A command cannot hold a NUL character.")
         limit = self._job.limits.command_seconds
@@ -100,7 +100,7 @@ class Toolbox:
             output_file=path if self.outputs.has_room() else None,
         )
         text = decoded(done.stdout + done.stderr).rstrip("\n")
-        shown = self.outputs.shown(text, path, room, is_whole=not done.truncated)
+        shown = self.outputs.shown(text, path, budget, is_whole=not done.truncated)
         if shown == text:
             path.unlink(missing_ok=True)
         status = _status(done, timeout, wanted > limit)
@@ -112,16 +112,16 @@ class Toolbox:
             output=kept,
         )
 
-    def _read_file(self, call: ReadFile, room: Room) -> Result:
-        return Result(room.take(self._files.read(call, room.share())))
+    def _read_file(self, call: ReadFile, budget: OutputBudget) -> Result:
+        return Result(budget.take(self._files.read(call, budget.share())))
 
-    def _write_file(self, call: WriteFile, room: Room) -> Result:
+    def _write_file(self, call: WriteFile, budget: OutputBudget) -> Result:
         return Result(self._files.write(call))
 
-    def _edit_file(self, call: EditFile, room: Room) -> Result:
+    def _edit_file(self, call: EditFile, budget: OutputBudget) -> Result:
         return Result(self._files.edit(call))
 
-    def _forge_api(self, call: ForgeApi, room: Room) -> Result:
+    def _forge_api(self, call: ForgeApi, budget: OutputBudget) -> Result:
         params = (
             {} if call.params is UNSET else {key: _parameter(value) for key, value in call.params.items()}
         )
@@ -133,26 +133,26 @@ class Toolbox:
         path = self.outputs.new()
         if self.outputs.has_room():
             path.write_text(text, "utf-8", "replace")
-        shown = self.outputs.shown(text, path, room, is_whole=True)
+        shown = self.outputs.shown(text, path, budget, is_whole=True)
         if shown == text:
             path.unlink(missing_ok=True)
         return Result(fence(shown, f"the forge's answer to {call.path[:100]!r}", self._nonce))
 
-    def _read_skill(self, call: ReadSkill, room: Room) -> Result:
+    def _read_skill(self, call: ReadSkill, budget: OutputBudget) -> Result:
         skill = self._skills.get(call.name)
         if skill is None:
             raise BadCall(
                 "no such guide",
                 f"There is no guide {call.name[:80]!r}; there are: {', '.join(self._skills)}.",
             )
-        return Result(room.take(skill.text))
+        return Result(budget.take(skill.text))
 
-    def _finish(self, call: Finish, room: Room) -> Result:
+    def _finish(self, call: Finish, budget: OutputBudget) -> Result:
         if call.status == "question" and not call.question.strip():
             raise BadCall("no question", "A finish with status question needs the question itself.")
         if call.status == "already_fixed":
             call = replace_commit(
-                call, handover.commit_in_history(self._git, call.commit, self._job.run.base_sha)
+                call, finish_checks.commit_in_history(self._git, call.commit, self._job.run.base_sha)
             )
         if call.status == "implemented" and not self._doubted_no_change and not self.has_changes():
             self._doubted_no_change = True
@@ -165,7 +165,7 @@ class Toolbox:
 
     def has_changes(self) -> bool:
         """True where the tree differs from the base in more than what setup left; also where git fails."""
-        return handover.has_changes(self._git, self._job.run.base_sha, self._job.run.leftovers)
+        return finish_checks.has_changes(self._git, self._job.run.base_sha, self._job.run.leftovers)
 
     def _git(self, *arguments: str) -> Completed:
         return self._script(["git", *arguments], b"", 60.0, 2_000_000)
@@ -179,7 +179,7 @@ class Toolbox:
         return path if self._files.put(path, data, append=append) else ""
 
 
-_ACTIONS: dict[type[Call], Callable[[Toolbox, Any, Room], Result]] = {
+_ACTIONS: dict[type[Call], Callable[[Toolbox, Any, OutputBudget], Result]] = {
     RunCommand: Toolbox._run_command,
     ReadFile: Toolbox._read_file,
     WriteFile: Toolbox._write_file,

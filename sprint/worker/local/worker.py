@@ -19,8 +19,8 @@ from sprint.proc import hostname
 from sprint.worker import Endpoints, Job
 from sprint.worker.local import conversation
 from sprint.worker.local.conversation import Conversation
-from sprint.worker.local.limits import Meter
 from sprint.worker.local.loop import Loop
+from sprint.worker.local.meter import Meter
 
 _RESULT = "result.json"
 _LOCK = "worker.lock"

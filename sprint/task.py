@@ -13,7 +13,7 @@ _GUIDES = ("AGENTS.md", "CLAUDE.md")
 _GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
 
 
-def brief(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
+def prompt_for(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
     """The prompt for a run on an issue, whose base commit is in `mirror`."""
     return prompts.implement(
         run=run,
@@ -21,7 +21,7 @@ def brief(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
         comments=_heard(context, issue),
         earlier=context.claims.history(issue.number),
         guide=_guide(mirror, run.base_sha),
-        config=context.repo,
+        config=context.repo_config,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sprint import proc
 from sprint.domain import Completed
 from sprint.errors import SprintError
-from sprint.git.faults import server_words
+from sprint.git.server_errors import server_words
 
 _HEX = re.compile(r"[0-9a-f]{40}")
 

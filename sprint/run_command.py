@@ -18,7 +18,7 @@ from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
 from sprint.domain import Outcome, Run, Verdict
 from sprint.errors import Busy, ConfigError, SprintError
-from sprint.monitor.fates import refresh_if_due
+from sprint.monitor.pull_states import refresh_if_due
 from sprint.retention import sweep
 from sprint.tick import TickReport, tick
 
@@ -40,7 +40,7 @@ class Options:
     as_json: bool = False
 
 
-def burn(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
+def run_command(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
     """Do it and print what became of it; returns the exit code. One repository's failure stops no other."""
     wanted = _wanted(config, options)
     if not options.dry_run:

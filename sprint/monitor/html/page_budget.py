@@ -23,7 +23,7 @@ class Cut:
         return bool(self.head)
 
 
-class Room:
+class PageBudget:
     """What is left of a page's characters, which texts take in their order."""
 
     def __init__(self, characters: int) -> None:
@@ -34,7 +34,7 @@ class Room:
         return self._left <= 0
 
     def fit(self, text: object, cap: int, clean: Callable[[str], str] = shown) -> Cut:
-        """As much of a text as there is room for, at most `cap` characters, cleaned."""
+        """As much of a text as there is budget for, at most `cap` characters, cleaned."""
         whole = str(text or "")
         cap = min(cap, max(self._left, _LITTLE))
         lines = whole.strip("\n").count("\n") + 1 if whole else 0

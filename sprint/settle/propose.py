@@ -8,16 +8,16 @@ from sprint.domain import Ending, Outcome, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
-from sprint.settle.case import Case
+from sprint.settle.active_run import ActiveRun
 
 
-def hand_in(case: Case) -> Case:
+def propose(active: ActiveRun) -> ActiveRun:
     """Phase verified. Raises ForgeError where the forge is away: the work waits for a later tick."""
-    run, context = case.run, case.context
-    case.kept.confirm()
-    if reason := case.kept.reason_to_stop():
+    run, context = active.run, active.context
+    active.held_lease.confirm()
+    if reason := active.held_lease.reason_to_stop():
         pull = _handed_in(context, run)
-        return _concluded_with(case, pull) if pull else case.concluded(Outcome.CANCELLED, reason)
+        return _concluded_with(active, pull) if pull else active.concluded(Outcome.CANCELLED, reason)
     is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
     proposal = Proposal(
         commit=run.commit,
@@ -25,15 +25,15 @@ def hand_in(case: Case) -> Case:
         base=run.base_branch,
         title=prompts.pull_request_title(run.title, run.issue),
         body=prompts.pull_request_body(run),
-        draft=context.repo.publish.draft or is_unfinished,
+        draft=context.repo_config.publish.draft or is_unfinished,
     )
     try:
-        pull = publish(context.forge, context.repository, case.mirror, proposal)
+        pull = publish(context.forge, context.repository, active.mirror, proposal)
     except PushRefused as error:
-        return case.concluded(Outcome.POLICY_REFUSED, str(error))
+        return active.concluded(Outcome.POLICY_REFUSED, str(error))
     except PullRefused as error:
-        return case.concluded(Outcome.ERROR, str(error))
-    return _concluded_with(case, pull)
+        return active.concluded(Outcome.ERROR, str(error))
+    return _concluded_with(active, pull)
 
 
 def _handed_in(context: Context, run: Run) -> PullRequest | None:
@@ -42,11 +42,11 @@ def _handed_in(context: Context, run: Run) -> PullRequest | None:
     return next((pull for pull in pulls if pull.head_sha == run.commit), None)
 
 
-def _concluded_with(case: Case, pull: PullRequest) -> Case:
+def _concluded_with(active: ActiveRun, pull: PullRequest) -> ActiveRun:
     outcome, detail = Outcome.PR_OPENED, ""
-    if (result := case.run.result) is not None and result.ending is Ending.LIMIT:
+    if (result := active.run.result) is not None and result.ending is Ending.LIMIT:
         outcome, detail = Outcome.LIMIT, f"{result.detail}; handed in as a draft"
-    return case.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
+    return active.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
 
 
 def not_wanted(context: Context, run: Run) -> str:

@@ -14,7 +14,7 @@ from typing import TextIO
 from sprint.clean_text import safe_line
 from sprint.config import Config
 from sprint.errors import ConfigError, SprintError
-from sprint.monitor import fates
+from sprint.monitor import pull_states
 from sprint.monitor.alarms import Thresholds
 from sprint.monitor.figures import Report
 from sprint.monitor.gather import Scope, gather
@@ -105,7 +105,7 @@ def _thresholds(config: Config, options: Options) -> Thresholds:
 
 def _refresh(config: Config, environ: Mapping[str, str], home: Path, now: datetime) -> None:
     try:
-        fates.refresh(config.paths.results, config, fates.connecting(config, environ, home), now)
+        pull_states.refresh(config.paths.results, config, pull_states.connecting(config, environ, home), now)
     except SprintError as error:
         log.warning("what became of the pull requests is not known: %s", error)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint import workspace
-from sprint.claim import Keeper
+from sprint.claim import Lease
 from sprint.context import Context
 from sprint.domain import Outcome, Phase, Prompt, Run, Workspace
 from sprint.worker import Job, Worker
@@ -20,11 +20,11 @@ NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 
 
 @dataclass(frozen=True)
-class Case:
+class ActiveRun:
     """One run in one process. Every change of the run is on the disk before anything follows from it."""
 
     context: Context
-    keeper: Keeper | None  # None: the claim is not ours any more
+    lease: Lease | None  # None: the claim is not ours any more
     run: Run
 
     @property
@@ -33,7 +33,7 @@ class Case:
 
     @property
     def has_workspace(self) -> bool:
-        return bool(self.run.workspace) and self.space.repo.is_dir()
+        return bool(self.run.workspace) and self.space.checkout.is_dir()
 
     @property
     def folder(self) -> Path:
@@ -48,13 +48,13 @@ class Case:
     def worker(self) -> Worker:
         return make_worker(self.run.worker, self.context.endpoints, self.context.config.paths.results)
 
-    def advance(self, phase: Phase, **fields: Any) -> Case:
-        """The case with its run changed and saved."""
+    def advance(self, phase: Phase, **fields: Any) -> ActiveRun:
+        """The active with its run changed and saved."""
         run = changed(self.run, phase=phase, **fields)
         self.context.store.save(run)
         return changed(self, run=run)
 
-    def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> Case:
+    def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> ActiveRun:
         _log.info("#%d: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
         return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
 
@@ -64,20 +64,20 @@ class Case:
             prompt=prompt,
             workspace=self.space,
             sandbox=self.context.sandbox,
-            network=self.context.repo.sandbox.network == "host",
-            limits=self.context.repo.limits,
-            repo=self.context.repo,
+            network=self.context.repo_config.sandbox.network == "host",
+            limits=self.context.repo_config.limits,
+            repo_config=self.context.repo_config,
             forge=self.context.forge,
             folder=self.folder,
             keepalive=self.reason_to_stop,
         )
 
     @property
-    def kept(self) -> Keeper:
-        assert self.keeper is not None, "only a run whose claim is ours is worked on"
-        return self.keeper
+    def held_lease(self) -> Lease:
+        assert self.lease is not None, "only a run whose claim is ours is worked on"
+        return self.lease
 
     def reason_to_stop(self) -> str:
         if self.context.stopping.is_set():
             return "stopped by the operator"
-        return self.kept.reason_to_stop()
+        return self.held_lease.reason_to_stop()

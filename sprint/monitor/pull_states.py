@@ -26,7 +26,7 @@ from sprint.errors import ForgeError, SprintError
 from sprint.forge import Forge, connect
 from sprint.ledger import rows
 from sprint.monitor import reverts
-from sprint.monitor.figures import Fates, Figures
+from sprint.monitor.figures import Figures, PullCounts
 from sprint.runs import RunStore
 
 DUE_AFTER = timedelta(hours=1)
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Fate(msgspec.Struct, frozen=True, kw_only=True):
+class PullState(msgspec.Struct, frozen=True, kw_only=True):
     """One pull request. `state`: open, merged, closed, reverted or gone; `forge` "" where it is not known."""
 
     pr_url: str
@@ -68,7 +68,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     ledger_read: int = 0
     heads: dict[str, str] = {}
-    fates: tuple[Fate, ...] = ()
+    fates: tuple[PullState, ...] = ()
 
 
 def load(results: Path) -> Stored:
@@ -134,7 +134,7 @@ def refresh(
     return stored
 
 
-def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) -> Fates:
+def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) -> PullCounts:
     """The figures on fates, of pull requests opened since `figures.since` in `repos` (empty: all)."""
     fates = [
         fate
@@ -146,7 +146,7 @@ def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) ->
         max((fate.merged_at - fate.opened_at).total_seconds(), 0.0) for fate in fates if fate.merged_at
     )
     is_priced = figures.spend_usd > 0 or not figures.unpriced
-    return Fates(
+    return PullCounts(
         asked_at=stored.asked_at,
         problem=stored.problem,
         seconds_to_merge=waits[(len(waits) - 1) // 2] if waits else None,
@@ -187,7 +187,7 @@ def _with_new(stored: Stored, results: Path, config: Config) -> Stored:
     for row in _rows_with_pulls(results, start, end):
         number = _NUMBER.search(row.pr_url)
         if number and row.pr_url not in known:
-            known[row.pr_url] = Fate(
+            known[row.pr_url] = PullState(
                 pr_url=row.pr_url,
                 repo=row.repo,
                 number=int(number[1]),
@@ -255,7 +255,7 @@ def _check_time(deadline: float) -> None:
         raise ForgeError("not all pull requests could be asked for in time; the rest follows the next time")
 
 
-def _asking_order(fates: list[Fate], now: datetime) -> list[Fate]:
+def _asking_order(fates: list[PullState], now: datetime) -> list[PullState]:
     """Those whose state may change, the one asked longest ago first."""
     asked = [
         fate
@@ -266,7 +266,7 @@ def _asking_order(fates: list[Fate], now: datetime) -> list[Fate]:
     return sorted(asked, key=lambda fate: fate.asked_at or datetime.min.replace(tzinfo=UTC))
 
 
-def _ask(forge: Forge, fate: Fate, now: datetime) -> Fate:
+def _ask(forge: Forge, fate: PullState, now: datetime) -> PullState:
     try:
         pull = forge.pull(fate.repo, fate.number)
     except ForgeError as error:

@@ -27,7 +27,7 @@ def normalised(text: str) -> str:
     return " ".join(_VARYING.sub("#", text).split()).lower()
 
 
-class Rails:
+class Detector:
     """Watches calls and their results, in the order in which they were made."""
 
     def __init__(self) -> None:

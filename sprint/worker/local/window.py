@@ -50,7 +50,7 @@ def _size(message: dict[str, Any]) -> int:
     )
 
 
-def room_for_results(conversation: Conversation) -> int:
+def budget_for_results(conversation: Conversation) -> int:
     """Characters that the results of one turn may take together."""
     return int(conversation.window * conversation.characters_per_token) // 4
 

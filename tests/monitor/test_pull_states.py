@@ -12,8 +12,8 @@ from sprint.config import Config, load
 from sprint.demo.forge import DemoForge
 from sprint.errors import SprintError
 from sprint.forge import Forge
-from sprint.monitor import fates
-from sprint.monitor.figures import Fates, Figures
+from sprint.monitor import pull_states
+from sprint.monitor.figures import Figures, PullCounts
 from sprint.monitor.tally import figures
 from tests.monitor.ledgers import a_row
 
@@ -37,10 +37,10 @@ def refreshed(config: Config, tmp_path: Path) -> Callable[..., dict[int, str]]:
     def refresh(hours: float = 0.0) -> dict[int, str]:
         """Refresh as if it were so much later; the states by number."""
         now = datetime.now(UTC) + timedelta(hours=hours)
-        connecting = fates.connecting(config, {}, tmp_path)
-        stored = fates.refresh(config.paths.results, config, connecting, now)
+        connecting = pull_states.connecting(config, {}, tmp_path)
+        stored = pull_states.refresh(config.paths.results, config, connecting, now)
         assert stored.problem == ""
-        assert stored == fates.load(config.paths.results)
+        assert stored == pull_states.load(config.paths.results)
         return {fate.number: fate.state for fate in stored.fates}
 
     return refresh
@@ -60,9 +60,9 @@ def open_pull(server: DemoForge, config: Config, n: int) -> int:
     return number
 
 
-def summary(config: Config) -> Fates:
+def summary(config: Config) -> PullCounts:
     results = config.paths.results
-    return fates.summary(fates.load(results), figures(results, datetime.now(UTC)))
+    return pull_states.summary(pull_states.load(results), figures(results, datetime.now(UTC)))
 
 
 def test_what_became_of_each(
@@ -144,12 +144,12 @@ def test_a_forge_that_is_down_keeps_what_was_known(
         raise SprintError(f"{name} is away")
 
     later = datetime.now(UTC) + timedelta(hours=2)
-    stored = fates.refresh(config.paths.results, config, no_forge, later)
+    stored = pull_states.refresh(config.paths.results, config, no_forge, later)
     assert stored.problem == "home: home is away"
     assert [fate.state for fate in stored.fates] == ["open"]
     assert stored.asked_at is not None
     assert stored.asked_at < later
-    assert not fates.refresh_due(config.paths.results, later + timedelta(minutes=5))
+    assert not pull_states.refresh_due(config.paths.results, later + timedelta(minutes=5))
     forge_server.merge(REPO, number)
     assert refreshed(3) == {number: "merged"}
 
@@ -158,8 +158,8 @@ def test_time_is_short(
     forge_server: DemoForge, config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]
 ) -> None:
     numbers = [open_pull(forge_server, config, n) for n in range(3)]
-    connecting = fates.connecting(config, {}, tmp_path)
-    stored = fates.refresh(config.paths.results, config, connecting, datetime.now(UTC), seconds=-1.0)
+    connecting = pull_states.connecting(config, {}, tmp_path)
+    stored = pull_states.refresh(config.paths.results, config, connecting, datetime.now(UTC), seconds=-1.0)
     assert "in time" in stored.problem
     assert {fate.number for fate in stored.fates} == set(numbers)
     assert not any(fate.asked_at for fate in stored.fates)
@@ -168,13 +168,13 @@ def test_time_is_short(
 
 def test_it_is_due_hourly(config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]) -> None:
     results, now = config.paths.results, datetime.now(UTC)
-    assert fates.refresh_due(results, now)
-    fates.refresh_if_due(config, {}, tmp_path)
-    assert not fates.refresh_due(results, now + timedelta(minutes=58))
-    assert fates.refresh_due(results, now + timedelta(minutes=61))
-    assert fates.refresh_due(results, now - timedelta(minutes=5))  # the clock was set back
+    assert pull_states.refresh_due(results, now)
+    pull_states.refresh_if_due(config, {}, tmp_path)
+    assert not pull_states.refresh_due(results, now + timedelta(minutes=58))
+    assert pull_states.refresh_due(results, now + timedelta(minutes=61))
+    assert pull_states.refresh_due(results, now - timedelta(minutes=5))  # the clock was set back
     (results / "fates.json").write_text('{"fates": 3}')
-    assert fates.refresh_due(results, now)
+    assert pull_states.refresh_due(results, now)
     assert refreshed() == {}
 
 
@@ -194,7 +194,7 @@ def test_the_ledger_is_read_where_it_was_left(
 ) -> None:
     first = open_pull(forge_server, config, 1)
     refreshed()
-    stored = fates.load(config.paths.results)
+    stored = pull_states.load(config.paths.results)
     assert stored.ledger_read == ledger.path_of(config.paths.results).stat().st_size
     second = open_pull(forge_server, config, 2)
     assert refreshed() == {first: "open", second: "open"}
@@ -204,6 +204,6 @@ def test_the_ledger_is_read_where_it_was_left(
 
 
 def test_nothing_is_known_yet() -> None:
-    found = fates.summary(fates.Stored(), Figures(made_at=datetime.now(UTC)))
-    assert found == Fates()
+    found = pull_states.summary(pull_states.Stored(), Figures(made_at=datetime.now(UTC)))
+    assert found == PullCounts()
     assert found.share_merged is None

@@ -54,7 +54,7 @@ class Wait:
     deadline: float
 
 
-class Line:
+class Connection:
     """One endpoint with what was learnt of it. Not for several threads at once."""
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from sprint import git, proc
 from sprint.domain import Change, Completed, ImportedWork, Workspace
 from sprint.errors import SprintError
-from sprint.git.faults import one_line, server_words
+from sprint.git.server_errors import one_line, server_words
 from sprint.sandbox import Sandbox
 from sprint.workspace import leftover
 from sprint.workspace import mirror as mirrors

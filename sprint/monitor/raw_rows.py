@@ -17,7 +17,7 @@ from sprint.monitor.figures import OLD_FAILED, OLD_PASSED
 _BAD_EXAMPLES = 5
 
 
-class Lines:
+class RawRows:
     """The ledger's rows as fields in our own order, unparsed: this is the pass that must be fast.
 
     They come in batches, each of one day and with no bound between its rows. A line of the right width,

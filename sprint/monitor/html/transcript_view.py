@@ -9,7 +9,7 @@ from typing import Any
 
 from sprint.clean_text import safe_line
 from sprint.monitor.html.page import printed
-from sprint.monitor.html.room import Cut, Room
+from sprint.monitor.html.page_budget import Cut, PageBudget
 
 _SAID_CAP = 40_000  # characters of a prompt, of what the model says and of an argument
 _OUTPUT_CAP = 16_000
@@ -81,7 +81,7 @@ class Conversation:
     is_cut: bool = False
 
 
-def conversation(events: Iterable[Mapping[str, Any]], room: Room) -> Conversation:
+def conversation(events: Iterable[Mapping[str, Any]], budget: PageBudget) -> Conversation:
     """The events in order; an output goes to the call that it answers."""
     found: list[Prompt | Turn | Note | End] = []
     turn: Turn | None = None
@@ -89,42 +89,42 @@ def conversation(events: Iterable[Mapping[str, Any]], room: Room) -> Conversatio
     for event in events:
         kind = event.get("event")
         if kind == "tool" and turn is not None:
-            _answer(turn, event, room)
+            _answer(turn, event, budget)
         elif kind != "end" and len(found) >= _TURNS_CAP:
             left_out += 1
         elif kind == "assistant":
-            turn = _turn(event, room)
+            turn = _turn(event, budget)
             found.append(turn)
         elif kind in ("system", "user"):
-            found.append(Prompt(_time(event), str(kind), room.fit(event.get("text"), _SAID_CAP)))
+            found.append(Prompt(_time(event), str(kind), budget.fit(event.get("text"), _SAID_CAP)))
         elif kind == "end":
             found.append(
                 End(
                     at=_time(event),
                     ending=safe_line(str(event.get("ending", "")), 60),
                     detail=safe_line(str(event.get("detail") or ""), 1000),
-                    summary=room.fit(event.get("summary"), _SAID_CAP),
+                    summary=budget.fit(event.get("summary"), _SAID_CAP),
                 )
             )
         else:
             said = event.get("text") if kind == "note" else json.dumps(event, ensure_ascii=False)
             found.append(Note(_time(event), safe_line(str(said), 1000)))
-    return Conversation(tuple(found), left_out, room.is_full)
+    return Conversation(tuple(found), left_out, budget.is_full)
 
 
 def _time(event: Mapping[str, Any]) -> str:
     return safe_line(str(event.get("at", ""))[11:19], 8)
 
 
-def _turn(event: Mapping[str, Any], room: Room) -> Turn:
+def _turn(event: Mapping[str, Any], budget: PageBudget) -> Turn:
     used = event.get("usage")
     used = used if isinstance(used, dict) else {}
     turn = Turn(
         at=_time(event),
         number=safe_line(str(event.get("turn", "?")), 10),
         model=safe_line(str(event.get("model", "")), 100),
-        content=room.fit(event.get("content"), _SAID_CAP),
-        reasoning=room.fit(event.get("reasoning"), _SAID_CAP),
+        content=budget.fit(event.get("content"), _SAID_CAP),
+        reasoning=budget.fit(event.get("reasoning"), _SAID_CAP),
         prompt_tokens=_whole(used.get("prompt_tokens")),
         completion_tokens=_whole(used.get("completion_tokens")),
         estimated=bool(event.get("estimated")),
@@ -135,11 +135,11 @@ def _turn(event: Mapping[str, Any], room: Room) -> Turn:
     calls = event.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict):
-            turn.calls.append(_call(call, room))
+            turn.calls.append(_call(call, budget))
     return turn
 
 
-def _call(call: Mapping[str, Any], room: Room) -> Call:
+def _call(call: Mapping[str, Any], budget: PageBudget) -> Call:
     raw = str(call.get("arguments") or "")
     try:
         values = json.loads(raw, strict=False)
@@ -150,9 +150,9 @@ def _call(call: Mapping[str, Any], room: Room) -> Call:
     return Call(
         id=str(call.get("id", "")),
         name=safe_line(str(call.get("name", "")), 60) or "?",
-        command=room.fit(command, _SAID_CAP),
+        command=budget.fit(command, _SAID_CAP),
         arguments=tuple(
-            (safe_line(str(key), 60), room.fit(_text(value), _SAID_CAP)) for key, value in arguments.items()
+            (safe_line(str(key), 60), budget.fit(_text(value), _SAID_CAP)) for key, value in arguments.items()
         ),
     )
 
@@ -161,7 +161,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
 
 
-def _answer(turn: Turn, event: Mapping[str, Any], room: Room) -> None:
+def _answer(turn: Turn, event: Mapping[str, Any], budget: PageBudget) -> None:
     waiting = [call for call in turn.calls if call.output is None]
     call = next((call for call in waiting if call.id == str(event.get("id", ""))), None)
     if call is None:  # an answer to nothing that was asked: shown all the same
@@ -169,7 +169,7 @@ def _answer(turn: Turn, event: Mapping[str, Any], room: Room) -> None:
         turn.calls.append(call)
     code = event.get("exit_code")
     ended = event.get("killed_by") or event.get("error") or ("" if code is None else f"exit code {code}")
-    call.output = room.fit(event.get("text"), _OUTPUT_CAP, printed)
+    call.output = budget.fit(event.get("text"), _OUTPUT_CAP, printed)
     call.ended = safe_line(str(ended), 200)
     call.is_bad = bool(event.get("killed_by") or event.get("error") or code)
     call.seconds = _number(event.get("seconds"))

@@ -1,0 +1,82 @@
+"""What every command's options are made of: the parser, its types, the configuration they lead to."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from sprint.clean_text import safe_line
+from sprint.config import Config, load
+from sprint.errors import ConfigError
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+class AddCommand(Protocol):
+    """Adds a command: its name, one sentence of help without a capital or a full stop, and what does it."""
+
+    def __call__(self, name: str, text: str, handler: Handler) -> argparse.ArgumentParser: ...
+
+
+class Parser(argparse.ArgumentParser):
+    """Says wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ConfigError.exit_code, f"sprint: {safe_line(message)}; see `{self.prog} --help`\n")
+
+
+def configuration(args: argparse.Namespace) -> Config:
+    return load(args.config, environ=os.environ, cwd=Path.cwd(), home=Path.home())
+
+
+def positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    return _between(text, 0.1, 86_400.0)
+
+
+def percent(text: str) -> float:
+    return _between(text, 0.0, 100.0)
+
+
+def _between(text: str, least: float, most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between {least:g} and {most:g}")
+    return number
+
+
+def add_global_options(parser: argparse.ArgumentParser) -> None:
+    """On the program and on each command; there without defaults, which would hide what was said before."""
+    has_defaults = parser.argument_default is not argparse.SUPPRESS
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=None if has_defaults else argparse.SUPPRESS,
+        help="default: $SPRINT_CONFIG, ./sprint.yaml, then the user's configuration directory",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=False if has_defaults else argparse.SUPPRESS,
+        help="say everything, and where errors come from",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        default="text" if has_defaults else argparse.SUPPRESS,
+        help="of what is logged to stderr and to the runs' logs; json tells progress too (default text)",
+    )
