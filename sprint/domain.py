@@ -8,38 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-
-class Verdict(StrEnum):
-    """How an outcome counts in a pass rate."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    NEITHER = "neither"
-
-
-class Outcome(StrEnum):
-    """How a run ended: a closed set, one per ledger row."""
-
-    PR_OPENED = "pr_opened"
-    ALREADY_FIXED = "already_fixed"
-    NO_CHANGE = "no_change"
-    CHECKS_FAILED = "checks_failed"
-    POLICY_REFUSED = "policy_refused"
-    LIMIT = "limit"
-    OFF_RAILS = "off_rails"
-    WORKER_LOST = "worker_lost"
-    ERROR = "error"
-    NEEDS_HUMAN = "needs_human"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-    @property
-    def verdict(self) -> Verdict:
-        if self in (Outcome.PR_OPENED, Outcome.ALREADY_FIXED):
-            return Verdict.PASSED
-        if self in (Outcome.NEEDS_HUMAN, Outcome.CANCELLED, Outcome.INTERRUPTED):
-            return Verdict.NEITHER
-        return Verdict.FAILED
+from sprint.outcomes import Outcome as Outcome
+from sprint.outcomes import Verdict as Verdict
 
 
 class Secret:
@@ -219,9 +189,18 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Purpose(StrEnum):
+    """What a run is for."""
+
+    ISSUE = "issue"
+    FOLLOW_UP = "follow_up"  # what a pull request of ours still needs
+    TASK = "task"  # an operator's own words; no issue and no claim
+
+
 class Liveness(StrEnum):
     """What can be said of a worker from here."""
 
+    ABSENT = "absent"  # it never began
     RUNNING = "running"
     UNKNOWN = "unknown"
     DONE = "done"
@@ -353,12 +332,18 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt at one issue, as run.json holds it. Times are UTC."""
+    """One attempt at one issue, as run.json holds it. Times are UTC.
+
+    `worker` is the name in the configuration. A run rests since `paused_since` through no fault of its issue;
+    `paused_s` are the seconds of its pauses that are over. `stuck_since` is the first pause of those in a row
+    between which no turn, check or set-up command ended; `pauses` counts, of these, the ones in which its
+    process died or was told to stop.
+    """
 
     id: str
     forge: str
     repo: str
-    issue: int
+    issue: int | None  # None: a task
     title: str
     attempt: int
     host: str
@@ -367,6 +352,9 @@ class Run:
     deadline: datetime
     worker: str
     phase: Phase = Phase.CLAIMED
+    purpose: Purpose = Purpose.ISSUE
+    round: int = 0  # of a follow-up, from 1
+    trigger: str = ""  # what a follow-up answers
     issue_url: str = ""
     base_branch: str = ""
     base_sha: str = ""
@@ -375,7 +363,15 @@ class Run:
     uid: int | None = None
     forced: bool = False  # asked for despite everything but that the issue is open
     rounds: int = 0  # how often failed checks went back to the worker
-    continued: int = 0  # how often a later tick took it up after its process died
+    continued: int = 0  # how often a later tick took it up again
+    steps: int = 0  # turns, checks and set-up commands that had ended when it was last paused
+    paused_since: datetime | None = None  # None: work goes on
+    paused_why: str = ""
+    paused_s: float = 0.0
+    pauses: int = 0
+    stuck_since: datetime | None = None
+    spent: Usage = Usage()  # what of a detached worker's usage the day's spend has
+    worker_version: str = ""
     tree: str = ""  # the agent's tree once imported
     commit: str = ""  # the runner's commit once made
     result: WorkerResult | None = None
@@ -388,6 +384,12 @@ class Run:
     leftovers: tuple[str, ...] = ()  # paths that setup and base checks made: not the agent's work
     base_checks: tuple[CheckResult, ...] = ()
 
+    @property
+    def number(self) -> int:
+        """The issue's number, for a run that has an issue."""
+        assert self.issue is not None, f"run {self.id} has no issue"
+        return self.issue
+
 
 @dataclass(frozen=True)
 class LedgerRow:
@@ -396,7 +398,7 @@ class LedgerRow:
     finished_at: datetime
     run_id: str
     repo: str
-    issue: int
+    issue: int | None
     outcome: Outcome
     exit_code: int
     pr_url: str = ""

@@ -230,7 +230,7 @@ def comment(run: Run, *, patch_kept: bool, patch_host: str) -> str:
     result = run.result
     return render(
         "comment",
-        marker=comment_marker(run.issue),
+        marker=comment_marker(run.number),
         run=run,
         outcome=run.outcome,
         Outcome=Outcome,

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 
 # From the bottom up. A module may import its own layer and those before it.
 LAYERS = (
-    ("domain", "errors"),
+    ("domain", "errors", "outcomes"),
     ("clean_text", "files", "logs", "proc", "resources", "strict_yaml", "terminal_text"),
     ("config", "credentials", "git", "lock"),
     ("heartbeat", "ledger", "runs", "spend", "transcript"),

@@ -421,7 +421,7 @@ def test_an_unfinished_one_says_why() -> None:
         ),
         (Outcome.OFF_RAILS, {}, "no longer got anywhere"),
         (Outcome.CANCELLED, {"detail": "closed"}, "was cancelled"),
-        (Outcome.WORKER_LOST, {}, "The run failed (worker_lost)"),
+        (Outcome.WORKER_LOST, {}, "The run failed for reasons that lie outside this issue:\n\nworker_lost"),
     ],
 )
 def test_the_comment_in_each_state(outcome: Outcome | None, fields: dict[str, Any], text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sprint.cli import main
 from sprint.config import load, schema
-from sprint.domain import Outcome
+from sprint.outcomes import FACTS, Outcome, Retry
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,8 +38,11 @@ def test_the_sample_shows_every_key_with_its_default(name: str, tmp_path: Path) 
 
 
 def test_every_outcome_is_explained_as_it_counts() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (passed|failed|neither) \|", README, re.MULTILINE))
-    assert rows == {outcome.value: outcome.verdict.value for outcome in Outcome}
+    rows = re.findall(r"^\| `(\w+)` \| (passed|failed|neither) \| (.+) \|$", README, re.MULTILINE)
+    assert rows == [(one.value, facts.verdict.value, facts.means) for one, facts in FACTS.items()]
+    assert set(FACTS) == set(Outcome)
+    assert all(facts.says and facts.means for facts in FACTS.values())
+    assert all(bool(facts.why_over) is (facts.retry is Retry.NEVER) for facts in FACTS.values())
 
 
 def test_every_dependency_has_its_line() -> None:

@@ -159,7 +159,7 @@ class ActiveRun:
     run_id: str
     forge: str
     repo: str
-    issue: int
+    issue: int | None
     title: str
     issue_url: str
     phase: str

@@ -26,15 +26,10 @@ from sprint.domain import (
     Repository,
     Run,
 )
+from sprint.outcomes import Retry
 from sprint.pick.closing import closed_by, own_branch
 from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
 
-# Nothing is gained by doing these again before somebody has said something new at the issue.
-_SETTLED: dict[str, str] = {
-    Outcome.PR_OPENED: "its pull request was closed or merged",
-    Outcome.ALREADY_FIXED: "it was found to be fixed already",
-    Outcome.NEEDS_HUMAN: "a question to a person is open",
-}
 _TAG = re.compile(r"\s*[\[(]([^\])]{1,40})[\])]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
@@ -176,8 +171,9 @@ def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
 def _reason_in_history(claim: Claim, policy: PickConfig, now: datetime) -> str:
     """What earlier attempts say against another one now."""
     again = "a comment or an edit has it tried again"
-    if claim.state != "claimed" and (claim.pr is not None or claim.outcome in _SETTLED):
-        why = _SETTLED.get(claim.outcome, _SETTLED[Outcome.PR_OPENED])
+    over = {one.value: one.facts.why_over for one in Outcome if one.facts.retry is Retry.NEVER}
+    if claim.state != "claimed" and (claim.pr is not None or claim.outcome in over):
+        why = over.get(claim.outcome, over[Outcome.PR_OPENED])
         return f"{why}{f' (#{claim.pr})' if claim.pr else ''}; {again}"
     if claim.attempt >= policy.max_attempts:
         last = f", the last: {claim.outcome}" if claim.outcome else ""

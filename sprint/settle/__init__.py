@@ -18,11 +18,11 @@ from sprint.context import Context
 from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.errors import SprintError
 from sprint.logs import run_log
-from sprint.settle.active_run import NO_PROMPT, ActiveRun
 from sprint.settle.begin import begin
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.propose import not_wanted, propose
 from sprint.settle.prove import keep_patch, prove
+from sprint.settle.under_way import NO_PROMPT, UnderWay
 from sprint.task import prompt_for
 from sprint.worker import check as check_worker
 
@@ -44,25 +44,25 @@ def settle(context: Context, run: Run) -> Run:
 
 
 def _settled(context: Context, run: Run) -> Run:
-    claim = context.claims.read().get(run.issue)
+    claim = context.claims.read().get(run.number)
     if claim is None or claim.state != "claimed" or claim.run != run.id:
         return _without_claim(context, run)
     run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
     with Lease(context.claims, claim, lambda: not_wanted(context, run)) as lease:
-        active = ActiveRun(context, lease, run)
+        current = UnderWay(context, lease, run)
         if run.pid != os.getpid():
-            active = _taken_up(active)
-        while active.run.phase is not Phase.CONCLUDED:
-            before = active.run
+            current = _taken_up(current)
+        while current.run.phase is not Phase.CONCLUDED:
+            before = current.run
             try:
-                active = _STEPS[before.phase](active)
+                current = _STEPS[before.phase](current)
             except SprintError:
                 _withdraw_if_not_begun(context, lease, run)
                 raise
-            if active.run is before:
+            if current.run is before:
                 return before
     # Only now, when nobody renews the claim any more: a release that lost to a renewal would be lost.
-    return conclude(context, lease.claim, active.run)
+    return conclude(context, lease.claim, current.run)
 
 
 def _without_claim(context: Context, run: Run) -> Run:
@@ -71,9 +71,9 @@ def _without_claim(context: Context, run: Run) -> Run:
         context.store.discard(run.id)
         return replace(run, phase=Phase.SETTLED)
     if run.phase is not Phase.CONCLUDED:
-        active = ActiveRun(context, None, run)
-        keep_patch(active)
-        run = active.concluded(Outcome.CANCELLED, "another host took the issue over").run
+        current = UnderWay(context, None, run)
+        keep_patch(current)
+        run = current.concluded(Outcome.CANCELLED, "another host took the issue over").run
     return conclude(context, None, run)
 
 
@@ -85,65 +85,65 @@ def _withdraw_if_not_begun(context: Context, lease: Lease, run: Run) -> None:
         context.store.discard(run.id)
 
 
-def _taken_up(active: ActiveRun) -> ActiveRun:
+def _taken_up(current: UnderWay) -> UnderWay:
     """Another process began this run and is gone: count it, so that no run is taken up for ever."""
-    active.held_lease.renew()
-    run = active.run
-    if run.phase is Phase.CONCLUDED or active.worker.poll(run, active.folder) is not Liveness.DONE:
-        return active
-    if run.phase is not Phase.VERIFIED and (reason := active.reason_to_stop()):
-        keep_patch(active)
-        return active.concluded(Outcome.CANCELLED, reason)
+    current.held_lease.renew()
+    run = current.run
+    if run.phase is Phase.CONCLUDED or current.worker.poll(run, current.folder) is not Liveness.DONE:
+        return current
+    if run.phase is not Phase.VERIFIED and (reason := current.reason_to_stop()):
+        keep_patch(current)
+        return current.concluded(Outcome.CANCELLED, reason)
     if run.phase in (Phase.CLAIMED, Phase.WORKING):
-        check_worker(run.worker, active.context.endpoints)  # a model that is away is no fault of the run's
+        check_worker(run.worker, current.context.endpoints)  # a model that is away is no fault of the run's
     if run.phase is Phase.VERIFIED:
         is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
     else:
         is_hopeless = run.continued >= MAX_CONTINUED
-    active = active.advance(run.phase, continued=run.continued + 1)
+    current = current.advance(run.phase, continued=run.continued + 1)
     if is_hopeless:
         if run.continued <= MAX_CONTINUED:  # else it is this that its process dies of
-            keep_patch(active)
+            keep_patch(current)
         times = run.continued + 1
-        return active.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
+        return current.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
     _log.info("#%d: taking run %s up where another process left it", run.issue, run.id)
-    return active
+    return current
 
 
-def _await_worker(active: ActiveRun) -> ActiveRun:
+def _await_worker(current: UnderWay) -> UnderWay:
     """Phase working: a worker that is done hands over; one that died without a word is set to work again."""
-    run = active.run
-    liveness = active.worker.poll(run, active.folder)
+    run = current.run
+    liveness = current.worker.poll(run, current.folder)
     if liveness is Liveness.UNKNOWN and datetime.now(UTC) > run.deadline:
-        active.worker.stop(run, active.folder)
-        return active.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
+        current.worker.stop(run, current.folder)
+        return current.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
     if liveness is not Liveness.DONE:
-        return active
-    result = active.worker.result(run, active.folder)
-    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and active.has_workspace:
-        return _resume(active, prompts.render("interrupted"), run.rounds, _prompt(active))
-    return active.advance(Phase.WORKED, result=result)
+        return current
+    result = current.worker.result(run, current.folder)
+    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and current.has_workspace:
+        return _resume(current, prompts.render("interrupted"), run.rounds, _prompt(current))
+    return current.advance(Phase.WORKED, result=result)
 
 
-def _prompt(active: ActiveRun) -> Prompt:
+def _prompt(current: UnderWay) -> Prompt:
     """For a worker that died before it had its prompt on the disk."""
-    context = active.context
+    context = current.context
     return prompt_for(
-        context, active.run, context.forge.issue(context.repository.name, active.run.issue), active.mirror
+        context, current.run, context.forge.issue(context.repository.name, current.run.number), current.mirror
     )
 
 
-def _resume(active: ActiveRun, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> ActiveRun:
-    active = active.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
-    active.worker.resume(active.job(prompt), message)
-    return active
+def _resume(current: UnderWay, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> UnderWay:
+    current = current.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
+    current.worker.resume(current.job(prompt), message)
+    return current
 
 
-def _prove(active: ActiveRun) -> ActiveRun:
-    return prove(active, _resume)
+def _prove(current: UnderWay) -> UnderWay:
+    return prove(current, _resume)
 
 
-_STEPS: dict[Phase, Callable[[ActiveRun], ActiveRun]] = {
+_STEPS: dict[Phase, Callable[[UnderWay], UnderWay]] = {
     Phase.CLAIMED: begin,
     Phase.WORKING: _await_worker,
     Phase.WORKED: _prove,

@@ -8,23 +8,23 @@ from pathlib import Path
 from sprint import verify, workspace
 from sprint.clean_text import safe_line
 from sprint.domain import CheckResult, Outcome, Phase
-from sprint.settle.active_run import ActiveRun
+from sprint.settle.under_way import UnderWay
 from sprint.task import prompt_for
 
 
-def begin(active: ActiveRun) -> ActiveRun:
+def begin(current: UnderWay) -> UnderWay:
     """Phase claimed. What an earlier process began of it is begun anew: nobody has worked on it yet."""
-    context, repo = active.context, active.context.repo_config
+    context, repo = current.context, current.context.repo_config
     mirror, base_sha = workspace.update_mirror(
-        context.config.paths.cache, active.run.forge, active.run.repo, context.remote, branch=context.base
+        context.config.paths.cache, current.run.forge, current.run.repo, context.remote, branch=context.base
     )
-    if active.run.workspace:
-        workspace.remove(Path(active.run.workspace))
-    branch = repo.publish.branch.format(number=active.run.issue)
+    if current.run.workspace:
+        workspace.remove(Path(current.run.workspace))
+    branch = repo.publish.branch.format(number=current.run.number)
     space = workspace.create(
-        context.config.paths.workspaces, active.run.id, mirror, base_sha, context.base, branch
+        context.config.paths.workspaces, current.run.id, mirror, base_sha, context.base, branch
     )
-    active = active.advance(
+    current = current.advance(
         Phase.CLAIMED,
         pid=os.getpid(),
         base_branch=context.base,
@@ -36,19 +36,19 @@ def begin(active: ActiveRun) -> ActiveRun:
     minutes = repo.limits.check_minutes * 60
     network = repo.sandbox.setup_network == "host"
     if failed := verify.run_setup(context.sandbox, space, repo.setup, network=network, timeout=minutes):
-        return active.concluded(Outcome.ERROR, setup_failure(failed))
+        return current.concluded(Outcome.ERROR, setup_failure(failed))
     checks = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
     base_checks = verify.run_checks(context.sandbox, space, checks, timeout=minutes)
-    active = active.advance(
+    current = current.advance(
         Phase.CLAIMED,
         base_checks=base_checks,
         leftovers=workspace.leftovers(space, context.sandbox, base_sha),
     )
-    issue = context.forge.issue(context.repository.name, active.run.issue)
-    prompt = prompt_for(context, active.run, issue, mirror)
-    active = active.advance(Phase.WORKING)
-    active.worker.start(active.job(prompt))
-    return active
+    issue = context.forge.issue(context.repository.name, current.run.number)
+    prompt = prompt_for(context, current.run, issue, mirror)
+    current = current.advance(Phase.WORKING)
+    current.worker.start(current.job(prompt))
+    return current
 
 
 def setup_failure(failed: CheckResult) -> str:

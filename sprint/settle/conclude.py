@@ -10,24 +10,11 @@ from sprint import ledger, prompts, workspace
 from sprint.context import Context
 from sprint.domain import Claim, LedgerRow, Outcome, Phase, Run, Usage, Verdict
 from sprint.errors import ForgeError
+from sprint.outcomes import Retry
 
 _log = logging.getLogger(__name__)
 
-# What a person at the issue should hear of, as of work that is kept; the rest is for the operator.
-_TOLD_AT_THE_ISSUE = frozenset(
-    {
-        Outcome.PR_OPENED,
-        Outcome.ALREADY_FIXED,
-        Outcome.NO_CHANGE,
-        Outcome.CHECKS_FAILED,
-        Outcome.POLICY_REFUSED,
-        Outcome.LIMIT,
-        Outcome.OFF_RAILS,
-        Outcome.NEEDS_HUMAN,
-    }
-)
 _PATIENCE = timedelta(hours=6)
-_TRY_AGAIN_AT_ONCE = frozenset({Outcome.INTERRUPTED, Outcome.CANCELLED})
 
 
 def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
@@ -36,7 +23,7 @@ def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
         run = replace(run, finished_at=datetime.now(UTC))
         context.store.save(run)
     ledger.append(context.config.paths.results, row_of(run))
-    if run.outcome in _TOLD_AT_THE_ISSUE or (claim is not None and _is_patch_kept(context, run)):
+    if (run.outcome and run.outcome.facts.is_told) or (claim is not None and _is_patch_kept(context, run)):
         _tell_if_possible(context, run)
     if claim is not None:
         _release(context, claim, run)
@@ -90,14 +77,14 @@ def _tell(context: Context, run: Run) -> None:
     """Write the one comment on the issue, or edit the one that is there."""
     name = context.repository.name
     body = prompts.comment(run, patch_kept=_is_patch_kept(context, run), patch_host=run.host)
-    marker = prompts.comment_marker(run.issue)
+    marker = prompts.comment_marker(run.number)
     me = context.forge.whoami()
-    for comment in context.forge.comments(name, run.issue):
+    for comment in context.forge.comments(name, run.number):
         if comment.author == me and marker in comment.body:
             if comment.body.strip() != body.strip():
                 context.forge.edit_comment(name, comment.id, body)
             return
-    context.forge.add_comment(name, run.issue, body)
+    context.forge.add_comment(name, run.number, body)
 
 
 def _is_patch_kept(context: Context, run: Run) -> bool:
@@ -110,7 +97,7 @@ def _release(context: Context, claim: Claim, run: Run) -> None:
     now = datetime.now(UTC)
     outcome = run.outcome or Outcome.ERROR
     wait = timedelta(minutes=context.repo_config.pick.backoff_minutes * 2 ** min(run.attempt - 1, 10))
-    not_before = None if outcome in _TRY_AGAIN_AT_ONCE else now + wait
+    not_before = None if outcome.facts.retry is Retry.AT_ONCE else now + wait
     context.claims.release(
         claim, now, outcome=outcome, detail=run.detail, not_before=not_before, pr=run.pr_number
     )

@@ -8,32 +8,32 @@ from sprint.domain import Ending, Outcome, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
-from sprint.settle.active_run import ActiveRun
+from sprint.settle.under_way import UnderWay
 
 
-def propose(active: ActiveRun) -> ActiveRun:
+def propose(current: UnderWay) -> UnderWay:
     """Phase verified. Raises ForgeError where the forge is away: the work waits for a later tick."""
-    run, context = active.run, active.context
-    active.held_lease.confirm()
-    if reason := active.held_lease.reason_to_stop():
+    run, context = current.run, current.context
+    current.held_lease.confirm()
+    if reason := current.held_lease.reason_to_stop():
         pull = _handed_in(context, run)
-        return _concluded_with(active, pull) if pull else active.concluded(Outcome.CANCELLED, reason)
+        return _concluded_with(current, pull) if pull else current.concluded(Outcome.CANCELLED, reason)
     is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
     proposal = Proposal(
         commit=run.commit,
         branch=run.branch,
         base=run.base_branch,
-        title=prompts.pull_request_title(run.title, run.issue),
+        title=prompts.pull_request_title(run.title, run.number),
         body=prompts.pull_request_body(run),
         draft=context.repo_config.publish.draft or is_unfinished,
     )
     try:
-        pull = publish(context.forge, context.repository, active.mirror, proposal)
+        pull = publish(context.forge, context.repository, current.mirror, proposal)
     except PushRefused as error:
-        return active.concluded(Outcome.POLICY_REFUSED, str(error))
+        return current.concluded(Outcome.POLICY_REFUSED, str(error))
     except PullRefused as error:
-        return active.concluded(Outcome.ERROR, str(error))
-    return _concluded_with(active, pull)
+        return current.concluded(Outcome.ERROR, str(error))
+    return _concluded_with(current, pull)
 
 
 def _handed_in(context: Context, run: Run) -> PullRequest | None:
@@ -42,17 +42,17 @@ def _handed_in(context: Context, run: Run) -> PullRequest | None:
     return next((pull for pull in pulls if pull.head_sha == run.commit), None)
 
 
-def _concluded_with(active: ActiveRun, pull: PullRequest) -> ActiveRun:
+def _concluded_with(current: UnderWay, pull: PullRequest) -> UnderWay:
     outcome, detail = Outcome.PR_OPENED, ""
-    if (result := active.run.result) is not None and result.ending is Ending.LIMIT:
+    if (result := current.run.result) is not None and result.ending is Ending.LIMIT:
         outcome, detail = Outcome.LIMIT, f"{result.detail}; handed in as a draft"
-    return active.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
+    return current.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
 
 
 def not_wanted(context: Context, run: Run) -> str:
     """Why the run's work is no longer wanted, or "". Raises ForgeError where the forge does not tell."""
     try:
-        issue = context.forge.issue(context.repository.name, run.issue)
+        issue = context.forge.issue(context.repository.name, run.number)
     except ForgeError as error:
         if error.status in (404, 410):  # GitHub says 410 of a deleted one
             return "the issue is gone"

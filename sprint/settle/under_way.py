@@ -20,7 +20,7 @@ NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 
 
 @dataclass(frozen=True)
-class ActiveRun:
+class UnderWay:
     """One run in one process. Every change of the run is on the disk before anything follows from it."""
 
     context: Context
@@ -48,13 +48,13 @@ class ActiveRun:
     def worker(self) -> Worker:
         return make_worker(self.run.worker, self.context.endpoints, self.context.config.paths.results)
 
-    def advance(self, phase: Phase, **fields: Any) -> ActiveRun:
-        """The active with its run changed and saved."""
+    def advance(self, phase: Phase, **fields: Any) -> UnderWay:
+        """The current with its run changed and saved."""
         run = changed(self.run, phase=phase, **fields)
         self.context.store.save(run)
         return changed(self, run=run)
 
-    def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> ActiveRun:
+    def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> UnderWay:
         _log.info("#%d: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
         return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
 
