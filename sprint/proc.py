@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import os
 import selectors
 import shutil
@@ -16,9 +18,11 @@ from typing import IO
 
 from sprint.domain import Completed
 from sprint.errors import SprintError
+from sprint.output import Kept, Lines, Sink, both, copy
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
+_WATCH_SECONDS = 0.2  # at least every quarter of a second, whatever else is to be done
 _DRAIN_SECONDS = 2.0  # how long output is still read once the command itself has ended
 
 
@@ -37,37 +41,6 @@ def minimal_environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH") or SEARCH_PATH, "LANG": "C.UTF-8", **more}
 
 
-class _Kept:
-    """The head and the tail of a stream, up to `cap` bytes together."""
-
-    def __init__(self, cap: int) -> None:
-        self._half = max(cap // 2, 1)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        room = self._half - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        if data:
-            self._tail += data
-            if len(self._tail) > 2 * self._half:
-                del self._tail[: -self._half]
-
-    @property
-    def truncated(self) -> bool:
-        return self.total > 2 * self._half
-
-    def bytes(self) -> bytes:
-        tail = self._tail[-self._half :]
-        dropped = self.total - len(self._head) - len(tail)
-        gap = b"\n... %d bytes left out ...\n" % dropped if dropped else b""
-        return bytes(self._head) + gap + bytes(tail)
-
-
 def run(
     argv: Sequence[str],
     *,
@@ -75,27 +48,73 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
+    stdin_file: Path | None = None,
     output_cap: int = 10_000_000,
     output_file: Path | None = None,
     output_file_cap: int = 64_000_000,
     pass_fds: Iterable[int] = (),
     uid: int | None = None,
     watch: Callable[[], str] | None = None,
-    watch_interval: float = 0.5,
+    on_line: Callable[[bytes], None] | None = None,
 ) -> Completed:
     """Run argv to its end, in a process group of its own that is killed when it ends.
 
     `env` replaces the minimal environment. `uid` runs it as that uid and gid with no other groups.
-    `watch` is called every `watch_interval` seconds; what it returns, if anything, ends the command and is
-    its `killed_by`. Raises SprintError where the program cannot be started.
+    `stdin_file` is read in place of `stdin`, and piped. `watch` is asked at least every 0.25 s: what it
+    returns, if anything, ends the command at once and is its `killed_by`; so does what it raises, which comes
+    out of here. `on_line` gets each line of stdout when it comes, without its end, a last one that has none
+    too, and one over 1 MB cut; what it raises is logged. Both are called in the calling thread.
+    Raises SprintError where the program cannot be started, or `stdin_file` not be read.
     """
     started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        given = stack.enter_context(_opened(stdin_file)) if stdin_file else io.BytesIO(stdin)
+        out, err = Kept(output_cap), Kept(output_cap)
+        sinks: dict[str, Sink] = {"stdout": out.add, "stderr": err.add}
+        if on_line is not None:
+            lines = Lines(on_line)
+            stack.callback(lines.end)
+            sinks["stdout"] = both(out.add, lines.add)
+        if output_file is not None:
+            copied = copy(stack.enter_context(output_file.open("ab", buffering=0)), output_file_cap)
+            sinks = {name: both(add, copied) for name, add in sinks.items()}
+        child = _start(
+            argv, cwd=cwd, env=env, has_input=bool(stdin_file or stdin), pass_fds=pass_fds, uid=uid
+        )
+        stack.callback(kill_group, child)
+        killed_by = _pump(child, given, sinks, started + timeout, watch)
+    return Completed(
+        exit_code=child.returncode,
+        stdout=out.bytes(),
+        stderr=err.bytes(),
+        seconds=time.monotonic() - started,
+        killed_by=killed_by,
+        truncated=out.truncated or err.truncated,
+    )
+
+
+def _opened(path: Path) -> IO[bytes]:
     try:
-        child = subprocess.Popen(
+        return path.open("rb")
+    except OSError as error:
+        raise SprintError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _start(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    has_input: bool,
+    pass_fds: Iterable[int],
+    uid: int | None,
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             list(argv),
             cwd=cwd,
             env=dict(env) if env is not None else minimal_environment(),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -108,51 +127,18 @@ def run(
         is_missing = isinstance(error, FileNotFoundError) and error.filename == argv[0]
         reason = "not found; install it, or put it on the PATH" if is_missing else error.strerror or error
         raise SprintError(f"cannot start {argv[0]}: {reason}") from error
-    out, err = _Kept(output_cap), _Kept(output_cap)
-    killed_by = ""
-    with contextlib.ExitStack() as stack:
-        stack.callback(kill_group, child)
-        sinks: dict[str, Callable[[bytes], None]] = {"stdout": out.add, "stderr": err.add}
-        if output_file is not None:
-            tee = _tee(stack.enter_context(output_file.open("ab", buffering=0)), output_file_cap)
-            sinks = {name: tee(add) for name, add in sinks.items()}
-        killed_by = _pump(child, stdin, sinks, started + timeout, watch, watch_interval)
-    return Completed(
-        exit_code=child.returncode,
-        stdout=out.bytes(),
-        stderr=err.bytes(),
-        seconds=time.monotonic() - started,
-        killed_by=killed_by,
-        truncated=out.truncated or err.truncated,
-    )
-
-
-def _tee(copy: IO[bytes], cap: int) -> Callable[[Callable[[bytes], None]], Callable[[bytes], None]]:
-    """Make sinks that also write to `copy`, up to `cap` bytes in all."""
-
-    def wrap(add: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        def both(data: bytes) -> None:
-            add(data)
-            with contextlib.suppress(OSError):  # a full disk costs the copy, not the command
-                copy.write(data[: max(cap - copy.tell(), 0)])
-
-        return both
-
-    return wrap
 
 
 def _pump(
     child: subprocess.Popen[bytes],
-    stdin: bytes,
-    sinks: Mapping[str, Callable[[bytes], None]],
+    given: IO[bytes],
+    sinks: Mapping[str, Sink],
     deadline: float,
     watch: Callable[[], str] | None,
-    watch_interval: float,
 ) -> str:
     """Feed and drain the child until it ends; returns what ended it early, or ""."""
-    pending = memoryview(stdin)
     finished = False
-    next_watch = time.monotonic() + watch_interval
+    next_watch = time.monotonic() + _WATCH_SECONDS if watch else math.inf
     with selectors.DefaultSelector() as selector, _end_of(child) as end:
         selector.register(end, selectors.EVENT_READ, "end")
         for name in ("stdout", "stderr", "stdin"):
@@ -165,20 +151,20 @@ def _pump(
             if watch is not None and now >= next_watch:
                 if reason := watch():
                     return reason
-                next_watch = now + watch_interval
+                next_watch = now + _WATCH_SECONDS
             # A survivor in the background may hold the pipes open: the child's own end is what counts.
             if not finished and _has_ended(child):
                 finished = True
                 selector.unregister(end)
                 _kill_group(child)
                 deadline = min(deadline, now + _DRAIN_SECONDS)
-            wait = 0.0 if finished else min(deadline - now, watch_interval, 0.25)
+            wait = 0.0 if finished else min(deadline, next_watch) - now
             ready = selector.select(wait)
             for key, _ in ready:
                 if key.data == "end":
                     continue
                 if key.data == "stdin":
-                    pending = _feed(selector, child.stdin, pending)
+                    _feed(selector, child.stdin, given)
                 elif data := os.read(key.fd, _CHUNK):
                     sinks[key.data](data)
                 else:
@@ -206,18 +192,21 @@ def _has_ended(child: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, pending: memoryview) -> memoryview:
+def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, given: IO[bytes]) -> None:
+    """Write as much of what is left as the child takes now; close the stream after the last of it."""
     assert stream is not None
+    data = given.read(_CHUNK)
+    is_last = len(data) < _CHUNK
     try:
-        pending = pending[os.write(stream.fileno(), pending[:_CHUNK]) :]
+        written = os.write(stream.fileno(), data) if data else 0
     except BlockingIOError:
-        return pending
+        written = 0
     except BrokenPipeError:
-        pending = pending[len(pending) :]
-    if not pending:
+        written, is_last = len(data), True
+    given.seek(written - len(data), os.SEEK_CUR)
+    if is_last and written == len(data):
         selector.unregister(stream)
         stream.close()
-    return pending
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:

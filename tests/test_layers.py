@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 # From the bottom up. A module may import its own layer and those before it.
 LAYERS = (
     ("domain", "errors", "outcomes"),
-    ("clean_text", "files", "logs", "proc", "resources", "strict_yaml", "terminal_text"),
+    ("clean_text", "files", "logs", "output", "proc", "resources", "strict_yaml", "terminal_text"),
     ("config", "credentials", "git", "lock"),
     ("heartbeat", "ledger", "runs", "spend", "transcript"),
     ("forge", "model", "sandbox", "workspace"),

@@ -13,7 +13,7 @@ from sprint import proc
 from sprint.errors import SprintError
 
 
-def sh(script: str, **options: object) -> object:
+def sh(script: str, **options: object) -> proc.Completed:
     return proc.run(["sh", "-c", script], **{"timeout": 20, **options})  # type: ignore[arg-type]
 
 
@@ -93,9 +93,93 @@ def test_the_whole_output_is_copied_to_a_file(tmp_path: Path) -> None:
     assert copy.stat().st_size == 60000
 
 
-def test_a_watch_ends_the_command() -> None:
-    done = proc.run(["sleep", "60"], timeout=60, watch=lambda: "disk", watch_interval=0.05)
-    assert done.killed_by == "disk"
+def test_a_watch_ends_the_command_and_its_background() -> None:
+    done = proc.run(["sh", "-c", "sleep 60 & echo $!; sleep 60"], timeout=60, watch=lambda: "stopped")
+    assert done.killed_by == "stopped"
+    assert done.seconds < 10
+    assert gone_soon(int(done.out))
+
+
+def test_a_watch_is_asked_at_least_four_times_a_second_whatever_the_command_does() -> None:
+    for script in ("sleep 1.5", "yes & sleep 1.5"):
+        asked: list[float] = []
+        done = sh(script, watch=lambda asked=asked: asked.append(time.monotonic()) or "", output_cap=1000)
+        assert done.killed_by == ""
+        assert len(asked) >= 4  # six on an idle machine
+
+
+def test_a_watch_that_raises_ends_the_command_too() -> None:
+    seen = []
+
+    def watch() -> str:
+        if not seen:
+            return ""
+        raise SprintError("the forge is gone")
+
+    with pytest.raises(SprintError, match="the forge is gone"):
+        sh("sleep 60 & echo $!; sleep 60", watch=watch, on_line=seen.append)
+    assert gone_soon(int(seen[0]))
+
+
+def test_lines_come_while_the_command_runs(tmp_path: Path) -> None:
+    """The command waits for an answer to its first line before it writes the second."""
+    answer = tmp_path / "answer"
+    lines: list[bytes] = []
+
+    def on_line(line: bytes) -> None:
+        lines.append(line)
+        answer.touch()
+
+    wait = f"until [ -e {answer} ]; do sleep 0.01; done"
+    script = f"echo one; {wait}; printf tw; echo o; echo e >&2; printf '\\nlast'"
+    assert sh(script, on_line=on_line).ok
+    assert lines == [b"one", b"two", b"", b"last"]
+
+
+def test_a_last_line_comes_from_a_command_that_was_ended_too() -> None:
+    lines: list[bytes] = []
+    done = sh(
+        "echo one; printf two; sleep 60", on_line=lines.append, watch=lambda: "enough" if len(lines) else ""
+    )
+    assert done.killed_by == "enough"
+    assert lines[0] == b"one"
+    assert lines[1:] in ([], [b"two"])
+
+
+def test_a_line_without_end_is_cut_and_marked() -> None:
+    lines: list[bytes] = []
+    done = sh("head -c 3500000 /dev/zero | tr '\\0' x; echo; echo next", on_line=lines.append, output_cap=100)
+    assert done.ok
+    assert [line[:1] for line in lines] == [b"x", b"n"]
+    assert lines[0] == b"x" * 1_000_000 + b" ... 2500000 bytes left out ..."
+    assert lines[1] == b"next"
+
+
+def test_what_reads_lines_cannot_end_the_runner(caplog: pytest.LogCaptureFixture) -> None:
+    lines: list[bytes] = []
+
+    def on_line(line: bytes) -> None:
+        lines.append(line)
+        raise ValueError("no JSON")
+
+    done = sh("echo one; echo two", on_line=on_line)
+    assert (done.ok, done.out, lines) == (True, "one\ntwo\n", [b"one", b"two"])
+    assert "no JSON" in caplog.text
+
+
+def test_input_from_a_file(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(os.urandom(3_000_000))
+    done = proc.run(["cat"], timeout=20, stdin_file=given)
+    assert done.stdout == given.read_bytes()
+    assert proc.run(["true"], timeout=20, stdin_file=given).ok
+    given.write_bytes(b"")
+    assert proc.run(["cat"], timeout=20, stdin_file=given).stdout == b""
+
+
+def test_input_from_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SprintError, match=f"cannot read {tmp_path}/gone: No such file"):
+        proc.run(["cat"], timeout=20, stdin_file=tmp_path / "gone")
 
 
 def test_a_missing_program_is_one_sentence() -> None:

@@ -38,17 +38,23 @@ class Sandbox(Protocol):
         timeout: float,
         network: bool = False,
         stdin: bytes = b"",
+        stdin_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         read_only: Mapping[Path, str] | None = None,
         writable_workspace: bool = True,
         output_cap: int = 1_000_000,
         output_file: Path | None = None,
+        watch: Callable[[], str] | None = None,
+        on_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
         """Run argv to its end, or until a limit ends it (then `killed_by` says which).
 
         `timeout` in seconds. `env` is added to the sandbox's own fixed environment. `read_only` maps host
         paths to where they appear inside. Each of stdout and stderr is kept up to `output_cap` bytes,
         head and tail; with `output_file` the whole of both goes to that file on the host too, up to 64 MB.
+
+        `watch`, `on_line` and `stdin_file` are as in proc.run: what `watch` returns ends the command with all
+        it forked, within half a second, and is its `killed_by`; `on_line` gets each line of stdout.
         Raises SandboxError only where the sandbox itself cannot be started.
         """
         ...

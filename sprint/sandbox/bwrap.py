@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing, profile, seccomp
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.handed import Handed, drain
-from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
+from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
 from sprint.sandbox.variables import environment
 
 # The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
@@ -57,11 +57,14 @@ class Bwrap:
         timeout: float,
         network: bool = False,
         stdin: bytes = b"",
+        stdin_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         read_only: Mapping[Path, str] | None = None,
         writable_workspace: bool = True,
         output_cap: int = 1_000_000,
         output_file: Path | None = None,
+        watch: Callable[[], str] | None = None,
+        on_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
         if refused := impossible(argv):
@@ -72,7 +75,7 @@ class Bwrap:
             has_network=network,
             read_only={**_readable(self._config), **(read_only or {})},
         )
-        watch = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
+        disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
         with contextlib.ExitStack() as stack:
             handed = stack.enter_context(Handed())
             limits = stack.enter_context(group(self._config))
@@ -97,10 +100,12 @@ class Bwrap:
                     cwd=Path("/"),
                     env={"PATH": proc.SEARCH_PATH},
                     stdin=stdin,
+                    stdin_file=stdin_file,
                     output_cap=output_cap,
                     output_file=output_file,
                     pass_fds=handed.inherited,
-                    watch=watch if writable_workspace else None,
+                    watch=first_of(disk if writable_workspace else None, watch),
+                    on_line=on_line,
                 )
             except SprintError as error:
                 raise SandboxError(f"{error}; {_INSTALL}") from error
@@ -109,7 +114,7 @@ class Bwrap:
             _await_end(facts.get("child-pid"))
             done = _judged(done, facts, limits)
             # What only looks at a workspace is not to blame for its size.
-            return replace(done, killed_by=done.killed_by or (watch.after() if writable_workspace else ""))
+            return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
 
 
 def _readable(config: SandboxConfig) -> dict[Path, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sprint.config import SandboxConfig
@@ -113,6 +113,12 @@ def used(root: Path) -> tuple[int, int]:
         for folder in open_folders:
             os.close(folder)
     return total, files
+
+
+def first_of(*watches: Callable[[], str] | None) -> Callable[[], str] | None:
+    """One watch that says what the first of them says, those that are None left out."""
+    asked = [watch for watch in watches if watch]
+    return (lambda: next(filter(None, (watch() for watch in asked)), "")) if asked else None
 
 
 class DiskWatch:

@@ -20,7 +20,7 @@ from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing
 from sprint.sandbox.cgroup import group
 from sprint.sandbox.handed import Handed
-from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
+from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
 from sprint.sandbox.variables import environment
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
@@ -55,17 +55,20 @@ class Unconfined:
         timeout: float,
         network: bool = False,
         stdin: bytes = b"",
+        stdin_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         read_only: Mapping[Path, str] | None = None,
         writable_workspace: bool = True,
         output_cap: int = 1_000_000,
         output_file: Path | None = None,
+        watch: Callable[[], str] | None = None,
+        on_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
         if refused := impossible(argv):
             return refused
         _check_reachable([workspace.root, *(read_only or {})], uid)
-        watch = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
+        disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
         real = _real_paths({workspace.root: "/work", **(read_only or {})})
         with contextlib.ExitStack() as stack:
             home, tmp = workspace.home, workspace.tmp
@@ -100,10 +103,12 @@ class Unconfined:
                     cwd=Path("/"),
                     env={"PATH": proc.SEARCH_PATH},
                     stdin=stdin,
+                    stdin_file=stdin_file,
                     output_cap=output_cap,
                     output_file=output_file,
                     pass_fds=handed.inherited,
-                    watch=watch if writable_workspace else None,
+                    watch=first_of(disk if writable_workspace else None, watch),
+                    on_line=on_line,
                 )
             except SprintError as error:
                 raise SandboxError(f"{error}; reinstall sprint") from error
@@ -111,7 +116,7 @@ class Unconfined:
             select.select([told], [], [], _GONE_SECONDS)
             if limits and not done.ok and not done.killed_by and limits.ran_out_of_memory():
                 return replace(done, killed_by="memory")
-            return replace(done, killed_by=done.killed_by or (watch.after() if writable_workspace else ""))
+            return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
 
 
 def _check_reachable(paths: Sequence[Path], uid: int) -> None:

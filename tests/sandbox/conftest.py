@@ -96,6 +96,12 @@ def sleepers(marker: str) -> list[int]:
     return found
 
 
+def wait_for(marker: str, number: int) -> str:
+    """A script that ends once so many sleepers are there, as seen from where it runs."""
+    count = f"grep -lsa '^sleep.{marker}' /proc/[0-9]*/cmdline | wc -l"
+    return f'until [ "$({count})" -ge {number} ]; do sleep 0.01; done'
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

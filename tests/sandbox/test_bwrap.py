@@ -19,7 +19,7 @@ from sprint.errors import SandboxError
 from sprint.sandbox import probing
 from sprint.sandbox.limits import DiskWatch, used
 from sprint.sandbox.none import Unconfined
-from tests.sandbox.conftest import IS_ROOT, UID
+from tests.sandbox.conftest import IS_ROOT, UID, sleepers, wait_for
 
 KINDS = ["bwrap", "none"]
 
@@ -131,6 +131,52 @@ def test_time_runs_out(either: sandbox.Sandbox, space: Workspace) -> None:
     done = sh(either, space, "echo first; sleep 60", timeout=0.5)
     assert (done.killed_by, done.out) == ("timeout", "first\n")
     assert done.seconds < 5
+
+
+def test_a_stop_that_is_asked_for_ends_a_command_and_all_it_forked(
+    either: sandbox.Sandbox, space: Workspace, marker: str
+) -> None:
+    started: list[bytes] = []
+    forked = f"setsid sleep {marker} & (setsid sh -c 'sleep {marker}' &)"
+    script = f"{forked}; {wait_for(marker, 2)}; echo there; sleep {marker}"
+    done = sh(either, space, script, on_line=started.append, watch=lambda: "cancelled" if started else "")
+    assert (done.killed_by, done.out) == ("cancelled", "there\n")
+    assert done.seconds < 10
+    assert sleepers(marker) == []
+
+
+def test_a_watch_does_not_take_the_place_of_the_limits(either: sandbox.Sandbox, space: Workspace) -> None:
+    asked: list[float] = []
+    box = sandbox.make(SandboxConfig(kind=either.kind, disk_mb=20))
+    script = "while head -c 2000000 /dev/zero >>big; do :; done"
+    assert sh(box, space, script, watch=lambda: "").killed_by == "disk"
+    done = sh(either, space, "sleep 1", watch=lambda: asked.append(0) or "", writable_workspace=False)
+    assert (done.killed_by, len(asked) >= 2) == ("", True)
+
+
+def test_lines_come_as_they_are_written(either: sandbox.Sandbox, space: Workspace) -> None:
+    lines: list[bytes] = []
+
+    def on_line(line: bytes) -> None:
+        lines.append(line)
+        (space.checkout / "answer").touch()
+
+    script = "echo one; until [ -e answer ]; do sleep 0.01; done; echo fault >&2; echo two"
+    assert sh(either, space, script, on_line=on_line).ok
+    assert lines == [b"one", b"two"]
+
+
+def test_standard_input_from_a_file_that_only_the_runner_may_read(
+    either: sandbox.Sandbox, space: Workspace, tmp_path: Path
+) -> None:
+    """By a pipe: a descriptor of the file itself could be opened again, for writing."""
+    given = tmp_path / "prompt"
+    given.write_bytes(b"line\n" * 100_000)
+    given.chmod(0o600)
+    done = sh(either, space, "readlink /proc/self/fd/0; wc -c; echo x >/proc/self/fd/0", stdin_file=given)
+    assert done.out.startswith("pipe:[")
+    assert done.out.endswith("\n500000\n")
+    assert given.stat().st_size == 500_000
 
 
 def test_a_missing_program_is_the_commands_fault(either: sandbox.Sandbox, space: Workspace) -> None:
