@@ -10,7 +10,7 @@ from sprint import git
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Pick
-from sprint.task import prompt_for
+from sprint.scope import prompt_for
 from sprint.tick import new_run, pick_issue, why_not_now
 
 

@@ -7,7 +7,6 @@ put in whatever it is given. For a model it is fenced with a nonce; for a forge 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +20,16 @@ from sprint.clean_text import (
     safe_line,
     title_line,
 )
-from sprint.config.schema import RepoConfig
 from sprint.domain import (
     CheckResult,
     CheckStatus,
-    Claim,
-    Comment,
-    Issue,
     Outcome,
     Prompt,
     Proof,
     Run,
 )
 from sprint.resources import folder, offered_skills
+from sprint.task import Task
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -119,22 +115,10 @@ def _tests(count: int) -> str:
 # --- to the model ------------------------------------------------------------------------------
 
 
-def implement(
-    *,
-    run: Run,
-    issue: Issue,
-    comments: Sequence[Comment],
-    earlier: Sequence[Claim],
-    guide: str,
-    config: RepoConfig,
-) -> Prompt:
-    """What a worker is told about an issue.
-
-    `comments` are those of people with write access, oldest first. `earlier` are the claims of attempts that
-    ended, oldest first. `guide` is the repository's own AGENTS.md or the like, "" for none. The checks at the
-    base are in `run`.
-    """
+def implement(task: Task) -> Prompt:
+    """What the local worker is told."""
     nonce = secrets.token_hex(8)
+    run, config, issue = task.run, task.config, task.issue
 
     def fenced(text: str, what: str, limit: int) -> str:
         return fence(clean(text, limit) or "(empty)", what, nonce)
@@ -146,15 +130,15 @@ def implement(
         issue=fenced(f"{clean(issue.title, 500)}\n\n{issue.body}", f"issue {issue.number}", BODY_CAP),
         comments=[
             fenced(said.body, f"comment by {_name(said.author)}", COMMENT_CAP)
-            for said in comments[-COMMENTS_CAP:]
+            for said in task.comments[-COMMENTS_CAP:]
         ],
-        comments_left_out=max(len(comments) - COMMENTS_CAP, 0),
+        comments_left_out=max(len(task.comments) - COMMENTS_CAP, 0),
         attempts=[
             fenced(f"{claim.outcome}: {claim.detail}", f"attempt {claim.attempt}", 1_000)
-            for claim in earlier[-ATTEMPTS_CAP:]
+            for claim in task.attempts[-ATTEMPTS_CAP:]
         ],
-        guide=fenced(guide, "the repository's guide", GUIDE_CAP) if guide.strip() else "",
-        base_checks=run.base_checks,
+        guide=fenced(task.guide, "the repository's guide", GUIDE_CAP) if task.guide.strip() else "",
+        base_checks=task.checks,
         failures_cap=FAILURES_CAP,
         skills=offered_skills().values(),
     )

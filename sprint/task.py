@@ -1,51 +1,56 @@
-"""Gathers what the worker is told about one issue, from the forge, the claims and the mirror."""
+"""What a worker is told about one piece of work: the record that each kind of worker makes its prompt of."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
-from sprint import git, prompts
-from sprint.context import Context
-from sprint.domain import Comment, Issue, Prompt, Run
-from sprint.pick import COMMENT_MARKER
+from sprint.config import RepoConfig
+from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, Run
 
-_GUIDES = ("AGENTS.md", "CLAUDE.md")
-_GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
-
-
-def prompt_for(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
-    """The prompt for a run on an issue, whose base commit is in `mirror`."""
-    return prompts.implement(
-        run=run,
-        issue=issue,
-        comments=_heard(context, issue),
-        earlier=context.claims.history(issue.number),
-        guide=_guide(mirror, run.base_sha),
-        config=context.repo_config,
-    )
+# What a run is for. Each has a template of its own in prompts/purposes/.
+Purpose = Literal["issue"]
 
 
-def _heard(context: Context, issue: Issue) -> list[Comment]:
-    """Comments of people with write access, and of everybody where only members can comment."""
-    if not issue.comments:
-        return []
-    comments = context.forge.comments(context.repository.name, issue.number)
-    return [c for c in comments if COMMENT_MARKER not in c.body and _has_a_say(context, c)]
+@dataclass(frozen=True)
+class CarriedWork:
+    """What an earlier attempt had made when it ended.
+
+    `patch` as `git apply` takes it, perhaps cut; `is_applied`: it is in the checkout already. `regressions`
+    are the checks that it made worse, `detail` how the attempt ended in words.
+    """
+
+    run_id: str
+    outcome: str
+    detail: str
+    patch: str
+    is_applied: bool
+    regressions: tuple[CheckComparison, ...] = ()
 
 
-def _has_a_say(context: Context, comment: Comment) -> bool:
-    if context.repository.private or comment.trusted is not None:
-        return context.repository.private or bool(comment.trusted)
-    owner = context.repository.name.split("/")[0]
-    if comment.author in (owner, context.forge.whoami()):
-        return True
-    return bool(context.forge.can_write(context.repository.name, comment.author))
+@dataclass(frozen=True)
+class Task:
+    """All that any prompt needs. Texts of strangers are in it as they came: `prompts` cleans and fences them.
 
+    `comments` are those of people with write access and `attempts` the claims of attempts that ended, both
+    oldest first. `guide` is the repository's own AGENTS.md or the like, "" for none. `history` is what the
+    runner found of earlier work (commits, branches, pull requests) and `layout` a map of the repository, a
+    line each; empty where nobody looked. `setup` are the commands that made the environment, `checks` the
+    results at the base, `tools` the interpreters and tools that are there. `forge_kind` chooses the skills
+    that fit.
+    """
 
-def _guide(mirror: Path, commit: str) -> str:
-    """The repository's own words to agents, as committed at the base."""
-    for name in _GUIDES:
-        blob = git.resolve(mirror, f"{commit}:{name}", kind="blob")
-        if blob is not None:
-            return git.read_blobs(mirror, [blob], _GUIDE_CAP).get(blob, b"").decode("utf-8", "replace")
-    return ""
+    run: Run
+    config: RepoConfig
+    issue: Issue
+    purpose: Purpose = "issue"
+    comments: tuple[Comment, ...] = ()
+    attempts: tuple[Claim, ...] = ()
+    carried: CarriedWork | None = None
+    guide: str = ""
+    history: tuple[str, ...] = ()
+    layout: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    tools: tuple[str, ...] = ()
+    forge_kind: str = ""

@@ -30,6 +30,7 @@ from sprint.domain import (
     WorkerResult,
 )
 from sprint.resources import folder
+from sprint.task import Task
 
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 REPO = RepoConfig(name="acme/widgets", forge="home")
@@ -87,13 +88,17 @@ def told(
     guide: str = "",
     config: RepoConfig = REPO,
 ) -> Prompt:
+    run = run or a_run()
     return prompts.implement(
-        run=run or a_run(),
-        issue=issue or an_issue(),
-        comments=comments,
-        earlier=earlier,
-        guide=guide,
-        config=config,
+        Task(
+            run=run,
+            config=config,
+            issue=issue or an_issue(),
+            comments=tuple(comments),
+            attempts=tuple(earlier),
+            guide=guide,
+            checks=run.base_checks,
+        )
     )
 
 

@@ -18,12 +18,12 @@ from sprint.context import Context
 from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.errors import SprintError
 from sprint.logs import run_log
+from sprint.scope import prompt_for
 from sprint.settle.begin import begin
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.propose import not_wanted, propose
 from sprint.settle.prove import keep_patch, prove
 from sprint.settle.under_way import NO_PROMPT, UnderWay
-from sprint.task import prompt_for
 from sprint.worker import check as check_worker
 
 __all__ = ["row_of", "settle"]

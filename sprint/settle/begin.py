@@ -8,8 +8,8 @@ from pathlib import Path
 from sprint import verify, workspace
 from sprint.clean_text import safe_line
 from sprint.domain import CheckResult, Outcome, Phase
+from sprint.scope import prompt_for
 from sprint.settle.under_way import UnderWay
-from sprint.task import prompt_for
 
 
 def begin(current: UnderWay) -> UnderWay:

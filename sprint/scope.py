@@ -1,0 +1,60 @@
+"""Looks around before the work begins: what the forge, the claims and the mirror tell about one issue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sprint import git, prompts
+from sprint.context import Context
+from sprint.domain import Comment, Issue, Prompt, Run
+from sprint.pick import COMMENT_MARKER
+from sprint.task import Task
+
+_GUIDES = ("AGENTS.md", "CLAUDE.md")
+_GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
+
+
+def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: tuple[str, ...] = ()) -> Task:
+    """The task of a run on an issue, whose base commit is in `mirror`."""
+    return Task(
+        run=run,
+        config=context.repo_config,
+        issue=issue,
+        comments=tuple(_heard(context, issue)),
+        attempts=tuple(context.claims.history(issue.number)),
+        guide=_guide(mirror, run.base_sha),
+        setup=context.repo_config.setup,
+        checks=run.base_checks,
+        tools=tools,
+        forge_kind=context.forge.kind,
+    )
+
+
+def prompt_for(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
+    return prompts.implement(task_for(context, run, issue, mirror))
+
+
+def _heard(context: Context, issue: Issue) -> list[Comment]:
+    """Comments of people with write access, and of everybody where only members can comment."""
+    if not issue.comments:
+        return []
+    comments = context.forge.comments(context.repository.name, issue.number)
+    return [c for c in comments if COMMENT_MARKER not in c.body and _has_a_say(context, c)]
+
+
+def _has_a_say(context: Context, comment: Comment) -> bool:
+    if context.repository.private or comment.trusted is not None:
+        return context.repository.private or bool(comment.trusted)
+    owner = context.repository.name.split("/")[0]
+    if comment.author in (owner, context.forge.whoami()):
+        return True
+    return bool(context.forge.can_write(context.repository.name, comment.author))
+
+
+def _guide(mirror: Path, commit: str) -> str:
+    """The repository's own words to agents, as committed at the base."""
+    for name in _GUIDES:
+        blob = git.resolve(mirror, f"{commit}:{name}", kind="blob")
+        if blob is not None:
+            return git.read_blobs(mirror, [blob], _GUIDE_CAP).get(blob, b"").decode("utf-8", "replace")
+    return ""
