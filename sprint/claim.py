@@ -51,6 +51,7 @@ class _State(msgspec.Struct, frozen=True):
     detail: str = ""
     pr: int | None = None
     seen: str = ""
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,12 @@ class Claims:
             now,
         )
 
-    def renew(self, claim: Claim, now: datetime) -> Claim | None:
-        """Put off the expiry; None where the claim is no longer ours."""
-        return self._swap(replace(claim, expires=now + LEASE), claim, now)
+    def renew(
+        self, claim: Claim, now: datetime, *, lease: timedelta = LEASE, paused: bool = False
+    ) -> Claim | None:
+        """Put off the expiry; None where the claim is no longer ours. `paused`: its run rests, and whoever
+        takes the issue over when it expires all the same counts no attempt for it."""
+        return self._swap(replace(claim, expires=now + lease, paused=paused), claim, now)
 
     def release(
         self,
@@ -117,11 +121,16 @@ class Claims:
         not_before: datetime | None = None,
         pr: int | None = None,
         seen: str = "",
+        counts: bool = True,
     ) -> Claim | None:
-        """End the attempt and tell every host how it ended; None where the claim was no longer ours."""
+        """End the attempt and tell every host how it ended; None where the claim was no longer ours.
+
+        `counts` False: it was no attempt, for it failed through no fault of the issue."""
         released = replace(
             claim,
             state="released",
+            paused=False,
+            attempt=claim.attempt - (not counts),
             expires=now,
             outcome=outcome,
             detail=detail[:500],
@@ -133,7 +142,7 @@ class Claims:
 
     def withdraw(self, claim: Claim, now: datetime) -> Claim | None:
         """Give an attempt back that never began, uncounted; None where the claim was no longer ours."""
-        back = replace(claim, state="released", expires=now, attempt=claim.attempt - 1)
+        back = replace(claim, state="released", paused=False, expires=now, attempt=claim.attempt - 1)
         return self._swap(back, claim, now)
 
     def history(self, issue: int) -> list[Claim]:
@@ -185,7 +194,7 @@ def _attempts(previous: Claim | None, seen: str) -> int:
     """Attempts that count: an issue that people changed since the last one starts anew."""
     if previous is None or (previous.state == "released" and previous.seen != seen):
         return 0
-    return previous.attempt
+    return max(previous.attempt - (previous.state == "claimed" and previous.paused), 0)
 
 
 def _parse(number: int, sha: str, message: str) -> Claim:
@@ -210,6 +219,7 @@ def _parse(number: int, sha: str, message: str) -> Claim:
         detail=state.detail,
         pr=state.pr,
         seen=state.seen,
+        paused=state.paused,
         sha=sha,
     )
 
@@ -217,14 +227,22 @@ def _parse(number: int, sha: str, message: str) -> Claim:
 class Lease:
     """Renews a claim in the background while a run is worked on, and watches for reasons to stop.
 
-    `still_wanted` is asked at each renewal and returns a reason to stop, or "". Failing to reach the forge
+    `still_wanted` is asked at each renewal and returns a reason to stop, or ""; `length` says how long each
+    renewal is to hold. Failing to reach the forge
     is no such reason: the lease outlives two failures, and publishing looks again.
     """
 
-    def __init__(self, claims: Claims, claim: Claim, still_wanted: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        claims: Claims,
+        claim: Claim,
+        still_wanted: Callable[[], str],
+        length: Callable[[], timedelta] = lambda: LEASE,
+    ) -> None:
         self._claims = claims
         self._claim = claim
         self._still_wanted = still_wanted
+        self._length = length
         self._reason = ""
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -263,7 +281,14 @@ class Lease:
     def confirm(self) -> None:
         """One renewal now. Raises SprintError where the forge does not tell whether to go on."""
         with self._lock:
-            renewed = self._claims.renew(self._claim, datetime.now(UTC))
+            renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=self._length())
             if renewed is not None:
                 self._claim = renewed
         self._reason = self._still_wanted() if renewed else "another host has taken the issue over"
+
+    def rest(self, lease: timedelta) -> None:
+        """Have the claim of a run that rests last so long. Raises SprintError where the forge is away."""
+        with self._lock:
+            renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=lease, paused=True)
+            if renewed is not None:
+                self._claim = renewed

@@ -16,6 +16,8 @@ from sprint.forge import Forge, connect
 from sprint.git import Remote
 from sprint.runs import RunStore
 from sprint.sandbox import Sandbox
+from sprint.worker import Worker
+from sprint.worker.kinds import Services, make
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Context:
     environ: Mapping[str, str]
     home: Path
     stopping: threading.Event = field(default_factory=threading.Event)  # set: come to an end soon
+    workers: dict[str, Worker] = field(default_factory=dict)  # those made so far
 
     @property
     def remote(self) -> Remote:
@@ -41,6 +44,16 @@ class Context:
     @property
     def base(self) -> str:
         return self.repo_config.base or self.repository.default_branch
+
+    def worker(self, name: str) -> Worker:
+        """The worker of that name in the configuration. Raises ConfigError where it is no longer there."""
+        if name not in self.workers:
+            config = self.config.workers.get(name)
+            if config is None:
+                raise ConfigError(f"workers: {name} is not configured any more; a run under way needs it")
+            services = Services(self.endpoints, self.store, self.config.paths.results)
+            self.workers[name] = make(config, services)
+        return self.workers[name]
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""

@@ -145,7 +145,7 @@ class Claim:
 
     `sha` is the commit that holds it ("" before it is written). `attempt` counts the attempts begun so far.
     `seen` is a digest of the issue's title, body and people's comments when the last attempt began:
-    another digest lifts the back-off.
+    another digest lifts the back-off. `paused`: its run rests through no fault of the issue.
     """
 
     issue: int
@@ -159,6 +159,7 @@ class Claim:
     detail: str = ""
     pr: int | None = None
     seen: str = ""
+    paused: bool = False
     sha: str = ""
 
 

@@ -36,6 +36,12 @@ class ModelError(SprintError):
     exit_code = 5
 
 
+class Stopped(SprintError):
+    """The runner itself was told to stop; what is under way rests until a later tick."""
+
+    exit_code = 130
+
+
 class Busy(SprintError):
     """Another tick holds the lock; not a fault."""
 

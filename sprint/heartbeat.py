@@ -88,6 +88,12 @@ def beat(results: Path, forge: str, repo: str, outcome: str, *, now: datetime | 
         log.warning("no heartbeat for %s: %s", repo, error)
 
 
+def usual_interval(results: Path, forge: str, repo: str) -> timedelta | None:
+    """The time from tick to tick of one repository, None before there are three."""
+    found = _load(_path(results, forge, repo))
+    return found.interval if found else None
+
+
 def read(results: Path) -> list[Heartbeat]:
     """Every repository's heartbeat, by forge and name; one that cannot be read is logged and left out."""
     found = (_load(path) for path in sorted((results / "heartbeat").glob("*/*/*.json")))

@@ -60,6 +60,7 @@ class Facts:
     says: str
     is_told: bool = True
     retry: Retry = Retry.BACKOFF
+    counts: bool = True  # as an attempt
     why_over: str = ""
 
 
@@ -117,6 +118,7 @@ FACTS: dict[Outcome, Facts] = {
         means="a remote worker did not answer before its deadline",
         says=_OUTSIDE,
         is_told=False,
+        counts=False,
     ),
     Outcome.ERROR: Facts(Verdict.FAILED, means="the worker itself failed", says=_OUTSIDE, is_told=False),
     Outcome.NEEDS_HUMAN: Facts(
@@ -132,11 +134,13 @@ FACTS: dict[Outcome, Facts] = {
         says="The run was cancelled:",
         is_told=False,
         retry=Retry.AT_ONCE,
+        counts=False,
     ),
     Outcome.INTERRUPTED: Facts(
         Verdict.NEITHER,
         means="paused for more than a day, or its process died again and again without progress",
         says=_OUTSIDE,
         is_told=False,
+        counts=False,
     ),
 }

@@ -16,11 +16,12 @@ from sprint import files, heartbeat, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
-from sprint.domain import Outcome, Run, Verdict
+from sprint.domain import Phase, Run, Verdict
 from sprint.errors import Busy, ConfigError, SprintError
+from sprint.lock import lock
 from sprint.monitor.pull_states import refresh_if_due
 from sprint.retention import sweep
-from sprint.tick import TickReport, tick
+from sprint.tick import TickReport, lock_path, tick
 
 _INTERRUPTED = 130
 _SHOWN = 10  # issues passed over, of which a tick speaks without being asked
@@ -104,25 +105,31 @@ def _one(
     try:
         if options.dry_run:
             return _preview(config, repo, options, environ, home)
-        context = open_context(config, repo, environ, home, stopping=stopping)
-        report = tick(context, only=options.issue, force=options.force)
+        with lock(lock_path(config.paths.cache, repo.forge, repo.name)):
+            context = open_context(config, repo, environ, home, stopping=stopping)
+            report = tick(context, only=options.issue, force=options.force)
     except Busy as error:
         heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy")
         _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
-        return 0
+        return 1 if options.issue is not None else 0
     except SprintError as error:
-        if not options.dry_run:
-            heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {error}")
-        _log.error("%s", error)
-        _log.debug("where it came from", exc_info=True)
-        if options.as_json:
-            _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")
-        return error.exit_code
-    heartbeat.beat(
-        config.paths.results, repo.forge, repo.name, report.run.id if report.run else f"idle: {report.idle}"
-    )
+        return _failed(config, repo, options, error)
     _say(options, as_data(report), "\n".join(lines(report)))
+    if report.trouble is not None:
+        return _failed(config, repo, options, report.trouble)
+    what = report.run.id if report.run else f"idle: {report.idle}"
+    heartbeat.beat(config.paths.results, repo.forge, repo.name, what)
     return _exit_code(report, options)
+
+
+def _failed(config: Config, repo: RepoConfig, options: Options, error: SprintError) -> int:
+    if not options.dry_run:
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {error}")
+    _log.error("%s", error)
+    _log.debug("where it came from", exc_info=error)
+    if options.as_json:
+        _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")
+    return error.exit_code
 
 
 def _preview(
@@ -138,17 +145,21 @@ def _preview(
 
 
 def _exit_code(report: TickReport, options: Options) -> int:
-    outcome = report.run.outcome if report.run else None
-    if outcome is Outcome.INTERRUPTED:
-        return _INTERRUPTED
     if options.issue is None:
         return 0
+    known = (*report.settled, *report.waiting, report.run)
+    own = [run for run in known if run and run.issue == options.issue]
+    if not own or own[-1].phase is not Phase.SETTLED:
+        return 0 if own else 1  # a detached worker is at it
+    outcome = own[-1].outcome
     return 1 if outcome is None or outcome.verdict is Verdict.FAILED else 0
 
 
 def lines(report: TickReport) -> list[str]:
     """What a tick did, a line for each run that it brought to an end."""
-    said = [line_of(run) for run in (*report.settled, *([report.run] if report.run else []))]
+    said = [line_of(run) for run in (*report.settled, *report.waiting)]
+    if report.run and report.run not in report.waiting:
+        said.append(line_of(report.run))
     if report.idle:
         said.append(f"{report.repo}: {safe_line(report.idle)}")
     said += [
@@ -161,7 +172,7 @@ def lines(report: TickReport) -> list[str]:
 
 
 def line_of(run: Run) -> str:
-    outcome = run.outcome or run.phase
+    outcome = run.outcome or (f"rests: {safe_line(run.paused_why)}" if run.paused_since else run.phase)
     what = f"{run.repo} #{run.issue} {safe_line(run.title)}: {outcome}"
     return " ".join(filter(None, [what, run.pr_url, f"({safe_line(run.detail)})" if run.detail else ""]))
 
@@ -186,6 +197,7 @@ def as_data(report: TickReport) -> dict[str, Any]:
         "repo": report.repo,
         "run": data(report.run) if report.run else None,
         "settled": [data(run) for run in report.settled],
+        "waiting": [data(run) for run in report.waiting],
         "idle": report.idle,
         "passed_over": [
             {"number": p.number, "title": p.title, "reason": p.reason} for p in report.passed_over

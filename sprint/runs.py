@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from sprint.domain import Phase, Run
 from sprint.errors import SprintError
 
 VERSION = 1
+_STOP = "stop"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ISSUE_REFERENCE = re.compile(r"(?P<repo>[^#\s]*)#(?P<number>[0-9]{1,18})")
 _MAKING_SECONDS = 60.0  # how long another process may be between a run's marker and its run.json
@@ -43,12 +45,21 @@ def new_id(now: datetime, repo: str, issue: int) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{issue}-{secrets.token_hex(4)}"
 
 
+@dataclass(frozen=True)
+class StopRequest:
+    """Somebody wants a run to end: why, and whether what is sound shall be handed in as a draft."""
+
+    why: str
+    hand_in: bool = False
+
+
 class RunStore:
     """The runs under one results directory, which several hosts may share."""
 
     def __init__(self, results: Path) -> None:
         self._runs = results / "runs"
         self._active = results / "active"
+        self._lost = results / "lost"
 
     def folder(self, run_id: str) -> Path:
         """Where a run's files are, whether or not they exist. Raises SprintError for no run's name."""
@@ -85,6 +96,9 @@ class RunStore:
         self._delete(self.folder(run_id))
         self._unmark(run_id)
 
+    def exists(self, run_id: str) -> bool:
+        return (self.folder(run_id) / "run.json").exists()
+
     def load(self, run_id: str) -> Run:
         """A run by its full name. Raises SprintError where there is none or it cannot be read."""
         path = self.folder(run_id) / "run.json"
@@ -96,6 +110,19 @@ class RunStore:
             raise files.refusal("read", path, error) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SprintError(f"cannot read {path}: {error}; repair it or move its folder away") from error
+
+    def ask_to_stop(self, run_id: str, why: str, *, hand_in: bool = False) -> None:
+        """Leave word for whoever works on the run. Raises SprintError."""
+        files.replace(self.folder(run_id) / _STOP, msgspec.json.encode(StopRequest(why, hand_in)))
+
+    def asked_to_stop(self, run_id: str) -> StopRequest | None:
+        try:
+            return msgspec.json.decode((self.folder(run_id) / _STOP).read_bytes(), type=StopRequest)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("run %s: whether to stop it cannot be read: %s", run_id, error)
+            return None
 
     def under_way(self, forge: str, host: str) -> list[Run]:
         """This host's runs on a forge's repositories that are not settled, oldest first.
@@ -116,6 +143,23 @@ class RunStore:
             elif (run.forge, run.host) == (forge, host):
                 found.append(run)
         return found
+
+    def mark_lost(self, run_id: str) -> None:
+        """Note that a detached worker was not there at its deadline, or that it was looked for again."""
+        files.make_folder(self._lost)
+        files.replace(self._lost / run_id, datetime.now(UTC).isoformat().encode())
+
+    def lost(self) -> list[tuple[str, datetime]]:
+        """The runs whose worker was lost, with the moment it was last looked for, oldest run first."""
+        found = []
+        for run_id in sorted(_names(self._lost)):
+            with suppress(OSError, ValueError):
+                found.append((run_id, datetime.fromisoformat((self._lost / run_id).read_text())))
+        return found
+
+    def unmark_lost(self, run_id: str) -> None:
+        with suppress(OSError):
+            (self._lost / run_id).unlink()
 
     def active(self) -> list[Run]:
         """Every run that is not settled, of all repositories and hosts, oldest first; changes nothing."""

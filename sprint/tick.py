@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import random
+from collections.abc import Mapping, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sprint import runs, spend, worker
+from sprint import runs, spend
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
-from sprint.errors import ForgeError
+from sprint.errors import ConfigError, ForgeError, SprintError
 from sprint.lock import lock
 from sprint.logs import run_log
 from sprint.pick import choose, issue_digest
 from sprint.settle import settle
+from sprint.settle.lost import look_for_lost
 
 _MANY_CLAIMS = 100
 _REMEMBERED = timedelta(days=30)
 _FORGOTTEN_AT_ONCE = 5
+_FARTHEST = timedelta(days=30)
 _RACES = 3  # how often a tick that lost an issue to another host looks for the next one
 
 _log = logging.getLogger(__name__)
@@ -29,27 +33,59 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TickReport:
-    """What a tick did, for a person or a program."""
+    """What a tick did, for a person or a program. `waiting` are the runs that are still under way, `run` the
+    newest that it began, `trouble` the first failure that left a run where it was."""
 
     repo: str
     settled: tuple[Run, ...] = ()
+    waiting: tuple[Run, ...] = ()
     run: Run | None = None
     idle: str = ""  # why there was nothing to do
     passed_over: tuple[PassedOver, ...] = ()
+    trouble: SprintError | None = None
 
 
 def tick(context: Context, *, only: int | None = None, force: bool = False) -> TickReport:
-    """One tick. Raises Busy where another one holds the repository's lock, SprintError on failures."""
-    cache, name = context.config.paths.cache, context.repository.name
-    with lock(lock_path(cache, context.repo_config.forge, name)):
-        context.sandbox.probe()
-        settled: list[Run] = []
-        for unsettled in _under_way(context):
-            run = _settled(context, unsettled)
-            if run.phase is not Phase.SETTLED:
-                return TickReport(name, tuple(settled), run=run, idle=f"run {run.id} is under way")
-            settled.append(run)
-        return replace(_new_run(context, only, force), settled=tuple(settled))
+    """Settle what is under way, then begin what there is room for.
+
+    The caller holds the lock of the repository's configured name. Raises Busy where somebody else has that of
+    its present one, SprintError on failures, and KeyboardInterrupt.
+    """
+    repo, name = context.repo_config, context.repository.name
+    is_renamed = name != repo.name
+    own_lock = lock(lock_path(context.config.paths.cache, repo.forge, name)) if is_renamed else nullcontext()
+    with own_lock:
+        report = _settle_all(context)
+        look_for_lost(context)
+        if report.trouble or any(run.issue == only for run in (*report.settled, *report.waiting) if only):
+            return report
+        return _with_new_runs(context, report, only, force)
+
+
+def _settle_all(context: Context) -> TickReport:
+    """Detached runs first: an attached one may take this process for an hour."""
+    under_way = sorted(_under_way(context), key=lambda run: _is_attached(context, run))
+    claims = context.claims.read() if under_way else {}
+    known: list[Run] = []
+    trouble = None
+    for run in under_way:
+        try:
+            known.append(_settled(context, run, claims.get(run.issue or 0)))
+        except SprintError as error:
+            _log.debug("run %s stays under way", run.id, exc_info=True)
+            trouble = trouble or error
+            if context.store.exists(run.id):
+                known.append(context.store.load(run.id))
+    settled = tuple(run for run in known if run.phase is Phase.SETTLED)
+    waiting = tuple(run for run in known if run.phase is not Phase.SETTLED)
+    return TickReport(context.repository.name, settled, waiting, trouble=trouble)
+
+
+def _is_attached(context: Context, run: Run) -> bool:
+    try:
+        return context.worker(run.worker).attached
+    except ConfigError:  # it is no longer configured, which `settle` says
+        return True
 
 
 def _under_way(context: Context) -> list[Run]:
@@ -71,31 +107,78 @@ def _is_former_name(context: Context, name: str) -> bool:
         return False
 
 
-def _settled(context: Context, run: Run) -> Run:
-    if run.repo == context.repository.name:
-        return settle(context, run)
+def settle_run(context: Context, run: Run) -> Run:
+    """Bring one run as far as it can come. The caller holds the lock of the run's repository."""
+    return settle(context, run, context.claims.read().get(run.issue or 0))
+
+
+def _settled(context: Context, run: Run, claim: Claim | None) -> Run:
+    if run.repo in (context.repository.name, context.repo_config.name):
+        return settle(context, run, claim)
     # A tick that began before the repository was renamed has the lock of the old name.
     with lock(lock_path(context.config.paths.cache, run.forge, run.repo)):
         run = context.store.load(run.id)
-        return run if run.phase is Phase.SETTLED else settle(context, run)
+        return run if run.phase is Phase.SETTLED else settle(context, run, claim)
 
 
-def _new_run(context: Context, only: int | None, force: bool) -> TickReport:
-    name = context.repository.name
+def _with_new_runs(context: Context, report: TickReport, only: int | None, force: bool) -> TickReport:
+    """Begin runs until `pick.at_once` are under way here, or one has come to its end."""
+    is_attached = context.worker(context.repo_config.worker).attached
+    if is_attached and (resting := [run for run in report.waiting if _is_attached(context, run)]):
+        return replace(report, idle=f"run {resting[0].id} is under way")
     if reason := why_not_now(context):
-        return TickReport(name, idle=reason)
+        return replace(report, idle=reason)
+    claims = context.claims.read()
+    own = {run.issue for run in report.waiting}
+    while only is not None or len(unsettled := _unsettled(claims, own)) < context.repo_config.pick.at_once:
+        begun = _new_run(context, claims, only, force)
+        report = replace(report, run=begun.run or report.run, idle=begun.idle, passed_over=begun.passed_over)
+        if begun.run is None or begun.run.phase is Phase.SETTLED or only is not None:
+            return report
+        own.add(begun.run.issue)
+        report = replace(report, waiting=(*report.waiting, begun.run))
+    if report.run is None:
+        report = replace(report, idle=_crowd(claims, unsettled))
+    return report
+
+
+def _unsettled(claims: Mapping[int, Claim], own: Set[int | None]) -> Set[int | None]:
+    """The issues that are worked on, on all hosts. A claim for longer than any run lasts is a forged one."""
+    now = datetime.now(UTC)
+    claimed = {
+        number
+        for number, claim in claims.items()
+        if claim.state == "claimed" and now < claim.expires < now + _FARTHEST
+    }
+    return claimed | own
+
+
+def _crowd(claims: Mapping[int, Claim], unsettled: Set[int | None]) -> str:
+    said = []
+    for number in sorted(number for number in unsettled if number):
+        claim = claims.get(number)
+        until = f"until {claim.expires:%Y-%m-%d %H:%M} UTC" if claim else ""
+        said.append(f"#{number} is claimed by {claim.host} {until}" if claim else f"#{number} is under way")
+    return f"{'; '.join(said)} (pick.at_once)"
+
+
+def _new_run(context: Context, claims: dict[int, Claim], only: int | None, force: bool) -> TickReport:
+    name = context.repository.name
     for _ in range(_RACES):
-        claims = context.claims.read()
         forget_closed(context, claims)
         pick = pick_issue(context, claims, only=only, force=force)
         if pick.issue is None:
             return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
-        worker.check(context.repo_config.worker, context.endpoints)
-        run = _claim(context, pick, pick.issue, claims.get(pick.issue.number), force)
-        if run is not None:
-            run = settle(context, run)
+        context.worker(context.repo_config.worker).check()
+        context.sandbox.probe()
+        made = _claim(context, pick, pick.issue, claims.get(pick.issue.number), force)
+        if made is not None:
+            run, claim = made
+            run = settle(context, run, claim, is_new=True)
             return TickReport(name, run=run, passed_over=pick.passed_over)
         _log.info("#%d: another host claimed it first", pick.issue.number)
+        claims.clear()
+        claims.update(context.claims.read())
     return TickReport(name, idle="other hosts were faster each time")
 
 
@@ -155,7 +238,9 @@ def digest(context: Context, issue: Issue) -> str:
     return issue_digest(issue, comments)
 
 
-def _claim(context: Context, pick: Pick, issue: Issue, previous: Claim | None, forced: bool) -> Run | None:
+def _claim(
+    context: Context, pick: Pick, issue: Issue, previous: Claim | None, forced: bool
+) -> tuple[Run, Claim] | None:
     """Write the run down, then claim the issue for it; None where another host was faster."""
     seen = digest(context, issue)
     run = replace(new_run(context, issue), forced=forced)
@@ -170,7 +255,7 @@ def _claim(context: Context, pick: Pick, issue: Issue, previous: Claim | None, f
         for passed in pick.passed_over:
             _log.info("passed over #%d %s: %s", passed.number, safe_line(passed.title), passed.reason)
         _log.info("#%d: claimed: %s", issue.number, safe_line(issue.title))
-    return run
+    return run, claim
 
 
 def new_run(context: Context, issue: Issue) -> Run:

@@ -8,6 +8,8 @@ Every line has `at` (ISO time, UTC) and `event`, and by event:
   count), `model`, `url`, `seconds`
 - tool: `turn`, `id`, `name`, `text` (as the model saw it), `seconds`, `error` (its kind, or ""), and for
   commands `exit_code`, `killed_by`, `output` (the whole output's file below the run's folder, or "")
+- check: one that the runner ran: `what` ("setup", "base" or "result"), `command`, `status`, `seconds`,
+  `exit_code`
 - note: `text`, what the runner decided: a limit near, the context shortened, a model that failed
 - end: `ending`, `summary`, `detail`
 
@@ -26,7 +28,7 @@ from typing import Any
 
 from sprint import files
 from sprint.clean_text import safe_line
-from sprint.domain import Usage
+from sprint.domain import CheckResult, Usage
 from sprint.terminal_text import readable
 
 NAME = "transcript.jsonl"
@@ -98,6 +100,23 @@ def usage(folder: Path) -> tuple[Usage, str]:
         total = add(total, replace(turn, cost_usd=float(cost) if isinstance(cost, int | float) else None))
         model = str(event.get("model") or model)
     return total, model
+
+
+def steps(folder: Path) -> int:
+    """How many turns, set-up commands and checks have ended: what tells whether a run gets on."""
+    return sum(event.get("event") in ("assistant", "check") for event in read(folder))
+
+
+def check(folder: Path, what: str, result: CheckResult) -> None:
+    append(
+        folder,
+        "check",
+        what=what,
+        command=result.command,
+        status=result.status,
+        seconds=result.seconds,
+        exit_code=result.exit_code,
+    )
 
 
 def _whole(value: Any) -> int:
@@ -189,6 +208,13 @@ def _render_tool(event: Mapping[str, Any]) -> Iterator[_Line]:
     yield from _block("dim", 4, event.get("text"))
 
 
+def _render_check(event: Mapping[str, Any]) -> Iterator[_Line]:
+    seconds = event.get("seconds")
+    took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    what = f"{event.get('what')}: {safe_line(str(event.get('command')))}: {event.get('status')}{took}"
+    yield "note", 0, f"{_time(event)} {safe_line(what, 1000)}"
+
+
 def _render_note(event: Mapping[str, Any]) -> Iterator[_Line]:
     yield "note", 0, f"{_time(event)} {safe_line(str(event.get('text', '')), 1000)}"
 
@@ -209,6 +235,7 @@ _RENDERERS = {
     "user": _render_said,
     "assistant": _render_assistant,
     "tool": _render_tool,
+    "check": _render_check,
     "note": _render_note,
     "end": _render_end,
 }

@@ -20,7 +20,7 @@ PLACES: dict[str, tuple[str, str, int]] = {
     "mirrored": ("sprint.workspace", "update_mirror", 0),
     "workspace made": ("sprint.workspace", "create", 0),
     "checked at the base": ("sprint.verify", "run_checks", 0),
-    "worked": ("sprint.worker.local.worker", "LocalWorker.result", 0),
+    "worked": ("sprint.worker.attached", "Attached.collect", 0),
     "imported": ("sprint.workspace", "import_work", 0),
     "committed": ("sprint.workspace", "commit", 0),
     "checked at the result": ("sprint.verify", "run_checks", 1),

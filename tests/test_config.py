@@ -105,7 +105,7 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
         ("defaults: {limts: {}}", "defaults: unknown key limts; did you mean limits?"),
         ("reposs: []", "unknown key reposs; did you mean repos?"),
         ("limits: {turns: 3}", "unknown key limits; put it under defaults, or under one of repos"),
-        ("qqq: 1", "unknown key qqq; known: forges, model, defaults, repos, pick, publish, paths"),
+        ("qqq: 1", "unknown key qqq; known: forges, model, workers, defaults, repos, pick, publish, paths"),
         ("- a", "the file: expected a mapping, got a list"),
         ("defaults: {name: a/b}", "defaults.name: a name belongs to one repository; move it under repos"),
         ("defaults: {checks: pytest -q}", 'got str "pytest -q"; write ["pytest -q"]'),
@@ -128,7 +128,7 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
         ),
         ("forges: {h: {kind: gitea, url: git.example.org}}", "forges.h.url: expected an address such as"),
         ("forges: {h: {kind: gitea, url: 'https://x:port'}}", "forges.h.url: expected an address such as"),
-        ("forges: {a/b: {kind: github}}", "forges.a/b: a forge's name is made of letters"),
+        ("forges: {a/b: {kind: github}}", "forges.a/b: a name is made of letters"),
         (
             "forges: {h: {kind: github, token_file: a, token_env: B}}",
             "forges.h: token_file and token_env are both there; keep one",
@@ -188,9 +188,27 @@ def test_a_mistake_in_the_yaml_is_named_by_its_line(loaded: Load, text: str, mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("defaults: {worker: hermess}", "defaults.worker: no worker is called 'hermess'; there are local"),
+        ("repos: [{name: a/b, worker: x}]", r"repos\[0\].worker: no worker is called 'x'; there are local"),
+        ("workers: {x: {kind: hermess}}", "workers.x.kind: expected one of local, command, got 'hermess'"),
+        ("workers: {x: {}}", "workers.x.kind: expected one of local, command, got None"),
+        ("workers: {x: {kind: command}}", "workers.x: the key command is missing"),
+        ("workers: {x: {kind: local, command: y}}", "workers.x: unknown key command"),
+        ("workers: {a b: {kind: local}}", "workers.a b: a name is made of letters"),
+    ],
+)
+def test_a_worker_is_checked_when_it_is_read(loaded: Load, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        loaded(f"{text}\nforges: {{github: {{kind: github}}}}")
+
+
 def test_words_that_older_yaml_took_for_something_else_stay_words(loaded: Load) -> None:
-    config = loaded("defaults: {base: on, worker: 12:30}\nforges: {no: {kind: github}}\nrepos: [0o7/012]")
-    assert (config.repos[0].base, config.repos[0].worker, config.repos[0].forge) == ("on", "12:30", "no")
+    text = "defaults: {base: on, worker: y}\nworkers: {y: {kind: local}}\nforges: {no: {kind: github}}\n"
+    config = loaded(f"{text}repos: [0o7/012]")
+    assert (config.repos[0].base, config.repos[0].worker, config.repos[0].forge) == ("on", "y", "no")
     assert config.repos[0].name == "0o7/012"
 
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("tick", "preview", "monitor", "show", "doctor"),
     ("init", "schedule"),
     ("run_command", "demo"),
+    ("stop_command",),
     ("cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

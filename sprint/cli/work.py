@@ -27,6 +27,10 @@ def add(command: AddCommand) -> None:
     show.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
     show.add_argument("--html", type=Path, metavar="FILE", help="write it as a page for a browser instead")
 
+    stop = command("stop", "end a run that is under way: its work is kept as a patch", _stop)
+    stop.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
+    stop.add_argument("--hand-in", action="store_true", help="what is sound becomes a draft pull request")
+
     command("clean", "remove old workspaces, run folders and mirrors; each tick does it too", _clean)
 
     demo = command(
@@ -56,6 +60,12 @@ def _show(args: argparse.Namespace) -> int:
     from sprint.show import show
 
     return show(configuration(args), args.run, sys.stdout, args.html)
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from sprint.stop_command import stop
+
+    return stop(configuration(args), args.run, args.hand_in, os.environ, Path.home(), sys.stdout)
 
 
 def _clean(args: argparse.Namespace) -> int:

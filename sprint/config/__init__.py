@@ -12,9 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sprint.config.schema import (
+    WORKER_KINDS,
+    CommandWorkerConfig,
     Config,
     ForgeConfig,
     Limits,
+    LocalWorkerConfig,
     ModelConfig,
     MonitorConfig,
     NotifyConfig,
@@ -24,6 +27,7 @@ from sprint.config.schema import (
     PublishConfig,
     RepoConfig,
     SandboxConfig,
+    WorkerConfig,
 )
 from sprint.config.values import (
     absolute,
@@ -41,9 +45,11 @@ from sprint.domain import is_repo_name
 from sprint.errors import ConfigError
 
 __all__ = [
+    "CommandWorkerConfig",
     "Config",
     "ForgeConfig",
     "Limits",
+    "LocalWorkerConfig",
     "ModelConfig",
     "MonitorConfig",
     "NotifyConfig",
@@ -53,6 +59,7 @@ __all__ = [
     "PublishConfig",
     "RepoConfig",
     "SandboxConfig",
+    "WorkerConfig",
     "find",
     "load",
     "resolve",
@@ -61,7 +68,7 @@ __all__ = [
 FILE_NAME = "sprint.yaml"
 _SIZE_CAP = 1_000_000
 _SECTIONS = ("limits", "sandbox", "pick", "publish")
-_FORGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GITHUB_ITSELF = frozenset({"https://github.com", "https://www.github.com", "https://api.github.com"})
 
 
@@ -70,6 +77,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     forges: dict[str, Any] | None = None
     model: dict[str, Any] | None = None
+    workers: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     repos: list[Any] | None = None
     pick: dict[str, Any] | None = None
@@ -148,12 +156,19 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
         for index, value in enumerate(file.repos or [])
     ]
     _refuse_twice(repos)
+    workers = {"local": LocalWorkerConfig(), **_workers(file.workers or {})}
+    default = _with_paths(typed({**below, "name": ""}, RepoConfig, "defaults"), "defaults", base, home)
+    for at, repo in (("defaults", default), *((f"repos[{index}]", repo) for index, repo in enumerate(repos))):
+        if repo.worker not in workers:
+            names = ", ".join(workers)
+            raise ConfigError(f"{at}.worker: no worker is called {repo.worker!r}; there are {names}")
     paths = typed(file.paths or {}, Paths, "paths")
     return Config(
         forges=forges,
         model=model,
         repos=tuple(repos),
-        defaults=_with_paths(typed({**below, "name": ""}, RepoConfig, "defaults"), "defaults", base, home),
+        workers=workers,
+        defaults=default,
         paths=Paths(
             results=absolute(paths.results, base, home, "paths.results"),
             cache=absolute(paths.cache, base, home, "paths.cache"),
@@ -194,8 +209,7 @@ def _forges_of_environment(environ: Mapping[str, str]) -> dict[str, ForgeConfig]
 
 def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
     at = f"forges.{name}"
-    if _FORGE_NAME.fullmatch(name) is None:
-        raise ConfigError(f"{at}: a forge's name is made of letters, digits, dots, dashes and underscores")
+    _check_name(name, at)
     forge = typed(value, ForgeConfig, at)
     if not forge.url and forge.kind != "github":
         raise ConfigError(f"{at}.url: a {forge.kind} forge needs its address, as in https://git.example.org")
@@ -205,6 +219,23 @@ def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
         url="" if forge.kind == "github" and url in _GITHUB_ITSELF else url,
         token_file=_secret_place(forge.token_file, forge.token_env, "token", at, base, home),
     )
+
+
+def _check_name(name: str, at: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(f"{at}: a name is made of letters, digits, dots, dashes and underscores")
+
+
+def _workers(raw: Mapping[str, Any]) -> dict[str, WorkerConfig]:
+    workers = {}
+    for name, value in raw.items():
+        at = f"workers.{name}"
+        _check_name(name, at)
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if kind not in WORKER_KINDS:
+            raise ConfigError(f"{at}.kind: expected one of {', '.join(WORKER_KINDS)}, got {kind!r}")
+        workers[name] = typed(value, WORKER_KINDS[kind], at)
+    return workers
 
 
 def _secret_place(file: str, variable: str, what: str, at: str, base: Path, home: Path) -> str:

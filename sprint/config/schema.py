@@ -53,6 +53,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     silence_seconds: Positive = 180.0
     check_rounds: Annotated[int, Meta(ge=0)] = 2
     check_minutes: Positive = 15.0
+    paused_hours: Positive = 24.0  # the longest rest of a run that waits for a model, a forge or a host
 
 
 class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,6 +75,7 @@ class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_open_prs: Count = 5
     max_attempts: Count = 3
     backoff_minutes: NonNegative = 60.0
+    at_once: Count = 1  # unsettled runs of a repository, on all hosts together
     authors: Literal["write-access", "anyone"] = "write-access"
 
 
@@ -85,6 +87,32 @@ class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_bytes: Count = 1_000_000
     author_name: str = "sprint"
     author_email: str = "sprint@localhost"
+
+
+class LocalWorkerConfig(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="local"
+):
+    """The tool-calling loop of our own."""
+
+
+class CommandWorkerConfig(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="command"
+):
+    """Any command, run by the shell in the sandbox over the checkout.
+
+    It gets the prompt on stdin, or in the file that $SPRINT_PROMPT names. What it did it may write into the
+    file $SPRINT_SUMMARY, a question that a person has to answer first into $SPRINT_QUESTION.
+    """
+
+    command: Annotated[str, Meta(min_length=1)]
+    prompt: Literal["stdin", "file"] = "stdin"
+
+
+WorkerConfig = LocalWorkerConfig | CommandWorkerConfig
+WORKER_KINDS: dict[str, type[WorkerConfig]] = {
+    "local": LocalWorkerConfig,
+    "command": CommandWorkerConfig,
+}
 
 
 class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,6 +166,9 @@ class Config(Struct, frozen=True, kw_only=True):
     repos: tuple[RepoConfig, ...]
     defaults: RepoConfig  # what a repository named on the command line alone gets; its name is ""
     paths: Paths
+    workers: dict[str, WorkerConfig] = field(
+        default_factory=lambda: {"local": LocalWorkerConfig()}
+    )  # by name
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     notify: NotifyConfig = field(default_factory=NotifyConfig)
     source: Path | None = None

@@ -1,7 +1,8 @@
-"""Takes a run from the phase it is in to its end, whichever process began it.
+"""Takes a run from the phase it is in as far as it can come now, whichever process began it.
 
 Each step can be killed and done again: what it did is on the forge, in the mirror or in run.json, and it
-looks there before it does anything twice.
+looks there before it does anything twice. Asked in this order: is the claim still ours, is the work still
+wanted, is the deadline past; only then how the worker is.
 """
 
 from __future__ import annotations
@@ -10,59 +11,53 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
-from sprint import prompts, workspace
+from sprint import prompts
 from sprint.claim import Lease
 from sprint.context import Context
-from sprint.domain import Ending, Liveness, Outcome, Phase, Prompt, Run
+from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.errors import SprintError
 from sprint.logs import run_log
-from sprint.scope import prompt_for
-from sprint.settle.begin import begin
+from sprint.settle import lease as leases
+from sprint.settle.begin import begin, start
 from sprint.settle.conclude import conclude, row_of
+from sprint.settle.early import ended_early, unwanted
+from sprint.settle.pauses import paused, taken_up
 from sprint.settle.propose import not_wanted, propose
-from sprint.settle.prove import keep_patch, prove
+from sprint.settle.prove import prove
+from sprint.settle.spending import record_growth
 from sprint.settle.under_way import NO_PROMPT, UnderWay
-from sprint.worker import check as check_worker
+from sprint.worker import Status
 
 __all__ = ["row_of", "settle"]
-
-MAX_CONTINUED = 3
-PATIENCE = timedelta(hours=24)  # how long proven work waits for a forge that is down
 
 _log = logging.getLogger(__name__)
 
 
-def settle(context: Context, run: Run) -> Run:
+def settle(context: Context, run: Run, claim: Claim | None, *, is_new: bool = False) -> Run:
     """Bring a run as far as it can come now; returns it settled, or as it is where work goes on elsewhere.
 
-    Raises SprintError where the forge, the sandbox or the model fails: the run stays, for a later tick.
+    `claim` is the issue's as the server had it in this tick; `is_new`: this process has just begun the run.
+    Raises SprintError where the forge, the sandbox or the model fails, and KeyboardInterrupt: the run rests
+    then, and a later tick goes on with it.
     """
     with run_log(context.store.folder(run.id), run):
-        return _settled(context, run)
-
-
-def _settled(context: Context, run: Run) -> Run:
-    claim = context.claims.read().get(run.number)
-    if claim is None or claim.state != "claimed" or claim.run != run.id:
-        return _without_claim(context, run)
-    run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
-    with Lease(context.claims, claim, lambda: not_wanted(context, run)) as lease:
-        current = UnderWay(context, lease, run)
-        if run.pid != os.getpid():
-            current = _taken_up(current)
-        while current.run.phase is not Phase.CONCLUDED:
-            before = current.run
+        if claim is None or claim.state != "claimed" or claim.run != run.id:
+            return _without_claim(context, run)
+        run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
+        with Lease(
+            context.claims, claim, lambda: not_wanted(context, run), leases.length(context, run)
+        ) as lease:
+            current = UnderWay(context, lease, run)
             try:
-                current = _STEPS[before.phase](current)
-            except SprintError:
-                _withdraw_if_not_begun(context, lease, run)
+                current = _brought_on(current if is_new else taken_up(current))
+            except (SprintError, KeyboardInterrupt) as error:
+                paused(current, error)
                 raise
-            if current.run is before:
-                return before
-    # Only now, when nobody renews the claim any more: a release that lost to a renewal would be lost.
-    return conclude(context, lease.claim, current.run)
+        # Only now, when nobody renews the claim any more: a release that lost to a renewal would be lost.
+        if current.run.phase is not Phase.CONCLUDED:
+            return current.run
+        return conclude(context, lease.claim, current.run)
 
 
 def _without_claim(context: Context, run: Run) -> Run:
@@ -71,81 +66,102 @@ def _without_claim(context: Context, run: Run) -> Run:
         context.store.discard(run.id)
         return replace(run, phase=Phase.SETTLED)
     if run.phase is not Phase.CONCLUDED:
-        current = UnderWay(context, None, run)
-        keep_patch(current)
-        run = current.concluded(Outcome.CANCELLED, "another host took the issue over").run
+        run = ended_early(UnderWay(context, None, run), "another host took the issue over").run
     return conclude(context, None, run)
 
 
-def _withdraw_if_not_begun(context: Context, lease: Lease, run: Run) -> None:
-    """What keeps a run from beginning is the operator's to mend, and costs the issue no attempt."""
-    run = context.store.load(run.id)
-    if run.phase is Phase.CLAIMED and context.claims.withdraw(lease.claim, datetime.now(UTC)):
-        workspace.remove_all_of(context.config.paths.workspaces, run.id)
-        context.store.discard(run.id)
-
-
-def _taken_up(current: UnderWay) -> UnderWay:
-    """Another process began this run and is gone: count it, so that no run is taken up for ever."""
-    current.held_lease.renew()
-    run = current.run
-    if run.phase is Phase.CONCLUDED or current.worker.poll(run, current.folder) is not Liveness.DONE:
-        return current
-    if run.phase is not Phase.VERIFIED and (reason := current.reason_to_stop()):
-        keep_patch(current)
-        return current.concluded(Outcome.CANCELLED, reason)
-    if run.phase in (Phase.CLAIMED, Phase.WORKING):
-        check_worker(run.worker, current.context.endpoints)  # a model that is away is no fault of the run's
-    if run.phase is Phase.VERIFIED:
-        is_hopeless = datetime.now(UTC) > run.started_at + PATIENCE
-    else:
-        is_hopeless = run.continued >= MAX_CONTINUED
-    current = current.advance(run.phase, continued=run.continued + 1)
-    if is_hopeless:
-        if run.continued <= MAX_CONTINUED:  # else it is this that its process dies of
-            keep_patch(current)
-        times = run.continued + 1
-        return current.concluded(Outcome.INTERRUPTED, f"its process ended before its work did, {times} times")
-    _log.info("#%d: taking run %s up where another process left it", run.issue, run.id)
+def _brought_on(current: UnderWay) -> UnderWay:
+    while current.run.phase is not Phase.CONCLUDED:
+        before = current
+        current = _step(current)
+        if current.run is before.run and current.status is before.status:
+            break  # work goes on elsewhere
     return current
 
 
-def _await_worker(current: UnderWay) -> UnderWay:
-    """Phase working: a worker that is done hands over; one that died without a word is set to work again."""
-    run = current.run
-    liveness = current.worker.poll(run, current.folder)
-    if liveness is Liveness.UNKNOWN and datetime.now(UTC) > run.deadline:
-        current.worker.stop(run, current.folder)
-        return current.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
-    if liveness is not Liveness.DONE:
-        return current
-    result = current.worker.result(run, current.folder)
-    if result.ending is Ending.INTERRUPTED and run.pid != os.getpid() and current.has_workspace:
-        return _resume(current, prompts.render("interrupted"), run.rounds, _prompt(current))
+def _step(current: UnderWay) -> UnderWay:
+    liveness = None
+    if current.run.phase is Phase.WORKING:
+        if current.status is None:
+            if ended := unwanted(current):
+                return ended
+            return _asked(current)
+        liveness = current.status.liveness
+        if current.is_late and not current.worker.attached:
+            return _late(current, liveness)
+    return STEPS[current.run.phase, liveness](current)
+
+
+def _asked(current: UnderWay) -> UnderWay:
+    """With the worker's status; asked once a tick."""
+    try:
+        status = current.worker.poll(current.run)
+    except SprintError as error:
+        _log.warning("run %s: its worker does not answer: %s", current.run.id, error)
+        status = Status(Liveness.UNKNOWN)
+    return record_growth(current.with_status(status), status.usage)
+
+
+def _late(current: UnderWay, liveness: Liveness) -> UnderWay:
+    """Past its deadline a worker is stopped, and what it has is taken as it is."""
+    if liveness is Liveness.DONE:
+        return _collect(current)
+    if liveness is Liveness.UNKNOWN:
+        return _lost(current)
+    if liveness is Liveness.ABSENT:
+        return current.concluded(Outcome.INTERRUPTED, "its worker could not be begun before its deadline")
+    try:
+        current.worker.stop(current.run)
+        result = current.worker.collect(current.job())
+    except SprintError as error:
+        _log.warning("run %s: what its worker has cannot be had: %s", current.run.id, error)
+        return _lost(current)
+    current = record_growth(current, result.usage)
+    if result.ending is not Ending.IMPLEMENTED:
+        minutes = current.context.repo_config.limits.minutes
+        result = replace(result, ending=Ending.LIMIT, detail=f"limits.minutes: {minutes:g} minutes are over")
     return current.advance(Phase.WORKED, result=result)
 
 
-def _prompt(current: UnderWay) -> Prompt:
-    """For a worker that died before it had its prompt on the disk."""
-    context = current.context
-    return prompt_for(
-        context, current.run, context.forge.issue(context.repository.name, current.run.number), current.mirror
-    )
+def _lost(current: UnderWay) -> UnderWay:
+    current.context.store.mark_lost(current.run.id)
+    return current.concluded(Outcome.WORKER_LOST, "the worker did not answer before its deadline")
 
 
-def _resume(current: UnderWay, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> UnderWay:
-    current = current.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
-    current.worker.resume(current.job(prompt), message)
+def _leave(current: UnderWay) -> UnderWay:
     return current
 
 
+def _start(current: UnderWay) -> UnderWay:
+    """A tick died between noting that work begins and beginning it."""
+    return start(current, current.prompt())
+
+
+def _collect(current: UnderWay) -> UnderWay:
+    result = current.worker.collect(current.job())
+    current = record_growth(current, result.usage)
+    if result.ending is Ending.INTERRUPTED and current.worker.attached and current.has_workspace:
+        return _resumed(current, prompts.render("interrupted"), current.run.rounds, current.prompt())
+    return current.advance(Phase.WORKED, result=result)
+
+
+def _resumed(current: UnderWay, message: str, rounds: int, prompt: Prompt = NO_PROMPT) -> UnderWay:
+    current = current.advance(Phase.WORKING, pid=os.getpid(), rounds=rounds)
+    current.worker.resume(current.job(prompt), message)
+    return current.with_status(None if current.worker.attached else Status(Liveness.RUNNING))
+
+
 def _prove(current: UnderWay) -> UnderWay:
-    return prove(current, _resume)
+    return prove(current, _resumed)
 
 
-_STEPS: dict[Phase, Callable[[UnderWay], UnderWay]] = {
-    Phase.CLAIMED: begin,
-    Phase.WORKING: _await_worker,
-    Phase.WORKED: _prove,
-    Phase.VERIFIED: propose,
+# What is done next. The worker is asked only while it works: every other phase is in our hands.
+STEPS: dict[tuple[Phase, Liveness | None], Callable[[UnderWay], UnderWay]] = {
+    (Phase.CLAIMED, None): begin,
+    (Phase.WORKING, Liveness.ABSENT): _start,
+    (Phase.WORKING, Liveness.RUNNING): _leave,
+    (Phase.WORKING, Liveness.UNKNOWN): _leave,
+    (Phase.WORKING, Liveness.DONE): _collect,
+    (Phase.WORKED, None): _prove,
+    (Phase.VERIFIED, None): propose,
 }

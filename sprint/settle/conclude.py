@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sprint import ledger, prompts, workspace
 from sprint.context import Context
 from sprint.domain import Claim, LedgerRow, Outcome, Phase, Run, Usage, Verdict
-from sprint.errors import ForgeError
+from sprint.errors import ForgeError, SprintError
 from sprint.outcomes import Retry
 
 _log = logging.getLogger(__name__)
@@ -23,11 +23,14 @@ def conclude(context: Context, claim: Claim | None, run: Run) -> Run:
         run = replace(run, finished_at=datetime.now(UTC))
         context.store.save(run)
     ledger.append(context.config.paths.results, row_of(run))
-    if (run.outcome and run.outcome.facts.is_told) or (claim is not None and _is_patch_kept(context, run)):
+    if (run.outcome and (run.outcome.facts.is_told or run.pr_url)) or (
+        claim is not None and _is_patch_kept(context, run)
+    ):
         _tell_if_possible(context, run)
+    _give_back(context, run)
     if claim is not None:
         _release(context, claim, run)
-    kept = "" if run.outcome is Outcome.PR_OPENED else run.workspace
+    kept = "" if run.outcome and run.outcome.verdict is Verdict.PASSED else run.workspace
     workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
     run = replace(run, phase=Phase.SETTLED)
     context.store.save(run)
@@ -52,7 +55,7 @@ def row_of(run: Run) -> LedgerRow:
         worker=run.worker,
         model=result.model if result else "",
         attempt=run.attempt,
-        duration_s=max((finished - run.started_at).total_seconds(), 0.0),
+        duration_s=max((finished - run.started_at).total_seconds() - run.paused_s, 0.0),
         turns=usage.turns,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
@@ -70,7 +73,7 @@ def _tell_if_possible(context: Context, run: Run) -> None:
         is_away = error.status is None or error.status >= 500 or error.status == 429
         if is_away and run.finished_at and datetime.now(UTC) < run.finished_at + _PATIENCE:
             raise
-        _log.warning("#%d: no comment on the issue: %s", run.issue, error)
+        _log.warning("#%s: no comment on the issue: %s", run.issue, error)
 
 
 def _tell(context: Context, run: Run) -> None:
@@ -97,7 +100,22 @@ def _release(context: Context, claim: Claim, run: Run) -> None:
     now = datetime.now(UTC)
     outcome = run.outcome or Outcome.ERROR
     wait = timedelta(minutes=context.repo_config.pick.backoff_minutes * 2 ** min(run.attempt - 1, 10))
-    not_before = None if outcome.facts.retry is Retry.AT_ONCE else now + wait
+    if outcome is Outcome.INTERRUPTED:
+        wait = timedelta(hours=context.repo_config.limits.paused_hours)
     context.claims.release(
-        claim, now, outcome=outcome, detail=run.detail, not_before=not_before, pr=run.pr_number
+        claim,
+        now,
+        outcome=outcome,
+        detail=run.detail,
+        not_before=None if outcome.facts.retry is Retry.AT_ONCE else now + wait,
+        pr=run.pr_number,
+        counts=outcome.facts.counts,
     )
+
+
+def _give_back(context: Context, run: Run) -> None:
+    """What the worker held for the run; a failure of that fails no run."""
+    try:
+        context.worker(run.worker).release(run, run.outcome or Outcome.ERROR)
+    except SprintError as error:
+        _log.warning("run %s: its worker could not give back what it held: %s", run.id, error)

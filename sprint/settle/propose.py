@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sprint import prompts
 from sprint.context import Context
-from sprint.domain import Ending, Outcome, PullRequest, Run
+from sprint.domain import Outcome, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
+from sprint.settle.prove import UNFINISHED
 from sprint.settle.under_way import UnderWay
 
 
@@ -18,7 +19,7 @@ def propose(current: UnderWay) -> UnderWay:
     if reason := current.held_lease.reason_to_stop():
         pull = _handed_in(context, run)
         return _concluded_with(current, pull) if pull else current.concluded(Outcome.CANCELLED, reason)
-    is_unfinished = run.result is not None and run.result.ending is Ending.LIMIT
+    is_unfinished = run.result is not None and run.result.ending in UNFINISHED
     proposal = Proposal(
         commit=run.commit,
         branch=run.branch,
@@ -44,8 +45,8 @@ def _handed_in(context: Context, run: Run) -> PullRequest | None:
 
 def _concluded_with(current: UnderWay, pull: PullRequest) -> UnderWay:
     outcome, detail = Outcome.PR_OPENED, ""
-    if (result := current.run.result) is not None and result.ending is Ending.LIMIT:
-        outcome, detail = Outcome.LIMIT, f"{result.detail}; handed in as a draft"
+    if (result := current.run.result) is not None and result.ending in UNFINISHED:
+        outcome, detail = UNFINISHED[result.ending], f"{result.detail}; handed in as a draft"
     return current.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
 
 

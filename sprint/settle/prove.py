@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sprint import git, policy, prompts, verify, workspace
+from sprint.clean_text import safe_line
 from sprint.credentials import NO_KEY
 from sprint.domain import (
     CheckComparison,
+    CheckResult,
     Ending,
     ImportedWork,
     Outcome,
@@ -19,17 +21,17 @@ from sprint.domain import (
     WorkerResult,
 )
 from sprint.errors import SprintError
-from sprint.settle.begin import setup_failure
 from sprint.settle.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
 
-_WITHOUT_PROOF = {
-    Ending.QUESTION: Outcome.NEEDS_HUMAN,
-    Ending.CANCELLED: Outcome.CANCELLED,
+# What a worker that did not come to its end leaves behind is handed in as a draft where it is sound.
+UNFINISHED = {
+    Ending.LIMIT: Outcome.LIMIT,
     Ending.OFF_RAILS: Outcome.OFF_RAILS,
     Ending.ERROR: Outcome.ERROR,
     Ending.INTERRUPTED: Outcome.INTERRUPTED,
+    Ending.CANCELLED: Outcome.CANCELLED,
 }
 
 
@@ -42,33 +44,42 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
     result = current.run.result or WorkerResult(Ending.ERROR, detail="the worker handed nothing over")
     if result.ending is Ending.ALREADY_FIXED:
         return _already_fixed(current, result)
+    said = result.detail or result.summary
     try:
         work = import_work(current)
     except workspace.HandoverError as error:
         return current.concluded(Outcome.POLICY_REFUSED, str(error))
-    said = result.detail or result.summary
-    if outcome := _WITHOUT_PROOF.get(result.ending):
-        return current.concluded(outcome, said, tree=work.tree)
-    is_unfinished = result.ending is Ending.LIMIT
+    if result.ending is Ending.QUESTION:
+        return current.concluded(Outcome.NEEDS_HUMAN, said, tree=work.tree)
+    if result.ending is Ending.CANCELLED and not _is_wanted_all_the_same(current):
+        return current.concluded(Outcome.CANCELLED, said, tree=work.tree)
+    unfinished = UNFINISHED.get(result.ending)
     if not work.changes:
-        return current.concluded(Outcome.LIMIT if is_unfinished else Outcome.NO_CHANGE, said, tree=work.tree)
+        return current.concluded(unfinished or Outcome.NO_CHANGE, said, tree=work.tree)
     known = _secrets(current)
     if refusals := policy.judge(current.mirror, work, current.context.repo_config.publish, known=known):
-        return current.concluded(Outcome.POLICY_REFUSED, _listed(refusals), tree=work.tree)
+        detail = _listed(refusals)
+        return current.concluded(unfinished or Outcome.POLICY_REFUSED, detail, tree=work.tree)
     commit = _commit(current, work, result)
+    current = current.advance(Phase.WORKED, tree=work.tree, commit=commit)
     try:
         proof = _checked(current, commit)
     except SetupFailed as error:
-        return current.concluded(Outcome.CHECKS_FAILED, str(error), tree=work.tree, commit=commit)
+        return current.concluded(unfinished or Outcome.CHECKS_FAILED, str(error))
+    current = current.advance(Phase.WORKED, proof=proof)
     if not proof.regressions:
-        return current.advance(Phase.VERIFIED, tree=work.tree, commit=commit, proof=proof)
+        return current.advance(Phase.VERIFIED)
     rounds = current.run.rounds + 1
-    if result.ending is Ending.IMPLEMENTED and rounds <= current.context.repo_config.limits.check_rounds:
-        _log.info("#%d: checks fail; the worker gets round %d", current.run.issue, rounds)
+    if unfinished is None and rounds <= current.context.repo_config.limits.check_rounds:
+        _log.info("#%s: checks fail; the worker gets round %d", current.run.issue, rounds)
         return resume(current, prompts.checks_failed(proof), rounds)
-    outcome = Outcome.LIMIT if is_unfinished else Outcome.CHECKS_FAILED
     failed = "; ".join(_failure(regression) for regression in proof.regressions)
-    return current.concluded(outcome, failed, tree=work.tree, commit=commit, proof=proof)
+    return current.concluded(unfinished or Outcome.CHECKS_FAILED, failed)
+
+
+def _is_wanted_all_the_same(current: UnderWay) -> bool:
+    request = current.context.store.asked_to_stop(current.run.id)
+    return request is not None and request.hand_in
 
 
 def import_work(current: UnderWay) -> ImportedWork:
@@ -112,10 +123,9 @@ def _already_fixed(current: UnderWay, result: WorkerResult) -> UnderWay:
 def _secrets(current: UnderWay) -> list[Secret]:
     """Ours. The agent can have seen none of them; that its work holds none is looked at all the same."""
     try:
-        endpoints = current.context.endpoints()
+        keys = [key for key in current.worker.secrets() if key != NO_KEY]
     except SprintError:  # no model now, which is nothing to what has been made
-        endpoints = ()
-    keys = [endpoint.key for endpoint in endpoints if endpoint.key != NO_KEY]
+        keys = []
     return [*keys, *([current.context.forge.token] if current.context.forge.token else [])]
 
 
@@ -141,10 +151,15 @@ def _checked(current: UnderWay, commit: str) -> Proof:
     )
     try:
         network = repo.sandbox.setup_network == "host"
-        if failed := verify.run_setup(context.sandbox, space, repo.setup, network=network, timeout=seconds):
+        watching = current.watching("result")
+        if failed := verify.run_setup(
+            context.sandbox, space, repo.setup, network=network, timeout=seconds, watching=watching
+        ):
             raise SetupFailed(setup_failure(failed))
         commands = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
-        results = verify.run_checks(context.sandbox, space, commands, timeout=seconds, base=run.base_checks)
+        results = verify.run_checks(
+            context.sandbox, space, commands, timeout=seconds, base=run.base_checks, watching=watching
+        )
         return verify.compare(run.base_checks, results)
     finally:
         workspace.remove(space.root)
@@ -161,3 +176,8 @@ def _listed(refusals: Sequence[Refusal]) -> str:
 def _failure(regression: CheckComparison) -> str:
     names = ", ".join(regression.new_failures[:5])
     return f"{regression.command}: {names or f'{regression.base.status}, then {regression.result.status}'}"
+
+
+def setup_failure(failed: CheckResult) -> str:
+    last = failed.tail.strip().splitlines()[-1:] or [failed.status]
+    return f"setup failed: {failed.command}: {safe_line(last[0])}"

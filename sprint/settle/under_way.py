@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from dataclasses import replace as changed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sprint import workspace
+from sprint import transcript, verify, workspace
 from sprint.claim import Lease
 from sprint.context import Context
-from sprint.domain import Outcome, Phase, Prompt, Run, Workspace
-from sprint.worker import Job, Worker
-from sprint.worker import make as make_worker
+from sprint.domain import CheckResult, Outcome, Phase, Prompt, Run, Workspace
+from sprint.errors import Stopped
+from sprint.scope import task_for
+from sprint.worker import Job, Status, Worker
 
 _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
@@ -21,11 +23,16 @@ NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 
 @dataclass(frozen=True)
 class UnderWay:
-    """One run in one process. Every change of the run is on the disk before anything follows from it."""
+    """One run in one process. Every change of the run is on the disk before anything follows from it.
+
+    `lease` is None where the claim is not ours, or there is none. `status` is the worker's as this tick asked
+    for it, None before.
+    """
 
     context: Context
-    lease: Lease | None  # None: the claim is not ours any more
+    lease: Lease | None
     run: Run
+    status: Status | None = None
 
     @property
     def space(self) -> Workspace:
@@ -46,17 +53,25 @@ class UnderWay:
 
     @property
     def worker(self) -> Worker:
-        return make_worker(self.run.worker, self.context.endpoints, self.context.config.paths.results)
+        return self.context.worker(self.run.worker)
+
+    @property
+    def held_lease(self) -> Lease:
+        assert self.lease is not None, "only a run whose claim is ours is worked on"
+        return self.lease
 
     def advance(self, phase: Phase, **fields: Any) -> UnderWay:
-        """The current with its run changed and saved."""
+        """The same with its run changed and saved."""
         run = changed(self.run, phase=phase, **fields)
         self.context.store.save(run)
         return changed(self, run=run)
 
     def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> UnderWay:
-        _log.info("#%d: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
+        _log.info("#%s: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
         return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
+
+    def with_status(self, status: Status | None) -> UnderWay:
+        return changed(self, status=status)
 
     def job(self, prompt: Prompt = NO_PROMPT) -> Job:
         return Job(
@@ -69,15 +84,33 @@ class UnderWay:
             repo_config=self.context.repo_config,
             forge=self.context.forge,
             folder=self.folder,
-            keepalive=self.reason_to_stop,
+            watch=self.reason_to_stop,
         )
 
-    @property
-    def held_lease(self) -> Lease:
-        assert self.lease is not None, "only a run whose claim is ours is worked on"
-        return self.lease
+    def prompt(self) -> Prompt:
+        """What the worker is told about the issue as it is now."""
+        context = self.context
+        issue = context.forge.issue(context.repository.name, self.run.number)
+        return self.worker.prompt(task_for(context, self.run, issue, self.mirror))
 
     def reason_to_stop(self) -> str:
+        """Why the work shall end now, or "". Raises Stopped where the runner itself has to."""
         if self.context.stopping.is_set():
-            return "stopped by the operator"
-        return self.held_lease.reason_to_stop()
+            raise Stopped("stopped; the next tick goes on from here")
+        request = self.context.store.asked_to_stop(self.run.id)
+        # What is to be handed in has to be proven first: that ends the worker, not the checks.
+        if request and not (request.hand_in and self.run.phase is Phase.WORKED):
+            return request.why
+        return self.lease.reason_to_stop() if self.lease else ""
+
+    def watching(self, what: str) -> verify.Watching:
+        """For set-up and checks of the kind `what`: each goes into the transcript when it has ended."""
+
+        def ended(result: CheckResult) -> None:
+            transcript.check(self.folder, what, result)
+
+        return verify.Watching(ended, self.reason_to_stop)
+
+    @property
+    def is_late(self) -> bool:
+        return datetime.now(UTC) > self.run.deadline

@@ -2,6 +2,6 @@
 
 from sprint.verify.compare import compare
 from sprint.verify.find import find_checks
-from sprint.verify.run import run_checks, run_setup
+from sprint.verify.run import UNWATCHED, Watching, run_checks, run_setup
 
-__all__ = ["compare", "find_checks", "run_checks", "run_setup"]
+__all__ = ["UNWATCHED", "Watching", "compare", "find_checks", "run_checks", "run_setup"]

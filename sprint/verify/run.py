@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sprint.domain import CheckResult, CheckStatus, Completed, Workspace
@@ -26,15 +26,35 @@ _NOTHING_TO_RUN = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Watching:
+    """Who follows set-up and checks: `ended` hears of each that has ended, `watch` is asked for a reason to
+    end the one that runs."""
+
+    ended: Callable[[CheckResult], None] = lambda result: None
+    watch: Callable[[], str] = lambda: ""
+
+
+UNWATCHED = Watching()
+
+
 def run_setup(
-    sandbox: Sandbox, workspace: Workspace, commands: Sequence[str], *, network: bool, timeout: float
+    sandbox: Sandbox,
+    workspace: Workspace,
+    commands: Sequence[str],
+    *,
+    network: bool,
+    timeout: float,
+    watching: Watching = UNWATCHED,
 ) -> CheckResult | None:
     """Run the commands in order; the first that fails, or None where all went well. `timeout` for each."""
     for command in commands:
-        done = _run(sandbox, workspace, command, network=network, timeout=timeout)
+        done = _run(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
+        status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
+        result = _result(command, CheckStatus.PASSED if done.ok else status, done)
+        watching.ended(result)
         if not done.ok:
-            status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
-            return _result(command, status, done)
+            return result
     return None
 
 
@@ -46,6 +66,7 @@ def run_checks(
     timeout: float,
     network: bool = False,
     base: Sequence[CheckResult] | None = None,
+    watching: Watching = UNWATCHED,
 ) -> tuple[CheckResult, ...]:
     """Run every check, whatever became of those before. `timeout` in seconds for each.
 
@@ -55,10 +76,10 @@ def run_checks(
     before = {check.command: check for check in base or ()}
     results = []
     for command in dict.fromkeys([*commands, *before]):
-        result = _check(sandbox, workspace, command, network=network, timeout=timeout)
+        result = _check(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
         earlier = before.get(command, no_check(command))
         if base is not None and result.status is CheckStatus.FAILED and judge(earlier, result).is_regression:
-            again = _check(sandbox, workspace, command, network=network, timeout=timeout)
+            again = _check(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
             result = _of_two(result, again)
         results.append(result)
     return tuple(results)
@@ -76,18 +97,26 @@ def _of_two(first: CheckResult, second: CheckResult) -> CheckResult:
 
 
 def _check(
-    sandbox: Sandbox, workspace: Workspace, command: str, *, network: bool, timeout: float
+    sandbox: Sandbox,
+    workspace: Workspace,
+    command: str,
+    *,
+    network: bool,
+    timeout: float,
+    watching: Watching,
 ) -> CheckResult:
-    done = _run(sandbox, workspace, command, network=network, timeout=timeout)
+    done = _run(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
     report = reports.read(_text(done))
     status, note = _status(done, report)
-    return replace(
+    result = replace(
         _result(command, status, done),
         failures=report.failures if status in (CheckStatus.FAILED, CheckStatus.TIMED_OUT) else (),
         ran=report.ran,
         failed=report.failed,
         note=note,
     )
+    watching.ended(result)
+    return result
 
 
 def _status(done: Completed, report: reports.Report) -> tuple[CheckStatus, str]:
@@ -103,10 +132,23 @@ def _status(done: Completed, report: reports.Report) -> tuple[CheckStatus, str]:
     return (CheckStatus.FAILED, "") if done.exit_code else (CheckStatus.PASSED, "")
 
 
-def _run(sandbox: Sandbox, workspace: Workspace, command: str, *, network: bool, timeout: float) -> Completed:
+def _run(
+    sandbox: Sandbox,
+    workspace: Workspace,
+    command: str,
+    *,
+    network: bool,
+    timeout: float,
+    watching: Watching,
+) -> Completed:
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
     return sandbox.run(
-        [shell, "-c", command], workspace, timeout=timeout, network=network, output_cap=_OUTPUT_CAP
+        [shell, "-c", command],
+        workspace,
+        timeout=timeout,
+        network=network,
+        output_cap=_OUTPUT_CAP,
+        watch=watching.watch,
     )
 
 

@@ -1,24 +1,30 @@
-"""Who implements an issue, and the kinds there are. The asynchronous case is the general one."""
+"""Who implements an issue, and the kinds there are.
+
+Two sorts: an *attached* worker lives and dies with the tick's process, a *detached* one outlives it. The
+detached case is the general one: each call may come from another process than the one before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sprint.config import Limits, RepoConfig
-from sprint.domain import Endpoint, Liveness, Prompt, Run, WorkerResult, Workspace
-from sprint.errors import ConfigError
+from sprint.domain import Endpoint, Liveness, Outcome, Prompt, Run, Secret, Usage, WorkerResult, Workspace
 from sprint.forge import Forge
 from sprint.sandbox import Sandbox
-
-_T = TypeVar("_T")
+from sprint.task import Task
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker gets. `keepalive` renews the claim and returns a reason to stop, or ""."""
+    """All that a worker gets for one run.
+
+    `watch` is to be asked often: it returns a reason to end the work, or "", and raises Stopped where the
+    runner itself has to stop and the run shall rest.
+    """
 
     run: Run
     prompt: Prompt
@@ -29,65 +35,68 @@ class Job:
     repo_config: RepoConfig
     forge: Forge
     folder: Path  # runs/<id>/, ours: transcript.jsonl, messages.json, result.json, outputs/
-    keepalive: Callable[[], str]
+    watch: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a worker is. `usage` is all that it has used so far, None where it cannot be told or the worker
+    itself records what it spends."""
+
+    liveness: Liveness
+    usage: Usage | None = None
 
 
 class Worker(Protocol):
-    """Starts work and tells how it stands. Each call may come from another process than the one before."""
+    """One configured worker, made once a tick. Nothing of what a worker says is believed: it is a hint.
+
+    What the backend of a detached worker fails to do is a SprintError; then the run is left for a later tick.
+    """
+
+    attached: bool
+
+    def check(self) -> None:
+        """See, before a claim, that it could begin now. Raises SprintError with the remedy."""
+        ...
+
+    def prompt(self, task: Task) -> Prompt: ...
 
     def start(self, job: Job) -> None:
-        """Begin (a local worker also ends here). Never raises for what the model or the agent did."""
+        """Begin (an attached worker also ends here); repeatable by the run's id.
+
+        Never raises for what the model or the agent did. Raises SprintError where the model or the backend is
+        away: what was done stays, and `resume` goes on from there.
+        """
         ...
 
     def resume(self, job: Job, message: str) -> None:
-        """Go on after `start` was done, with what the checks said."""
+        """Go on with one more message, after the work was handed over or after it was cut short."""
         ...
 
-    def poll(self, run: Run, folder: Path) -> Liveness: ...
-
-    def result(self, run: Run, folder: Path) -> WorkerResult:
-        """Only after poll said done; a worker that died without a word is Ending.INTERRUPTED."""
+    def poll(self, run: Run) -> Status:
+        """One request at most; UNKNOWN where there is no answer. DONE also where an attached worker's process
+        is gone: then `collect` says Ending.INTERRUPTED."""
         ...
 
-    def stop(self, run: Run, folder: Path) -> None: ...
+    def collect(self, job: Job) -> WorkerResult:
+        """Bring the work into job.workspace, as far as it is not there; repeatable."""
+        ...
+
+    def stop(self, run: Run) -> None:
+        """End its work, also where the claim is lost; nothing where it is not at work."""
+        ...
+
+    def release(self, run: Run, outcome: Outcome) -> None:
+        """Give back what it held for the run, once the outcome is known. Its failure fails no run."""
+        ...
+
+    def secrets(self) -> Sequence[Secret]:
+        """What its work may not hold. Raises SprintError where that cannot be told."""
+        ...
+
+    def version(self) -> str:
+        """For the ledger; "" where there is none."""
+        ...
 
 
 Endpoints = Callable[[], Sequence[Endpoint]]  # asked for when they are needed: finding them may fail
-
-
-def _local(endpoints: Endpoints, results: Path) -> Worker:
-    from sprint.worker.local.worker import LocalWorker
-
-    return LocalWorker(endpoints, results)
-
-
-def _check_local(endpoints: Endpoints) -> None:
-    from sprint.model.inquiry import check
-
-    check(endpoints())
-
-
-KINDS: dict[str, Callable[[Endpoints, Path], Worker]] = {
-    "local": _local,
-}
-
-# What must hold before an issue is claimed; each raises ModelError where it does not.
-_CHECKS: dict[str, Callable[[Endpoints], None]] = {
-    "local": _check_local,
-}
-
-
-def make(kind: str, endpoints: Endpoints, results: Path) -> Worker:
-    """The worker of a kind. Raises ConfigError for an unknown one; nothing is asked of the model yet."""
-    return _known(kind, KINDS)(endpoints, results)
-
-
-def check(kind: str, endpoints: Endpoints) -> None:
-    """See, quickly, that a worker of this kind could begin now. Raises ModelError where no model answers."""
-    _known(kind, _CHECKS)(endpoints)
-
-
-def _known(kind: str, table: dict[str, _T]) -> _T:
-    if kind not in table:
-        raise ConfigError(f"worker: {kind} is unknown; it is one of {', '.join(sorted(KINDS))}")
-    return table[kind]

@@ -17,8 +17,10 @@ from sprint.config import Limits, RepoConfig, SandboxConfig
 from sprint.demo.model import DemoModel
 from sprint.domain import Endpoint, Prompt, Run, Secret, WorkerResult, Workspace
 from sprint.errors import ForgeError
+from sprint.runs import RunStore
 from sprint.worker import Job
-from sprint.worker.local.worker import LocalWorker
+from sprint.worker.attached import Attached
+from sprint.worker.local.worker import LocalPerformer
 
 UID = 60123
 
@@ -51,24 +53,24 @@ class Bench:
     def limit(self, **limits: Any) -> None:
         self.job = replace(self.job, limits=Limits(**{"silence_seconds": 5.0, **limits}))
 
-    def worker(self, *servers: DemoModel) -> LocalWorker:
+    def worker(self, *servers: DemoModel) -> Attached:
         endpoints = [
             Endpoint(server.name, server.base_url, Secret(server.key), **self.prices)  # type: ignore[arg-type]
             for server in servers
         ]
-        return LocalWorker(lambda: endpoints, self.results)
+        return Attached(LocalPerformer(lambda: endpoints, self.results), RunStore(self.results))
 
     def run(self, script: Any, **options: Any) -> WorkerResult:
         self.server = self.serve(script, **options)
         worker = self.worker(self.server)
         worker.start(self.job)
-        return worker.result(self.job.run, self.job.folder)
+        return worker.collect(self.job)
 
     def resume(self, script: Any, message: str) -> WorkerResult:
         self.server = self.serve(script)
         worker = self.worker(self.server)
         worker.resume(self.job, message)
-        return worker.result(self.job.run, self.job.folder)
+        return worker.collect(self.job)
 
     def sent(self, number: int = -1) -> list[dict[str, Any]]:
         """The messages of one request to the model."""
@@ -140,7 +142,7 @@ def bench(tmp_path: Path, workspaces: Path, model_server: Callable[..., DemoMode
         repo_config=repo,
         forge=forge,  # type: ignore[arg-type]
         folder=run_folder,
-        keepalive=lambda: "",
+        watch=lambda: "",
     )
     made = Bench(job, tmp_path / "results", forge, model_server)
     made.git("init", "-q", "-b", "main")

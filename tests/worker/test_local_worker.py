@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import multiprocessing
@@ -15,12 +16,16 @@ from typing import Any
 
 import pytest
 
-from sprint import transcript, worker
+from sprint import transcript
+from sprint.config import CommandWorkerConfig, LocalWorkerConfig
 from sprint.demo import replies
 from sprint.domain import Ending, Endpoint, Liveness, Secret
-from sprint.errors import Busy, ConfigError, ModelError
+from sprint.errors import Busy, ModelError
+from sprint.runs import RunStore
+from sprint.worker.attached import Attached
+from sprint.worker.kinds import Services, make
 from sprint.worker.local import conversation
-from sprint.worker.local.worker import LocalWorker
+from sprint.worker.local.worker import LocalPerformer
 from tests.worker.conftest import Bench
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})
@@ -39,17 +44,28 @@ def _interrupt(signum: int, frame: Any) -> None:
 
 def _work(bench: Bench, endpoint: Endpoint) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
-    job = replace(bench.job, run=replace(bench.job.run, pid=os.getpid()))
-    LocalWorker(lambda: [endpoint], bench.results).start(job)
+    store = RunStore(bench.results)
+
+    def watch() -> str:
+        request = store.asked_to_stop(bench.job.run.id)
+        return request.why if request else ""
+
+    job = replace(bench.job, run=replace(bench.job.run, pid=os.getpid()), watch=watch)
+    with contextlib.suppress(KeyboardInterrupt):
+        worker_at(endpoint, bench).start(job)
 
 
-def in_another_process(bench: Bench, script: Any) -> tuple[multiprocessing.Process, LocalWorker]:
+def worker_at(endpoint: Endpoint, bench: Bench) -> Attached:
+    return Attached(LocalPerformer(lambda: [endpoint], bench.results), RunStore(bench.results))
+
+
+def in_another_process(bench: Bench, script: Any) -> tuple[multiprocessing.Process, Attached]:
     server = bench.serve(script)
     bench.server = server
     endpoint = Endpoint(server.name, server.base_url, Secret(server.key))
     process = multiprocessing.get_context("fork").Process(target=_work, args=(bench, endpoint))
     process.start()
-    return process, LocalWorker(lambda: [endpoint], bench.results)
+    return process, worker_at(endpoint, bench)
 
 
 def slow_after(number_of_turns: int) -> Callable[[dict[str, Any], int], replies.Reply]:
@@ -61,17 +77,17 @@ def slow_after(number_of_turns: int) -> Callable[[dict[str, Any], int], replies.
 
 def test_a_killed_worker_is_found_dead_with_what_it_used_and_goes_on(bench: Bench) -> None:
     process, local = in_another_process(bench, slow_after(2))
-    run, folder = bench.job.run, bench.job.folder
+    run = bench.job.run
     try:
         until(lambda: len(bench.events("assistant")) == 3)
-        assert local.poll(run, folder) is Liveness.RUNNING
+        assert local.poll(run).liveness is Liveness.RUNNING
         with pytest.raises(Busy):
             local.resume(bench.job, "Me too.")
     finally:
         process.kill()
         process.join(20)
-    assert local.poll(run, folder) is Liveness.DONE
-    result = local.result(run, folder)
+    assert local.poll(run).liveness is Liveness.DONE
+    result = local.collect(bench.job)
     assert result.ending is Ending.INTERRUPTED
     assert result.usage.turns == 3
     assert result.usage.prompt_tokens > 0
@@ -83,58 +99,55 @@ def test_a_killed_worker_is_found_dead_with_what_it_used_and_goes_on(bench: Benc
     assert "You were interrupted." in bench.told()
 
 
-def test_a_signal_ends_it_with_its_evidence(bench: Bench) -> None:
+def test_a_stop_ends_it_with_its_evidence_within_two_seconds(bench: Bench) -> None:
     process, local = in_another_process(bench, slow_after(1))
     until(lambda: len(bench.events("assistant")) == 2)
-    local.stop(replace(bench.job.run, pid=process.pid or 0), bench.job.folder)
+    started = time.monotonic()
+    local.stop(bench.job.run)
+    assert time.monotonic() - started < 2
     process.join(20)
     assert process.exitcode == 0
-    assert local.poll(bench.job.run, bench.job.folder) is Liveness.DONE
-    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
-    assert bench.events()[-1]["ending"] == "interrupted"
+    assert local.poll(bench.job.run).liveness is Liveness.DONE
+    result = local.collect(bench.job)
+    assert (result.ending, result.detail) == (Ending.CANCELLED, "its claim was lost")
+    assert bench.events()[-1]["ending"] == "cancelled"
     talk = conversation.load(bench.job.folder)
     assert talk is not None
     assert talk.messages[-1]["role"] == "tool"
 
 
-def test_a_signal_while_the_model_is_silent_ends_it_at_once(bench: Bench) -> None:
+def test_a_signal_while_the_model_is_silent_leaves_it_to_be_gone_on_with(bench: Bench) -> None:
     process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
     assert bench.server is not None
     until(lambda: len(bench.server.asked) == 1)
     started = time.monotonic()
-    local.stop(replace(bench.job.run, pid=process.pid or 0), bench.job.folder)
+    os.kill(process.pid or 0, signal.SIGTERM)
     process.join(20)
     assert time.monotonic() - started < 3
-    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+    assert local.collect(bench.job).ending is Ending.INTERRUPTED
+    assert bench.resume([replies.finish("question", question="Which?")], "Go on.").ending is Ending.QUESTION
 
 
-def test_stop_leaves_its_own_process_and_dead_ones_alone(bench: Bench) -> None:
+def test_stop_leaves_dead_ones_alone(bench: Bench) -> None:
+    bench.worker().stop(bench.job.run)
+    assert not (bench.job.folder / "stop").exists()
+
+
+def test_a_run_that_never_began_is_told_from_one_whose_process_died(bench: Bench) -> None:
     local = bench.worker()
-    local.stop(bench.job.run, bench.job.folder)
-    local.stop(replace(bench.job.run, pid=1), bench.job.folder)
-
-
-def test_nothing_can_be_said_of_another_hosts_worker(bench: Bench) -> None:
-    elsewhere = replace(bench.job.run, host="elsewhere")
-    local = bench.worker()
-    assert local.poll(elsewhere, bench.job.folder) is Liveness.UNKNOWN
-    bench.run([WRITE, replies.finish()])
-    assert local.poll(elsewhere, bench.job.folder) is Liveness.DONE
-
-
-def test_a_run_that_never_began_says_so(bench: Bench) -> None:
-    local = bench.worker()
-    assert local.poll(bench.job.run, bench.job.folder) is Liveness.DONE
-    assert local.result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
-    bench.job = replace(bench.job, prompt=replace(bench.job.prompt, user="", system=""))
-    assert bench.resume([], "Go on.").ending is Ending.ERROR
+    assert local.poll(bench.job.run).liveness is Liveness.ABSENT
+    (bench.job.folder / "worker.lock").touch()
+    assert local.poll(bench.job.run).liveness is Liveness.DONE
+    assert local.collect(bench.job).ending is Ending.INTERRUPTED
+    assert bench.resume([replies.finish("question", question="?")], "Go on.").ending is Ending.QUESTION
+    assert bench.sent()[1]["content"].startswith("Fix issue 3.")
 
 
 def test_a_result_of_before_does_not_answer_for_a_resumed_run(bench: Bench) -> None:
     bench.run([WRITE, replies.finish()])
     with pytest.raises(ModelError):
         bench.resume([replies.bad_key()], "The checks fail.")
-    assert bench.worker().result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+    assert bench.worker().collect(bench.job).ending is Ending.INTERRUPTED
 
 
 def test_two_processes_do_not_work_on_one_run(bench: Bench) -> None:
@@ -144,15 +157,17 @@ def test_two_processes_do_not_work_on_one_run(bench: Bench) -> None:
             bench.run([replies.finish()])
 
 
-def test_kinds_are_made_by_name(tmp_path: Path) -> None:
+def test_kinds_are_made_from_their_section(tmp_path: Path) -> None:
     def never() -> list[Endpoint]:
         raise AssertionError("asked too early")
 
-    assert isinstance(worker.make("local", never, tmp_path), LocalWorker)
-    with pytest.raises(ConfigError, match=r"remote is unknown; it is one of .*local"):
-        worker.make("remote", never, tmp_path)
+    services = Services(never, RunStore(tmp_path), tmp_path)
+    assert make(LocalWorkerConfig(), services).attached
+    assert make(CommandWorkerConfig(command="true"), services).attached
+    closed = Endpoint("m", "http://127.0.0.1:9/v1", Secret(""))
+    nowhere = Services(lambda: [closed], RunStore(tmp_path), tmp_path)
     with pytest.raises(ModelError, match="nothing listens"):
-        worker.check("local", lambda: [Endpoint("m", "http://127.0.0.1:9/v1", Secret(""))])
+        make(LocalWorkerConfig(), nowhere).check()
 
 
 def test_a_transcript_is_shown_for_a_person(bench: Bench) -> None:

@@ -283,7 +283,7 @@ def test_an_unknown_price_is_said_once_and_stops_nothing(
 
 
 def test_a_reason_to_stop_cancels(bench: Bench) -> None:
-    bench.job = replace(bench.job, keepalive=lambda: "the issue was closed")
+    bench.job = replace(bench.job, watch=lambda: "the issue was closed")
     result = bench.run(busy)
     assert (result.ending, result.detail) == (Ending.CANCELLED, "the issue was closed")
 
@@ -306,7 +306,7 @@ def test_a_fallback_takes_over_in_the_middle_of_a_run(bench: Bench) -> None:
     second = bench.serve([DONE], name="second")
     worker = bench.worker(first, second)
     worker.start(bench.job)
-    result = worker.result(bench.job.run, bench.job.folder)
+    result = worker.collect(bench.job)
     assert (result.ending, result.model) == (Ending.IMPLEMENTED, "second")
     assert len(second.asked[0].body["messages"]) == 4
 

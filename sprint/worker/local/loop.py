@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from dataclasses import dataclass, replace
 
 from sprint import prompts, transcript
@@ -20,7 +19,6 @@ from sprint.worker.local.output import OutputBudget
 from sprint.worker.local.toolbox import Result, Toolbox
 from sprint.worker.local.tools import BadCall, Finish, parse, tool_named
 
-KEEPALIVE_SECONDS = 30.0
 CALLS_PER_TURN = 16
 NUDGES = 2
 _EMPTY_ANSWERS = 3
@@ -62,16 +60,14 @@ class Loop:
         self._wordless = 0  # answers in a row without a call
         self._empty = 0
         self._overflows = 0
-        self._last_keepalive = time.monotonic()
 
     def run(self) -> WorkerResult:
-        """Raises ModelError where no model answers, and what else stops the runner itself."""
+        """Raises ModelError where no model answers, and Stopped where the runner itself has to stop: then
+        what was done stays, and the loop goes on from there."""
         end = None
         try:
             while end is None:
                 end = self._step()
-        except KeyboardInterrupt:
-            end = End(Ending.INTERRUPTED, "a signal stopped it")
         finally:
             self._save()
         result = WorkerResult(
@@ -100,10 +96,8 @@ class Loop:
         return end
 
     def _must_stop(self) -> End | None:
-        if time.monotonic() - self._last_keepalive >= KEEPALIVE_SECONDS or not self._talk.usage.turns:
-            self._last_keepalive = time.monotonic()
-            if reason := self._job.keepalive():
-                return End(Ending.CANCELLED, reason)
+        if reason := self._job.watch():
+            return End(Ending.CANCELLED, reason)
         if reason := self._meter.exceeded():
             return End(Ending.LIMIT, reason)
         return None

@@ -98,6 +98,7 @@ class Toolbox:
             network=self._job.network,
             output_cap=8 * LONGEST,
             output_file=path if self.outputs.has_room() else None,
+            watch=self._job.watch,
         )
         text = decoded(done.stdout + done.stderr).rstrip("\n")
         shown = self.outputs.shown(text, path, budget, is_whole=not done.truncated)

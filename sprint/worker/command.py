@@ -1,0 +1,152 @@
+"""The worker `command`: any program, run in the sandbox over the checkout, with the prompt on its stdin.
+
+It hands over by files beside the checkout, so that none of them is published: what it writes to
+$SPRINT_SUMMARY is the summary, what it writes to $SPRINT_QUESTION is a question that a person has to answer
+first. What it changed in the checkout is its work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sprint import prompts, transcript
+from sprint.config import CommandWorkerConfig
+from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
+from sprint.task import Task
+from sprint.terminal_text import readable
+from sprint.worker import Job
+
+_OUTPUT_CAP = 2_000_000
+_HANDOVER_CAP = 20_000
+_TAIL = 2_000
+_SECONDS = "seconds"  # below the run's folder: how long it has worked so far
+_RUN = 'mkdir -p "$SPRINT_HANDOVER" && rm -rf "$SPRINT_SUMMARY" "$SPRINT_QUESTION"'
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the hand-over lies, as the command sees it."""
+
+    folder: str
+
+    @classmethod
+    def of(cls, job: Job) -> _Places:
+        return cls(str(PurePosixPath(job.sandbox.inside(job.workspace)).parent / "tmp" / "handover"))
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "SPRINT_HANDOVER": self.folder,
+            "SPRINT_PROMPT": f"{self.folder}/prompt.md",
+            "SPRINT_SUMMARY": f"{self.folder}/summary.md",
+            "SPRINT_QUESTION": f"{self.folder}/question.md",
+        }
+
+
+class CommandPerformer:
+    def __init__(self, config: CommandWorkerConfig) -> None:
+        self._config = config
+
+    def check(self) -> None:
+        pass  # what it needs is its own; a command that is not there ends its first run as an error
+
+    def prompt(self, task: Task) -> Prompt:
+        return prompts.implement(task)
+
+    def begin(self, job: Job) -> WorkerResult:
+        text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
+        transcript.append(job.folder, "user", text=text)
+        return self._run(job, text)
+
+    def go_on(self, job: Job, message: str) -> WorkerResult:
+        """A command has no memory: it is told all that it was told before, and then the message."""
+        told = [str(event.get("text")) for event in transcript.read(job.folder) if event["event"] == "user"]
+        if not told:
+            return self.begin(job)
+        transcript.append(job.folder, "user", text=message)
+        return self._run(job, f"{told[0]}\n\n{message}")
+
+    def secrets(self) -> Sequence[Secret]:
+        return ()
+
+    def version(self) -> str:
+        return ""
+
+    def _run(self, job: Job, text: str) -> WorkerResult:
+        places = _Places.of(job)
+        left = job.limits.minutes * 60 - _seconds_so_far(job.folder)
+        if left <= 0:
+            return _over(job, "")
+        prepared = _RUN
+        if self._config.prompt == "file":
+            prepared += ' && cat >"$SPRINT_PROMPT"'
+        done = self._at_work(job, places, text, prepared, left)
+        summary = _handed(job, places, "SPRINT_SUMMARY")
+        if done.killed_by == "timeout":
+            return _over(job, summary)
+        if done.killed_by:
+            return WorkerResult(Ending.CANCELLED, summary, done.killed_by)
+        if question := _handed(job, places, "SPRINT_QUESTION"):
+            return WorkerResult(Ending.QUESTION, summary, question)
+        if done.exit_code:
+            last = readable(done.out + done.err).strip()[-_TAIL:]
+            return WorkerResult(Ending.ERROR, summary, f"the command exited with {done.exit_code}: {last}")
+        return WorkerResult(Ending.IMPLEMENTED, summary)
+
+    def _at_work(self, job: Job, places: _Places, text: str, prepared: str, left: float) -> Completed:
+        script = f"{prepared} && exec /bin/sh -c {_quoted(self._config.command)}"
+        began = time.monotonic()
+        try:
+            done = job.sandbox.run(
+                ["/bin/sh", "-c", script],
+                job.workspace,
+                timeout=left,
+                network=job.network,
+                stdin=text.encode("utf-8", "replace"),
+                env=places.environment(),
+                output_cap=_OUTPUT_CAP,
+                output_file=job.folder / "agent.log",
+                watch=job.watch,
+            )
+        finally:
+            total = _seconds_so_far(job.folder) + time.monotonic() - began
+            (job.folder / _SECONDS).write_text(f"{total:.1f}")
+        transcript.append(
+            job.folder,
+            "tool",
+            turn=0,
+            id="",
+            name="command",
+            text=readable(done.out + done.err)[-_TAIL:],
+            seconds=round(done.seconds, 3),
+            error="",
+            exit_code=done.exit_code,
+            killed_by=done.killed_by,
+            output="agent.log",
+        )
+        return done
+
+
+def _over(job: Job, summary: str) -> WorkerResult:
+    return WorkerResult(Ending.LIMIT, summary, f"limits.minutes: {job.limits.minutes:g} minutes are over")
+
+
+def _handed(job: Job, places: _Places, name: str) -> str:
+    """A hand-over file's text, read inside: the command may have made anything of it."""
+    path = places.environment()[name]
+    script = f'[ -f "$1" ] && [ ! -L "$1" ] && head -c {_HANDOVER_CAP} -- "$1"'
+    done = job.sandbox.run(["/bin/sh", "-c", script, "sh", path], job.workspace, timeout=20.0)
+    return readable(done.out).strip() if done.ok else ""
+
+
+def _seconds_so_far(folder: Path) -> float:
+    try:
+        return float((folder / _SECONDS).read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

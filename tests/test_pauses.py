@@ -1,0 +1,203 @@
+"""A pause is no failure: signals, outages and dead processes cost no attempt, and the run goes on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint.claim import Claims
+from sprint.demo.forge import DemoForge, Fault
+from sprint.demo.model import DemoModel
+from sprint.demo.replies import Reply, call, finish
+from sprint.domain import Claim, Secret
+from sprint.git import Remote
+from tests.site import Site
+from tests.test_tick import CHECK, FILES, FIX, REPO
+
+
+class Night:
+    """An operator's machine through a night: ticks, and signals that reach them at the model's n-th turn."""
+
+    def __init__(self, forge: DemoForge, folder: Path, serve: Callable[..., DemoModel], **repo: Any) -> None:
+        forge.add_repo(REPO, FILES)
+        forge.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+        self.forge = forge
+        self.signals: dict[int, signal.Signals] = {}
+        self.replies: Callable[[dict[str, Any], int], Reply] = self.sensible
+        self.process: subprocess.Popen[str] | None = None
+        self.site = Site(
+            folder, forge, serve(self._answer), repos=[{"name": REPO, "checks": [CHECK], **repo}]
+        )
+
+    def _answer(self, request: dict[str, Any], number: int) -> Reply:
+        if self.process and (sent := self.signals.pop(number, None)):
+            self.process.send_signal(sent)
+        return self.replies(request, number)
+
+    def sensible(self, request: dict[str, Any], number: int) -> Reply:
+        fixed = any("n + n + 1" in str(m.get("tool_calls", "")) for m in request["messages"])
+        return finish("implemented", "Fixed.") if fixed else FIX
+
+    def tick(self, *args: str) -> tuple[int, str]:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sprint", "run", REPO, *args],
+            cwd=self.site.path,
+            env=self.site.environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        _, err = self.process.communicate(timeout=120)
+        return self.process.returncode, err
+
+    def claim(self) -> Claim:
+        remote = Remote(f"{self.forge.url}/{REPO}.git", Secret(self.forge.token))
+        return Claims(self.site.path / "judge.git", remote, "judge").read()[1]
+
+    def assert_one_good_run(self) -> None:
+        assert [row["outcome"] for row in self.site.rows()] == ["pr_opened"]
+        assert len(self.forge.pulls(REPO)) == 1
+        claim = self.claim()
+        assert (claim.state, claim.outcome, claim.attempt, claim.paused) == (
+            "released",
+            "pr_opened",
+            1,
+            False,
+        )
+        assert list((self.site.path / "results" / "active").iterdir()) == []
+
+
+@pytest.fixture
+def make_night(
+    gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]
+) -> Callable[..., Night]:
+    return lambda **repo: Night(gitea, workspaces / "site", model_server, **repo)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_pauses_and_says_how_to_go_on(
+    make_night: Callable[..., Night], sent: signal.Signals
+) -> None:
+    night = make_night()
+    night.signals[1] = sent
+    code, err = night.tick()
+    assert code == 130
+    (run,) = night.site.runs()
+    assert f"sprint run {REPO}" in err
+    assert f"sprint stop {run['id']}" in err
+    assert run["paused_since"]
+    assert run["paused_why"] == "it was told to stop"
+    assert night.site.rows() == []
+    claim = night.claim()
+    assert (claim.state, claim.paused) == ("claimed", True)
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+    assert night.site.runs()[0]["paused_s"] > 0
+
+
+def test_many_signals_with_progress_in_between_cost_nothing(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+
+    def eight_looks(request: dict[str, Any], number: int) -> Reply:
+        looks = sum("echo" in str(m.get("tool_calls", "")) for m in request["messages"])
+        if looks < 8:
+            return call("run_command", {"command": f"echo {looks}"})
+        return night.sensible(request, number)
+
+    night.replies = eight_looks
+    for number in range(8):
+        night.signals[2 * number + 1] = signal.SIGTERM
+        assert night.tick()[0] == 130
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+def test_five_in_a_row_without_progress_end_it_and_hand_in_what_there_is(
+    make_night: Callable[..., Night],
+) -> None:
+    night = make_night()
+    night.signals = dict.fromkeys(range(1, 6), signal.SIGTERM)
+    codes = [night.tick()[0] for _ in range(6)]
+    assert codes == [130, 130, 130, 130, 130, 0]
+    (row,) = night.site.rows()
+    assert row["outcome"] == "interrupted"
+    assert "the tick is given less time than the step needs" in row["detail"]
+    assert night.forge.pulls(REPO)[0].title.startswith("WIP: ")
+    assert night.claim().attempt == 0
+
+
+def test_a_model_that_goes_away_in_the_middle_is_waited_for(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    away = Fault(
+        "/chat/completions", times=None, status=402, body=b'{"error":{"message":"insufficient funds"}}'
+    )
+
+    def then_away(request: dict[str, Any], number: int) -> Reply:
+        if number == 0:
+            night.site.model.faults.append(away)
+        return night.sensible(request, number)
+
+    night.replies = then_away
+    for _ in range(6):
+        code, err = night.tick()
+        assert code == 5, err
+    (run,) = night.site.runs()
+    assert run["pauses"] == 0
+    assert "insufficient funds" in run["paused_why"]
+    night.site.model.faults.remove(away)
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+def test_a_person_may_stop_a_run_that_rests(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    night.signals[1] = signal.SIGTERM
+    night.tick()
+    (run,) = night.site.runs()
+    done = night.site.sprint("stop", run["id"])
+    assert done.returncode == 0, done.stderr
+    assert "cancelled" in done.stdout
+    (row,) = night.site.rows()
+    assert (row["outcome"], row["detail"]) == ("cancelled", "stopped by a person")
+    assert (night.site.path / "results/runs" / run["id"] / "patch.diff").exists()
+    assert night.claim().state == "released"
+    assert "is over already" in night.site.sprint("stop", run["id"]).stderr
+
+
+def test_a_person_may_have_handed_in_what_is_sound(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    night.signals[1] = signal.SIGTERM
+    night.tick()
+    done = night.site.sprint("stop", f"{REPO}#1", "--hand-in")
+    assert done.returncode == 0, done.stderr
+    (pull,) = night.forge.pulls(REPO)
+    assert pull.title.startswith("WIP: ")
+    assert [row["outcome"] for row in night.site.rows()] == ["cancelled"]
+
+
+def test_a_run_at_work_is_stopped_at_once(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    night.replies = lambda request, number: (
+        FIX if number == 0 else call("run_command", {"command": "sleep 60"})
+    )
+    working = subprocess.Popen(
+        [sys.executable, "-m", "sprint", "run", REPO],
+        cwd=night.site.path,
+        env=night.site.environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while len(night.site.model.asked) < 2:
+        assert working.poll() is None
+    done = night.site.sprint("stop", f"{REPO}#1")
+    assert done.returncode == 0, done.stderr
+    assert "cancelled" in done.stdout
+    assert working.wait(30) == 0
+    assert [row["outcome"] for row in night.site.rows()] == ["cancelled"]

@@ -1,0 +1,132 @@
+"""Any program as a worker: through a whole tick, cancelled, over its time, killed with its runner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sprint.config import CommandWorkerConfig
+from sprint.demo.forge import DemoForge
+from sprint.demo.model import DemoModel
+from sprint.domain import Ending
+from sprint.runs import RunStore
+from sprint.worker.attached import Attached
+from sprint.worker.command import CommandPerformer
+from tests.site import Site
+from tests.test_tick import CHECK, FILES, REPO
+from tests.worker.conftest import Bench
+
+FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo Fixed it. >$SPRINT_SUMMARY"
+
+
+def worker(bench: Bench, command: str, **more: str) -> Attached:
+    config = CommandWorkerConfig(command=command, **more)  # type: ignore[arg-type]
+    return Attached(CommandPerformer(config), RunStore(bench.results))
+
+
+@pytest.mark.parametrize(("how", "reading"), [("stdin", "cat"), ("file", 'cat "$SPRINT_PROMPT"')])
+def test_it_is_told_and_hands_over(bench: Bench, how: str, reading: str) -> None:
+    made = worker(bench, f"{reading} >told; echo well >made; echo All done. >$SPRINT_SUMMARY", prompt=how)
+    made.start(bench.job)
+    result = made.collect(bench.job)
+    assert (result.ending, result.summary) == (Ending.IMPLEMENTED, "All done.")
+    assert bench.file("told").read_text() == "You fix issues.\n\nFix issue 3."
+    assert bench.git("status", "--porcelain").splitlines() == ["?? made", "?? told"]
+
+
+def test_a_question_wins_and_a_failure_says_its_last_words(bench: Bench) -> None:
+    asking = worker(bench, "echo Which? >$SPRINT_QUESTION; echo x >$SPRINT_SUMMARY; exit 3")
+    asking.start(bench.job)
+    result = asking.collect(bench.job)
+    assert (result.ending, result.detail, result.summary) == (Ending.QUESTION, "Which?", "x")
+    failing = worker(bench, "echo no such luck >&2; exit 3")
+    failing.resume(bench.job, "Again.")
+    result = failing.collect(bench.job)
+    assert (result.ending, result.detail) == (Ending.ERROR, "the command exited with 3: no such luck")
+    assert result.summary == "", "the first run's hand-over is gone"
+
+
+def test_a_further_round_tells_everything_again(bench: Bench) -> None:
+    made = worker(bench, "cat >told")
+    made.start(bench.job)
+    made.resume(bench.job, "The checks fail.")
+    assert bench.file("told").read_text() == "You fix issues.\n\nFix issue 3.\n\nThe checks fail."
+
+
+@pytest.mark.parametrize(
+    "plant", ["ln -s /etc/passwd $SPRINT_SUMMARY", "mkfifo $SPRINT_SUMMARY", "mkdir $SPRINT_SUMMARY"]
+)
+def test_what_is_no_plain_file_is_no_hand_over(bench: Bench, plant: str) -> None:
+    made = worker(bench, plant)
+    made.start(bench.job)
+    assert made.collect(bench.job).summary == ""
+
+
+def test_it_is_cancelled_within_two_seconds_with_all_that_it_started(bench: Bench) -> None:
+    began = time.monotonic()
+    bench.job = replace(
+        bench.job, watch=lambda: "the issue was closed" if time.monotonic() > began + 0.5 else ""
+    )
+    made = worker(bench, "setsid sleep 4321 & sleep 4321")
+    made.start(bench.job)
+    assert time.monotonic() - began < 2.5
+    result = made.collect(bench.job)
+    assert (result.ending, result.detail) == (Ending.CANCELLED, "the issue was closed")
+    assert subprocess.run(["pgrep", "-f", "sleep 4321"], capture_output=True).returncode == 1
+
+
+def test_its_time_is_limited_over_all_rounds(bench: Bench) -> None:
+    bench.limit(minutes=0.02)
+    made = worker(bench, "sleep 60")
+    made.start(bench.job)
+    assert made.collect(bench.job).ending is Ending.LIMIT
+    began = time.monotonic()
+    made.resume(bench.job, "Go on.")
+    assert made.collect(bench.job).ending is Ending.LIMIT
+    assert time.monotonic() - began < 1
+
+
+@pytest.fixture
+def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Site:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    return Site(
+        workspaces / "site",
+        gitea,
+        model_server([]),
+        workers={"script": {"kind": "command", "command": FIX}},
+        repos=[{"name": REPO, "checks": [CHECK], "worker": "script"}],
+    )
+
+
+def test_a_whole_tick_to_a_pull_request(site: Site, gitea: DemoForge) -> None:
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    (row,) = site.rows()
+    assert (row["outcome"], row["worker"]) == ("pr_opened", "script")
+    assert "Fixed it." in gitea.pulls(REPO)[0].body
+    assert site.model.asked == []
+
+
+def test_killed_with_its_runner_it_is_begun_again(site: Site, gitea: DemoForge) -> None:
+    begun_before = f"test -e going && {{ rm going; {FIX}; }}"
+    site.settings["workers"]["script"]["command"] = f"{begun_before} || {{ touch going; sleep 4322; }}"
+    site.write()
+    working = subprocess.Popen([sys.executable, "-m", "sprint", "run", REPO], cwd=site.path, env=site.environ)
+    while not list(site.workspaces.glob("*/repo/going")):
+        assert working.poll() is None
+    os.kill(working.pid, signal.SIGKILL)
+    working.wait()
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert len(gitea.pulls(REPO)) == 1
+    assert subprocess.run(["pgrep", "-f", "sleep 4322"], capture_output=True).returncode == 1
