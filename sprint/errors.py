@@ -1,5 +1,7 @@
 """The operator's mistakes and the outside world's failures, one sentence and one exit code each."""
 
+from enum import StrEnum
+
 
 class SprintError(Exception):
     """An expected error: the message names the thing, the reason and the remedy, in one line."""
@@ -30,10 +32,55 @@ class SandboxError(SprintError):
     exit_code = 4
 
 
+class ModelTrouble(StrEnum):
+    """What keeps a model from being used. All of it is the operator's or the provider's to mend."""
+
+    UNSET = "unset"  # none is configured, and none is found
+    AWAY = "away"  # no connection, an answer of 5xx, a cut stream, garbage
+    BUSY = "busy"  # it asks to be left alone for a while
+    SLOW = "slow"  # no first token in time
+    REFUSED = "refused"  # the key or the account
+    QUOTA = "quota"
+    UNKNOWN = "unknown"  # no such model, or nothing like it at the address
+    REQUEST = "request"  # what is asked of it, such as a parameter that it does not take
+    NO_TOOLS = "no_tools"
+    WINDOW = "window"  # too small, or cut without a word
+
+    @property
+    def words(self) -> str:
+        """Words of ours, fit for a forge: without address, name and what the server said."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    ModelTrouble.UNSET: "no model is set up",
+    ModelTrouble.AWAY: "the model's server is away",
+    ModelTrouble.BUSY: "the model's server is busy",
+    ModelTrouble.SLOW: "the model does not begin to answer in time",
+    ModelTrouble.REFUSED: "the model's server refuses the key",
+    ModelTrouble.QUOTA: "the model's quota is used up",
+    ModelTrouble.UNKNOWN: "the model's server knows no such model",
+    ModelTrouble.REQUEST: "the model's server does not take the request",
+    ModelTrouble.NO_TOOLS: "the model calls no tools",
+    ModelTrouble.WINDOW: "the model's context is too small",
+}
+
+
 class ModelError(SprintError):
-    """No usable model."""
+    """No usable model. `kind` says why; `public` says it in words of ours, fit for a forge.
+
+    The message is for the operator alone: it names the server and quotes it.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, kind: ModelTrouble = ModelTrouble.UNSET) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    @property
+    def public(self) -> str:
+        return self.kind.words
 
 
 class Stopped(SprintError):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sprint.errors import SprintError
@@ -24,6 +25,15 @@ def refusal(doing: str, path: Path, error: OSError) -> SprintError:
     """The sentence for a file operation that the system refused: `cannot write PATH: REASON; REMEDY`."""
     remedy = _REMEDIES.get(error.errno or 0, "see that the path is right")
     return SprintError(f"cannot {doing} {path}: {error.strerror or error}; {remedy}")
+
+
+@contextlib.contextmanager
+def refusing(doing: str, path: Path) -> Iterator[None]:
+    """What the system refuses in the block becomes the SprintError of `refusal`."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(doing, path, error) from error
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:

@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 LAYERS = (
     ("domain", "errors", "outcomes"),
     ("clean_text", "files", "logs", "output", "proc", "resources", "strict_yaml", "terminal_text"),
-    ("config", "credentials", "git", "lock"),
-    ("heartbeat", "ledger", "runs", "spend", "task", "transcript"),
+    ("config", "credentials", "git", "json_file", "lock"),
+    ("health", "heartbeat", "ledger", "runs", "spend", "task", "transcript"),
     ("forge", "model", "sandbox", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "verify", "worker"),
     ("context",),

@@ -1,0 +1,73 @@
+"""One record in one JSON file: read whole, replaced at once, changed by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from sprint import files
+from sprint.errors import Busy, SprintError
+from sprint.lock import lock
+
+T = TypeVar("T")
+
+_LOCK_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def read(path: Path, kind: type[T], *, remedy: str) -> T | None:
+    """The record in a file, None where there is no file.
+
+    Raises SprintError where it cannot be read or holds no `kind`; `remedy` says what to do about that.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise files.refusal("read", path, error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SprintError(f"cannot read {path}: {error}; {remedy}") from error
+
+
+def read_if_sound(path: Path, kind: type[T]) -> T | None:
+    """The record in a file that can be made anew: a broken one is logged, and None as a missing one is."""
+    try:
+        return read(path, kind, remedy="it is made anew")
+    except SprintError as error:
+        _log.warning("%s", error)
+        return None
+
+
+def write(path: Path, record: object, *, durable: bool = True) -> None:
+    """Replace the file at once, its folder made where it is missing. Raises SprintError."""
+    files.make_folder(path.parent)
+    files.replace(path, msgspec.json.encode(record) + b"\n", durable=durable)
+
+
+def change(path: Path, kind: type[T], changed: Callable[[T | None], T | None]) -> T | None:
+    """Replace the record by what `changed` makes of it (None: remove it); no other process comes between.
+
+    `changed` gets None where there is no record, or none that can be read. Returns the new record. Raises
+    SprintError where that cannot be done.
+    """
+    guard = path.with_suffix(".lock")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock(guard, wait=_LOCK_SECONDS, what=f"changes {path.name}"))
+        except Busy as error:
+            raise SprintError(f"cannot change {path}: {error}; see what that process waits for") from None
+        before = read_if_sound(path, kind)
+        after = changed(before)
+        if after is None:
+            with files.refusing("remove", path):
+                path.unlink(missing_ok=True)
+        elif after != before:
+            write(path, after)
+        return after
