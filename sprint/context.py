@@ -51,7 +51,9 @@ class Context:
             config = self.config.workers.get(name)
             if config is None:
                 raise ConfigError(f"workers: {name} is not configured any more; a run under way needs it")
-            services = Services(self.endpoints, self.store, self.config.paths.results)
+            services = Services(
+                self.endpoints, self.store, self.config.paths.results, self.repo_config.limits
+            )
             self.workers[name] = make(config, services)
         return self.workers[name]
 

@@ -11,7 +11,7 @@ from typing import TextIO
 from sprint import credentials, files, git, sandbox
 from sprint.config import Config, RepoConfig, SandboxConfig, resolve
 from sprint.context import fit_repository, forge_of
-from sprint.domain import Finding, Grade
+from sprint.domain import Endpoint, Finding, Grade
 from sprint.errors import SprintError
 from sprint.forge import Forge, Rights
 
@@ -24,30 +24,49 @@ _REMEDY = {
 }
 
 
-def doctor(config: Config, names: Sequence[str], environ: Mapping[str, str], home: Path, out: TextIO) -> int:
-    """Print a line for each check as it is made; returns 1 where anything would stop a tick, else 0."""
+def doctor(
+    config: Config,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    home: Path,
+    out: TextIO,
+    *,
+    deep: bool = False,
+) -> int:
+    """Print a line for each check as it is made; returns 1 where anything would stop a tick, else 0.
+
+    `deep`: also what costs money or time.
+    """
     repos = [resolve(config, name) for name in names] or list(config.repos)
     sick = False
-    for finding in _findings(config, repos, environ, home):
+    for finding in _findings(config, repos, environ, home, deep=deep):
         sick = sick or finding.grade is Grade.FAULT
         print(f"{finding.grade:4}  {finding.what}: {finding.says}", file=out, flush=True)
     return 1 if sick else 0
 
 
 def _findings(
-    config: Config, repos: Sequence[RepoConfig], environ: Mapping[str, str], home: Path
+    config: Config, repos: Sequence[RepoConfig], environ: Mapping[str, str], home: Path, *, deep: bool
 ) -> Iterator[Finding]:
     yield Finding(Grade.OK, "configuration", str(config.source or "no file: found in the environment"))
     yield _check("git", _git)
     for box in dict.fromkeys(repo.sandbox for repo in (repos or [config.defaults])):
         yield _check(f"sandbox {box.kind}", lambda box=box: _sandbox(box))  # type: ignore[misc]
-    yield _check("results", lambda: _writable(config.paths.results))
+    results = _check("results", lambda: _writable(config.paths.results))
+    yield results
     if not repos:
         yield Finding(Grade.WARNING, "repositories", "none configured; name one: sprint doctor OWNER/REPO")
     for repo in repos:
         yield from _repository(config, repo, environ, home)
     if any(repo.worker == "local" for repo in (repos or [config.defaults])):
-        yield from _models(config, environ, home)
+        remember = config.paths.results if results.grade is Grade.OK else None
+        seconds = max(repo.limits.first_token_seconds for repo in (repos or [config.defaults]))
+        try:
+            endpoints = credentials.model_endpoints(config, environ, home)
+        except SprintError as error:
+            yield Finding(Grade.FAULT, "model", str(error))
+            return
+        yield from _models(endpoints, remember, seconds, deep=deep)
 
 
 def _check(what: str, check: Callable[[], str]) -> Finding:
@@ -119,20 +138,20 @@ def _count(number: int, thing: str, plural: str) -> str:
     return f"{number} {thing}{plural if number != 1 else ''}"
 
 
-def _models(config: Config, environ: Mapping[str, str], home: Path) -> Iterator[Finding]:
+def _models(
+    endpoints: Sequence[Endpoint], results: Path | None, seconds: float, *, deep: bool
+) -> Iterator[Finding]:
+    """Each finding as it is made. One sound model is enough for a tick, whichever of them it is."""
     from sprint.model.probe import examine
 
-    try:
-        endpoints = credentials.model_endpoints(config, environ, home)
-    except SprintError as error:
-        yield Finding(Grade.FAULT, "model", str(error))
-        return
-    examined = [
-        list(examine(endpoint, f"{'fallback ' if index else ''}model {endpoint.name}"))
-        for index, endpoint in enumerate(endpoints)
-    ]
-    # One sound model is enough for a tick, whichever of them it is.
-    is_enough = any(all(f.grade is not Grade.FAULT for f in findings) for findings in examined)
-    for finding in (finding for findings in examined for finding in findings):
-        is_bearable = is_enough and finding.grade is Grade.FAULT
-        yield replace(finding, grade=Grade.WARNING) if is_bearable else finding
+    sound = 0
+    for index, endpoint in enumerate(endpoints):
+        what = f"{'fallback ' if index else ''}model {endpoint.name}"
+        faults = 0
+        for finding in examine(endpoint, what, results, seconds=seconds, deep=deep):
+            is_fault = finding.grade is Grade.FAULT
+            faults += is_fault
+            yield replace(finding, grade=Grade.WARNING) if is_fault and len(endpoints) > 1 else finding
+        sound += not faults
+    if len(endpoints) > 1 and not sound:
+        yield Finding(Grade.FAULT, "model", f"none of the {len(endpoints)} configured can be used")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from sprint.outcomes import Outcome as Outcome
 from sprint.outcomes import Verdict as Verdict
@@ -420,7 +422,8 @@ class LedgerRow:
 class Endpoint:
     """A model that can be called: prices in dollars per million tokens, None where unknown.
 
-    `context` in tokens where configured; `source` tells the operator where it was found.
+    `context` in tokens where configured; `source` tells the operator where it was found. `temperature`,
+    `max_tokens` (of one answer) and `extra` go with each request; None: the server's own.
     """
 
     name: str
@@ -431,6 +434,9 @@ class Endpoint:
     output_price: float | None = None
     context: int | None = None
     source: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 class Grade(StrEnum):

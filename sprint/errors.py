@@ -69,14 +69,18 @@ _WORDS = {
 class ModelError(SprintError):
     """No usable model. `kind` says why; `public` says it in words of ours, fit for a forge.
 
-    The message is for the operator alone: it names the server and quotes it.
+    The message is for the operator alone: it names the server and quotes it. `retry_after` in seconds, where
+    a busy server told it.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, kind: ModelTrouble = ModelTrouble.UNSET) -> None:
+    def __init__(
+        self, message: str, kind: ModelTrouble = ModelTrouble.UNSET, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.retry_after = retry_after
 
     @property
     def public(self) -> str:

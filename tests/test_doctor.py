@@ -29,7 +29,7 @@ def site_of(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, script: Any, **more: Any
 ) -> Site:
     gitea.add_repo(REPO, {"README.md": "widgets\n"})
-    return Site(workspaces / "site", gitea, model_server(script), repos=[REPO], **more)
+    return Site(workspaces / "site", gitea, model_server(script, **more), repos=[REPO])
 
 
 def test_all_is_well(gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path) -> None:
@@ -43,7 +43,7 @@ def test_all_is_well(gitea: DemoForge, model_server: Callable[..., DemoModel], w
 def test_a_model_that_refuses_the_key_is_a_fault_unless_another_is_sound(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
 ) -> None:
-    site = site_of(gitea, model_server, workspaces, lambda _request, _number: bad_key())
+    site = site_of(gitea, model_server, workspaces, lambda _request, _number: bad_key(), is_fit=False)
     done = site.sprint("doctor")
     assert done.returncode == 1
     assert "FAIL  model scripted" in done.stdout

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sprint import health
 from sprint.demo import replies
-from sprint.demo.loopback import Answer, LoopbackServer, Request
-from sprint.demo.model import DemoModel, OllamaFacts
+from sprint.demo.loopback import Answer, HangUp, LoopbackServer, Request
+from sprint.demo.model import DemoModel
 from sprint.domain import Endpoint, Secret
-from sprint.model import ContextOverflow, ModelError, Models, OutOfTime, inquiry
+from sprint.model import ContextCut, ContextOverflow, ModelError, Models, ModelTrouble, OutOfTime, inquiry
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 TOOL = {
@@ -33,13 +35,21 @@ def endpoint_of(server: DemoModel, **more: Any) -> Endpoint:
 
 
 def models_of(
-    *servers: DemoModel, silence: float = 5.0, seconds: float = 20.0, backoff: float = 0.01
+    *servers: DemoModel,
+    first: float = 5.0,
+    silence: float = 5.0,
+    seconds: float = 20.0,
+    backoff: float = 0.01,
+    results: Path | None = None,
+    **more: Any,
 ) -> Models:
     return Models(
-        [endpoint_of(server) for server in servers],
+        [endpoint_of(server, **more) for server in servers],
+        first_token_seconds=first,
         silence_seconds=silence,
         deadline=time.monotonic() + seconds,
         backoff_seconds=backoff,
+        results=results,
     )
 
 
@@ -60,8 +70,7 @@ def test_text_and_calls_and_usage_come_whole(model_server: Serve) -> None:
             )
         ]
     )
-    endpoint = endpoint_of(server, input_price=1.0, cached_price=0.5, output_price=10.0)
-    with Models([endpoint], silence_seconds=5, deadline=time.monotonic() + 20) as models:
+    with models_of(server, input_price=1.0, cached_price=0.5, output_price=10.0) as models:
         reply = models.complete(MESSAGES, [TOOL])
     assert reply.content == "Looking around, in several pieces of text."
     assert reply.reasoning == "hm"
@@ -77,11 +86,7 @@ def test_text_and_calls_and_usage_come_whole(model_server: Serve) -> None:
 def test_cached_tokens_cost_as_others_where_no_price_is_known(model_server: Serve) -> None:
     reply = replies.say("x", prompt_tokens=1_000_000, cached_tokens=900_000, completion_tokens=0)
     server = model_server([reply])
-    models = Models(
-        [endpoint_of(server, input_price=2.0, output_price=1.0)],
-        silence_seconds=5,
-        deadline=time.monotonic() + 20,
-    )
+    models = models_of(server, input_price=2.0, output_price=1.0)
     assert models.complete(MESSAGES, []).usage.cost_usd == pytest.approx(2.0)
 
 
@@ -121,14 +126,57 @@ def test_a_failure_that_may_pass_is_tried_again(model_server: Serve, bad: replie
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize(
-    "quiet", [replies.falls_silent(), replies.never_answers()], ids=["comments", "headers"]
-)
-def test_silence_is_counted_in_content(model_server: Serve, quiet: replies.Reply) -> None:
-    server = model_server([quiet, replies.say("well")])
+def test_silence_is_counted_in_content(model_server: Serve) -> None:
+    server = model_server([replies.falls_silent(), replies.say("well")])
     started = time.monotonic()
     assert models_of(server, silence=0.3).complete(MESSAGES, []).content == "well"
     assert time.monotonic() - started < 3
+
+
+def test_a_prompt_that_is_read_for_too_long_is_not_sent_again(model_server: Serve) -> None:
+    server = model_server([replies.never_answers(), replies.say("well")])
+    with pytest.raises(ModelError, match=r"within 0\.3 s; raise limits\.first_token_seconds") as caught:
+        models_of(server, first=0.3, silence=0.1).complete(MESSAGES, [])
+    assert caught.value.kind is ModelTrouble.SLOW
+    assert len(server.asked) == 1
+
+
+def test_a_slow_prompt_leads_to_the_next_endpoint_and_is_no_refusal(model_server: Serve) -> None:
+    slow = model_server([replies.never_answers(), replies.say("well")], name="slow")
+    other = model_server([replies.say("second")], name="other")
+    models = models_of(slow, other, first=0.3)
+    assert models.complete(MESSAGES, []).content == "second"
+    assert not models._connections[1].is_refused
+
+
+def test_a_first_token_may_take_longer_than_silence(model_server: Serve) -> None:
+    server = model_server([replies.Reply(text="well", hang=0.6)])
+    assert models_of(server, first=10, silence=0.2).complete(MESSAGES, []).content == "well"
+
+
+def streaming(*pieces: bytes, pause: float) -> Answer:
+    def body() -> Generator[bytes, None, None]:
+        for piece in pieces:
+            time.sleep(pause)
+            yield piece
+
+    return Answer(200, body(), {"Content-Type": "text/event-stream"})
+
+
+PING = b": still here\n\n"
+WELL = b'data: {"choices": [{"delta": {"content": "well"}, "finish_reason": "stop"}]}\n\n'
+
+
+def test_pings_are_signs_of_life_before_the_first_token() -> None:
+    answers = [streaming(*[PING] * 8, WELL, pause=0.15)]
+    with serving(lambda request: answers.pop()) as url:
+        models = raw_models(url, first=0.5)
+        assert models.complete(MESSAGES, []).content == "well"
+
+
+def test_pings_are_none_after_it(model_server: Serve) -> None:
+    server = model_server([replies.falls_silent(heartbeat=0.02), replies.say("well")])
+    assert models_of(server, first=60, silence=0.3).complete(MESSAGES, []).content == "well"
 
 
 def test_a_slow_answer_is_no_silence(model_server: Serve) -> None:
@@ -142,7 +190,7 @@ def test_the_deadline_ends_a_silent_call(model_server: Serve) -> None:
     server = model_server(lambda asked, number: replies.falls_silent())
     started = time.monotonic()
     with pytest.raises(OutOfTime):
-        models_of(server, seconds=0.4, silence=60).complete(MESSAGES, [])
+        models_of(server, seconds=0.4, first=60, silence=60).complete(MESSAGES, [])
     assert time.monotonic() - started < 3
 
 
@@ -162,19 +210,29 @@ def test_a_wait_beyond_the_deadline_is_not_begun(model_server: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "why"),
+    ("bad", "why", "kind"),
     [
-        (replies.bad_key(), "key is refused"),
-        (replies.no_quota(), "out of quota"),
-        (replies.no_quota(402), "out of quota"),
-        (replies.no_such_model(), "no such model"),
-        (replies.no_tools(), "cannot call tools"),
-        (replies.failed(403, "Country not supported"), "key is refused"),
-        (replies.failed(308, "Moved", location="https://elsewhere.example/"), "redirects"),
+        (replies.bad_key(), "key is refused", ModelTrouble.REFUSED),
+        (replies.no_quota(), "out of quota", ModelTrouble.QUOTA),
+        (replies.no_quota(402), "out of quota", ModelTrouble.QUOTA),
+        (replies.no_such_model(), "no such model", ModelTrouble.UNKNOWN),
+        (replies.failed(400, "qwen/nope is not a valid model ID"), "no such model", ModelTrouble.UNKNOWN),
+        (replies.no_tools(), "cannot call tools", ModelTrouble.NO_TOOLS),
+        (replies.failed(403, "Country not supported"), "key is refused", ModelTrouble.REFUSED),
+        (
+            replies.failed(308, "Moved", location="https://elsewhere.example/"),
+            "redirects",
+            ModelTrouble.UNKNOWN,
+        ),
+        (replies.failed(400, "invalid tool call arguments"), "invalid tool call", ModelTrouble.REQUEST),
     ],
 )
 def test_a_refusal_leads_to_the_next_endpoint_at_once(
-    model_server: Serve, bad: replies.Reply, why: str, caplog: pytest.LogCaptureFixture
+    model_server: Serve,
+    bad: replies.Reply,
+    why: str,
+    kind: ModelTrouble,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = model_server(lambda asked, number: bad, name="first")
     second = model_server(lambda asked, number: replies.say("second"), name="second")
@@ -184,9 +242,34 @@ def test_a_refusal_leads_to_the_next_endpoint_at_once(
     assert len(first.asked) == 1
     assert [why in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
     caplog.clear()
-    with pytest.raises(ModelError, match=why):
+    with pytest.raises(ModelError, match=why) as caught:
         models_of(first).complete(MESSAGES, [TOOL])
     assert not [record for record in caplog.records if record.levelname == "WARNING"]  # the error says it
+    assert caught.value.kind is kind
+    assert caught.value.public == kind.words
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        (replies.server_error(), ModelTrouble.AWAY),
+        (replies.server_error(503), ModelTrouble.BUSY),
+        (replies.rate_limited("0"), ModelTrouble.BUSY),
+        (replies.overloaded(), ModelTrouble.BUSY),
+        (replies.closed_halfway(), ModelTrouble.AWAY),
+        (replies.html_page(), ModelTrouble.AWAY),
+        (replies.not_json(), ModelTrouble.AWAY),
+    ],
+)
+def test_what_does_not_pass_has_its_kind_and_words_without_address(
+    model_server: Serve, bad: replies.Reply, kind: ModelTrouble
+) -> None:
+    server = model_server(lambda asked, number: bad)
+    with pytest.raises(ModelError) as caught:
+        models_of(server, backoff=0.001).complete(MESSAGES, [])
+    assert caught.value.kind is kind
+    assert server.url in str(caught.value)
+    assert "127.0.0.1" not in caught.value.public
 
 
 def test_the_endpoint_that_answered_is_kept(model_server: Serve) -> None:
@@ -214,12 +297,9 @@ def test_no_usable_model_names_each_and_why(model_server: Serve) -> None:
 
 
 def test_nothing_listens() -> None:
-    endpoint = Endpoint("absent", "http://127.0.0.1:9/v1", Secret(""))
-    models = Models([endpoint], silence_seconds=2, deadline=time.monotonic() + 20, backoff_seconds=0.001)
-    with pytest.raises(ModelError, match="refused"):
-        models.complete(MESSAGES, [])
-    with pytest.raises(ModelError, match="nothing listens"):
-        inquiry.check([endpoint])
+    with pytest.raises(ModelError, match="refused: nothing listens there; start the server") as caught:
+        raw_models("http://127.0.0.1:9/v1").complete(MESSAGES, [])
+    assert caught.value.kind is ModelTrouble.AWAY
 
 
 @pytest.mark.parametrize(
@@ -295,8 +375,10 @@ def test_the_environment_changes_nothing(model_server: Serve, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     server = model_server([replies.say("well")])
     assert models_of(server).complete(MESSAGES, []).content == "well"
-    inquiry.check([endpoint_of(server)])
+    inquiry.window(endpoint_of(server))
     for request in server.requests:
+        if request.path.startswith("/api/"):
+            continue  # which gets no key
         sent = {key.lower(): value for key, value in request.headers.items()}
         assert sent["authorization"] == f"Bearer {server.key}"
         assert not [value for value in sent.values() if "env" in value]
@@ -322,7 +404,9 @@ def test_the_key_is_in_no_error_and_no_log(model_server: Serve, caplog: pytest.L
     assert server.key[:8] not in caplog.text
     bad = replace(endpoint_of(server), key=Secret("sk-ключ-that-is-no-header"))
     with pytest.raises(ModelError, match="no HTTP header") as caught:
-        Models([bad], silence_seconds=1, deadline=time.monotonic() + 5).complete(MESSAGES, [])
+        Models([bad], first_token_seconds=1, silence_seconds=1, deadline=time.monotonic() + 5).complete(
+            MESSAGES, []
+        )
     assert "ключ" not in str(caught.value)
 
 
@@ -341,12 +425,20 @@ def sse(*events: str) -> Answer:
     return Answer(200, body.encode(), {"Content-Type": "text/event-stream"})
 
 
+def raw_models(url: str, first: float = 5.0) -> Models:
+    return Models(
+        [Endpoint("raw", url, Secret("none"))],
+        first_token_seconds=first,
+        silence_seconds=5,
+        deadline=time.monotonic() + 10,
+        backoff_seconds=0.01,
+    )
+
+
 def ask_raw(answers: Sequence[Answer]) -> Any:
     left = iter(answers)
-    with serving(lambda request: next(left)) as url:
-        endpoint = Endpoint("raw", url, Secret("none"))
-        with Models([endpoint], silence_seconds=5, deadline=time.monotonic() + 10, backoff_seconds=0.01) as m:
-            return m.complete(MESSAGES, [TOOL])
+    with serving(lambda request: next(left)) as url, raw_models(url) as models:
+        return models.complete(MESSAGES, [TOOL])
 
 
 def delta(calls: str, reason: str = "null") -> str:
@@ -434,25 +526,155 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
     assert ask_raw([Answer(200, body, {"Content-Type": "application/json"})]).content == "whole"
 
 
-def test_a_server_that_never_gives_a_reason_is_believed_the_second_time() -> None:
-    event = '{"choices": [{"delta": {"content": "well"}}]}'
-    assert ask_raw([sse(event), sse(event)]).content == "well"
+CONTENT = '{"choices": [{"delta": {"content": "well"}}]}'
+USAGE = '{"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}'
 
 
-def test_reach_tells_what_can_be_used(model_server: Serve) -> None:
-    server = model_server([])
-    inquiry.check([endpoint_of(server)])
-    with pytest.raises(ModelError, match="key is refused"):
-        inquiry.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000"))])
-    inquiry.check([replace(endpoint_of(server), key=Secret("sk-wrong-key-000")), endpoint_of(server)])
-    with serving(lambda request: Answer(404, b"", {})) as url:
-        inquiry.check([Endpoint("m", url, Secret(""))])
+def test_a_server_that_never_gives_a_reason_but_ends_its_stream_is_believed() -> None:
+    reply = ask_raw([sse(CONTENT, "[DONE]")])
+    assert (reply.content, reply.finish_reason) == ("well", "")
 
 
-def test_ollama_tells_its_real_window(model_server: Serve) -> None:
-    server = model_server([], ollama=OllamaFacts(trained_context=131_072, context=4096))
-    endpoint = endpoint_of(server, context=65_536)
-    assert inquiry.window(endpoint) == 4096
-    assert inquiry.ollama_trained(endpoint) == 131_072
-    hosted = model_server([])
-    assert inquiry.window(endpoint_of(hosted)) is None
+@pytest.mark.parametrize("cut_at", range(1, 15))
+def test_an_end_mark_cut_in_two_is_seen(cut_at: int) -> None:
+    whole = f"data: {CONTENT}\n\ndata: [DONE]\n\n".encode()
+    at = len(whole) - cut_at
+    answer = streaming(whole[:at], whole[at:], pause=0.02)
+    assert ask_raw([answer]).content == "well"
+
+
+def test_an_end_mark_that_the_model_wrote_is_none() -> None:
+    said = '{"choices": [{"delta": {"content": "data: [DONE]\\ndata: [DONE]"}}]}'
+    with pytest.raises(ModelError, match="cut off half-way"):
+        ask_raw([sse(said)] * 6)
+
+
+@pytest.mark.parametrize("events", [[CONTENT], [CONTENT, USAGE]], ids=["plain", "counted"])
+def test_an_answer_that_is_cut_off_is_none_however_often_it_comes(events: list[str]) -> None:
+    with pytest.raises(ModelError, match="cut off half-way") as caught:
+        ask_raw([sse(*events)] * 6)
+    assert caught.value.kind is ModelTrouble.AWAY
+
+
+def test_a_cut_after_the_finish_reason_loses_nothing() -> None:
+    def body() -> Generator[bytes, None, None]:
+        yield WELL
+        raise HangUp
+
+    with serving(lambda request: Answer(200, body(), {"Content-Type": "text/event-stream"})) as url:
+        assert raw_models(url).complete(MESSAGES, []).content == "well"
+
+
+# --- what the operator configured --------------------------------------------------------------
+
+
+def test_parameters_go_with_each_request(model_server: Serve) -> None:
+    server = model_server([replies.say("well")] * 2)
+    extra = {"reasoning_effort": "low", "provider": {"order": ["one"]}}
+    models = models_of(server, temperature=0.2, max_tokens=500, extra=extra)
+    models.complete(MESSAGES, [])
+    models.complete(MESSAGES, [], max_tokens=100)
+    first, second = (asked.body for asked in server.asked)
+    assert (first["temperature"], first["max_tokens"]) == (0.2, 500)
+    assert (first["reasoning_effort"], first["provider"]) == ("low", {"order": ["one"]})
+    assert second["max_tokens"] == 100
+
+
+def test_nothing_is_said_that_was_not_configured(model_server: Serve) -> None:
+    server = model_server([replies.say("well")])
+    models_of(server).complete(MESSAGES, [])
+    assert set(server.asked[0].body) == {"model", "messages", "stream", "stream_options"}
+
+
+def test_a_server_with_another_name_for_max_tokens_is_asked_by_that(model_server: Serve) -> None:
+    def script(asked: dict[str, Any], number: int) -> replies.Reply:
+        if "max_tokens" in asked:
+            return replies.failed(
+                400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            )
+        return replies.say(str(asked["max_completion_tokens"]))
+
+    server = model_server(script)
+    models = models_of(server, max_tokens=7)
+    assert [models.complete(MESSAGES, []).content for _ in range(2)] == ["7", "7"]
+    assert len(server.asked) == 3
+
+
+# --- what is remembered ------------------------------------------------------------------------
+
+
+def test_what_came_of_asking_is_remembered(model_server: Serve, tmp_path: Path) -> None:
+    first = model_server(lambda asked, number: replies.no_quota(), name="first")
+    second = model_server(lambda asked, number: replies.say("second"), name="second")
+    models_of(first, second, results=tmp_path).complete(MESSAGES, [])
+    known = {model.name: model.kind for model in health.read(tmp_path).models}
+    assert known == {"first": ModelTrouble.QUOTA, "second": None}
+    models_of(first, second, results=tmp_path).complete(MESSAGES, [])
+    assert len(first.asked) == 1, "the next run begins with the one that works"
+
+
+# --- a server that cuts ------------------------------------------------------------------------
+
+
+def conversation(turns: int, characters: int = 1000) -> list[dict[str, Any]]:
+    """A task and so many turns, in which the model says little and a tool much."""
+    call = {"id": "c", "type": "function", "function": {"name": "run_command", "arguments": "{}"}}
+    turn = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "x" * characters},
+    ]
+    return [{"role": "user", "content": "the task " * 50}, *turn * turns]
+
+
+def counting(count: Callable[[int, int], int]) -> Callable[[dict[str, Any], int], replies.Reply]:
+    """A model whose server counts so many tokens for the real ones; gets the number of the request, too."""
+
+    def script(asked: dict[str, Any], number: int) -> replies.Reply:
+        return replies.say("well", prompt_tokens=count(len(str(asked["messages"])) // 4, number))
+
+    return script
+
+
+def turns_until_cut(models: Models, turns: int = 60, characters: int = 1000) -> int | None:
+    for turn in range(1, turns):
+        try:
+            models.complete(conversation(turn, characters), [TOOL])
+        except ContextCut:
+            return turn
+    return None
+
+
+@pytest.mark.parametrize(
+    ("count", "cut"),
+    [
+        (lambda tokens, number: min(tokens, 4096 - number % 7 * 20), (14, 18)),  # whole messages dropped
+        (lambda tokens, number: tokens if tokens <= 4096 else 2050, (14, 16)),  # half a window kept
+        (lambda tokens, number: tokens, None),
+        (lambda tokens, number: tokens * 9 // 10 if number % 2 else tokens, None),  # two tokenizers in turn
+        (lambda tokens, number: tokens if number < 20 else tokens * 8 // 10, None),  # another from then on
+        (lambda tokens, number: 120 if number else tokens, None),  # only what is new is counted
+    ],
+    ids=["oldest dropped", "middle dropped", "none", "two tokenizers", "another tokenizer", "new only"],
+)
+def test_a_count_that_stops_growing_is_a_server_that_cuts(
+    model_server: Serve, count: Callable[[int, int], int], cut: tuple[int, int] | None
+) -> None:
+    server = model_server(counting(count))
+    found = turns_until_cut(models_of(server))
+    assert found is None if cut is None else cut[0] <= (found or 0) <= cut[1], found
+
+
+def test_a_conversation_that_was_shortened_is_not_cut(model_server: Serve) -> None:
+    server = model_server(counting(lambda tokens, number: tokens))
+    models = models_of(server)
+    for turns in (10, 11, 4, 5, 6, 3, 4):
+        models.complete(conversation(turns), [TOOL])
+
+
+def test_a_server_that_cuts_is_remembered_with_the_remedy(model_server: Serve, tmp_path: Path) -> None:
+    server = model_server(counting(lambda tokens, number: min(tokens, 2000)))
+    assert turns_until_cut(models_of(server, results=tmp_path)) is not None
+    (known,) = health.read(tmp_path).models
+    assert known.kind is ModelTrouble.WINDOW
+    assert "OLLAMA_CONTEXT_LENGTH" in known.reason
+    assert "2000 tokens" in known.reason

@@ -15,6 +15,9 @@ def add(command: AddCommand) -> None:
         "doctor", "check git, sandbox, forges, tokens and model one by one, with the remedy", _doctor
     )
     doctor.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="default: all that are configured")
+    doctor.add_argument(
+        "--deep", action="store_true", help="also what costs: a long message to see how much a model reads"
+    )
 
     init = command("init", "write a commented sprint.yaml from what is found here; never over another", _init)
     init.add_argument("dir", nargs="?", type=Path, metavar="DIR", help="where to (default: here)")
@@ -65,7 +68,7 @@ def _add_monitor(command: AddCommand) -> None:
 def _doctor(args: argparse.Namespace) -> int:
     from sprint.doctor import doctor
 
-    return doctor(configuration(args), args.repos, os.environ, Path.home(), sys.stdout)
+    return doctor(configuration(args), args.repos, os.environ, Path.home(), sys.stdout, deep=args.deep)
 
 
 def _init(args: argparse.Namespace) -> int:

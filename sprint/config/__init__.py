@@ -69,6 +69,9 @@ FILE_NAME = "sprint.yaml"
 _SIZE_CAP = 1_000_000
 _SECTIONS = ("limits", "sandbox", "pick", "publish")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_OWN_PARAMETERS = frozenset(
+    {"model", "messages", "tools", "stream", "stream_options", "temperature", "max_tokens"}
+)
 _GITHUB_ITSELF = frozenset({"https://github.com", "https://www.github.com", "https://api.github.com"})
 
 
@@ -252,6 +255,8 @@ def _model(model: ModelConfig, at: str, base: Path, home: Path) -> ModelConfig:
         _model(fallback, f"{at}.fallbacks[{index}]", base, home)
         for index, fallback in enumerate(model.fallbacks)
     ]
+    if own := _OWN_PARAMETERS.intersection(model.extra):
+        raise ConfigError(f"{at}.extra: {', '.join(sorted(own))}: sprint itself says that; take it out")
     return replace(
         model,
         base_url=model.base_url and web_address(model.base_url, f"{at}.base_url"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -30,7 +30,10 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A model behind an OpenAI-compatible API. `context` in tokens, where the server cannot be asked."""
+    """A model behind an OpenAI-compatible API. `context` in tokens, where the server cannot be asked.
+
+    `max_tokens` of one answer; `extra`: further parameters of each request, passed on as they are.
+    """
 
     name: str = ""
     base_url: str = ""
@@ -38,6 +41,9 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     api_key_file: str = ""
     price: Price | None = None
     context: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    max_tokens: Count | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
     fallbacks: tuple[ModelConfig, ...] = ()
 
 
@@ -50,7 +56,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     usd: Positive | None = 2.0
     usd_per_day: Positive | None = 20.0
     command_seconds: Positive = 120.0
-    silence_seconds: Positive = 180.0
+    first_token_seconds: Positive = 600.0  # a slow server reads a long prompt for minutes
+    silence_seconds: Positive = 180.0  # from then on
     check_rounds: Annotated[int, Meta(ge=0)] = 2
     check_minutes: Positive = 15.0
     paused_hours: Positive = 24.0  # the longest rest of a run that waits for a model, a forge or a host

@@ -185,6 +185,9 @@ def _configured(model: ModelConfig, at: str, around: _Surroundings) -> Endpoint:
         input_price=price.input if price else None,
         output_price=price.output if price else None,
         cached_price=price.cached if price else None,
+        temperature=model.temperature,
+        max_tokens=model.max_tokens,
+        extra=model.extra,
     )
 
 

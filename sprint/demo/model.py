@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import secrets
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 from sprint.demo.http_messages import Answer, Fault, HangUp, Request, Seen, json_answer
 from sprint.demo.loopback import LoopbackServer
-from sprint.demo.replies import Reply, bad_key, no_such_model
+from sprint.demo.replies import Reply, bad_key, call, no_such_model
 
 Script = Callable[[dict[str, Any], int], Reply]
 """Given the request's JSON and its number, from 0, says what to answer."""
@@ -44,6 +45,7 @@ class DemoModel:
 
     The API is at `base_url` and wants `key`. With `ollama`, Ollama's own endpoints are there too, no key is
     wanted, and only the last `ollama.context` tokens of the messages reach the script, as with the real one.
+    The tiny question that is asked before a claim is answered rightly; without `is_fit`, by the script.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class DemoModel:
         *,
         name: str = "scripted",
         ollama: OllamaFacts | None = None,
+        is_fit: bool = True,
     ) -> None:
         self.name = name
         self.key = "ollama" if ollama else f"sk-{secrets.token_hex(20)}"
         self.asked: list[Asked] = []
         self.script: Script = script if callable(script) else _in_order(script)
         self._ollama = ollama
+        self._is_fit = is_fit
         self._lock = threading.Lock()
         self._before: list[Any] = []
         self._server = LoopbackServer(self._answer, lambda: [self.key])
@@ -123,6 +127,9 @@ class DemoModel:
 
     def _complete(self, request: Request) -> Answer:
         asked = request.json()
+        if self._is_fit and (wanted := _number_to_report(asked)) is not None:
+            answer = call("report_number", {"number": wanted})
+            return json_answer(_whole(answer, 0, self.name, _usage(answer, asked["messages"], 0)))
         with self._lock:
             number = len(self.asked)
             self.asked.append(Asked(asked, request.headers))
@@ -181,6 +188,13 @@ class DemoModel:
             yield b": still here\n\n"
 
 
+def _number_to_report(asked: dict[str, Any]) -> int | None:
+    """What the question before a claim asks for; None for any other."""
+    tools = [tool["function"]["name"] for tool in asked.get("tools") or ()]
+    found = re.search(r"number (\d+)", str(asked["messages"][-1].get("content")))
+    return int(found[1]) if tools == ["report_number"] and found else None
+
+
 def _in_order(replies: Sequence[Reply]) -> Script:
     left = iter(list(replies))
 
@@ -213,10 +227,10 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
         yield {"reasoning_content": piece}
     for piece in _cut(reply.text):
         yield {"content": piece}
-    for index, call in enumerate(_calls(reply)):
-        function = {"name": call["function"]["name"], "arguments": ""}
-        yield {"tool_calls": [{**call, "index": index, "function": function}]}
-        for piece in _cut(call["function"]["arguments"]):
+    for index, made in enumerate(_calls(reply)):
+        function = {"name": made["function"]["name"], "arguments": ""}
+        yield {"tool_calls": [{**made, "index": index, "function": function}]}
+        for piece in _cut(made["function"]["arguments"]):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 

@@ -87,7 +87,7 @@ def note_model(
 
 
 def _refused_for(refusals: int) -> timedelta:
-    return min(_REFUSAL_LASTS * 2 ** min(refusals - 1, 8), _LONGEST_REFUSAL)
+    return min(_REFUSAL_LASTS * (1 << min(refusals - 1, 8)), _LONGEST_REFUSAL)
 
 
 def _busy_for(retry_after: float | None) -> timedelta:

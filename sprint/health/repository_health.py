@@ -104,7 +104,7 @@ def note_repository_fault(
             is_blocked = False
         if not is_blocked and (kind is RepositoryTrouble.SETUP or len(issues) >= _ISSUES_TO_BLOCK):
             blocks += 1
-            until = now + min(_BLOCK_LASTS * 2 ** min(blocks - 1, 8), _LONGEST_BLOCK)
+            until = now + min(_BLOCK_LASTS * (1 << min(blocks - 1, 8)), _LONGEST_BLOCK)
         return RepositoryHealth(
             forge=forge,
             repo=repo,

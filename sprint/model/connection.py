@@ -1,22 +1,22 @@
-"""The line to one endpoint: a client of its own, and a watchdog that hangs up on silence."""
+"""One endpoint: its client, what was learnt of its server, and a watchdog that hangs up on silence."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sprint.credentials import NO_KEY
 from sprint.domain import Endpoint
+from sprint.errors import ModelTrouble
 from sprint.model.faults import (
     Fault,
     Remedy,
     judge,
     one_line,
+    refuses_max_tokens,
     refuses_usage,
     scrubbed,
     status_in,
@@ -25,33 +25,15 @@ from sprint.model.faults import (
 )
 from sprint.model.reply import Reply, estimated_usage, usage_of
 from sprint.model.stream import Assembly
+from sprint.model.watchdog import Wait, Watchdog
 
 if TYPE_CHECKING:
-    import httpx2
     from openai import OpenAI
 
-_CONNECT_SECONDS = 15.0
-_SECONDS_FOR_USAGE = 10.0
-_SENT_HEADERS = frozenset(
-    {
-        "host",
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-type",
-        "content-length",
-        "transfer-encoding",
-        "user-agent",
-    }
-)
+    from sprint.model.transport import Transport
 
-
-@dataclass(frozen=True)
-class Wait:
-    """How long an answer may take: `silence` seconds without a piece of it, and until `deadline`."""
-
-    silence: float
-    deadline: float
+_WITHOUT_KEY = "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
+_NOBODY_LISTENS = "connection refused: nothing listens there; start the server or set model.base_url"
 
 
 class Connection:
@@ -59,94 +41,104 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.refusal = ""  # why it is not asked again
-        self.trouble = ""  # why it last failed
+        self.fault: Fault | None = None  # why it failed last
+        self.is_refused = False  # it is not asked again
         self._key = endpoint.key.reveal().strip()
-        self._client: OpenAI | None = None
-        self._socket: socket.socket | None = None
+        self._client: tuple[OpenAI, Transport] | None = None
         self._asks_usage = True
         self._sends_reasoning = False
-        self._ends_without_reason = False
+        self._limit = "max_tokens"  # what the server calls the longest answer
 
     def close(self) -> None:
         if self._client is not None:
-            self._client.close()
+            self._client[0].close()
             self._client = None
 
     def ask(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], wait: Wait
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        wait: Wait,
+        max_tokens: int | None = None,
     ) -> Reply:
         """One request and its whole answer. Raises Fault, whatever went wrong."""
         started = time.monotonic()
-        body = self._body(messages, tools)
-        with _Watchdog(self._hang_up, wait) as watchdog, self._faults(watchdog):
-            assembly = self._assembled(body, watchdog)
-        usage = usage_of(self.endpoint, assembly.counted)
+        body = self._body(messages, tools, max_tokens)
+        client, transport = self._connected()
+        with Watchdog(transport.hang_up, wait) as watchdog, self._faults(watchdog):
+            transport.heard = watchdog.alive
+            assembly = self._assembled(client, transport, body, watchdog)
+        usage, sent = usage_of(self.endpoint, assembly.counted), _characters(body)
         return Reply(
             content=assembly.content,
             tool_calls=assembly.tool_calls(),
             finish_reason=assembly.finish_reason,
-            usage=usage or estimated_usage(self.endpoint, _characters(body), assembly.size),
+            usage=usage or estimated_usage(self.endpoint, sent, assembly.size),
             endpoint=self.endpoint,
             reasoning=assembly.reasoning,
             estimated=usage is None,
             seconds=time.monotonic() - started,
+            sent=sent,
         )
 
     def _body(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        max_tokens: int | None,
     ) -> dict[str, Any]:
         if not self._sends_reasoning:
             messages = [
                 {key: value for key, value in message.items() if key != "reasoning_content"}
                 for message in messages
             ]
-        body: dict[str, Any] = {"model": self.endpoint.name, "messages": messages, "stream": True}
+        endpoint = self.endpoint
+        body = {**endpoint.extra, "model": endpoint.name, "messages": messages, "stream": True}
         if tools:
             body["tools"] = tools
+        if endpoint.temperature is not None:
+            body["temperature"] = endpoint.temperature
+        if limits := [limit for limit in (endpoint.max_tokens, max_tokens) if limit is not None]:
+            body[self._limit] = min(limits)
         if self._asks_usage:
             body["stream_options"] = {"include_usage": True}
         return body
 
-    def _assembled(self, body: dict[str, Any], watchdog: _Watchdog) -> Assembly:
-        from openai import Stream
+    def _assembled(
+        self, client: OpenAI, transport: Transport, body: dict[str, Any], watchdog: Watchdog
+    ) -> Assembly:
+        import httpx2
+        from openai import APIConnectionError, Stream
 
         assembly = Assembly()
-        stream = self._connected().post(
+        stream = client.post(
             "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=Stream[object]
         )
+        kind = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
         with contextlib.closing(stream):
-            for event in _events(stream):
-                if assembly.feed(event):
-                    watchdog.heard()
-                if isinstance(event, dict) and event.get("error"):
-                    raise judge(status_in(event["error"]), self._scrubbed(text_of(event)), {})
-                if assembly.is_endless:
-                    break
-                if assembly.finish_reason:
-                    watchdog.expect_the_end()
+            try:
+                self._take_in(_events(stream, kind), assembly, watchdog)
+            except (APIConnectionError, httpx2.HTTPError, httpx2.StreamError, OSError):
+                if not assembly.finish_reason:  # else the answer is there, and is paid for
+                    raise
         if watchdog.fired and not assembly.finish_reason:
-            raise Fault(Remedy.WAIT, watchdog.complaint)
-        self._check_whole(assembly)
+            raise watchdog.fault
+        _check_whole(assembly, has_ended=transport.has_ended or kind == "application/json")
         return assembly
 
-    def _check_whole(self, assembly: Assembly) -> None:
-        if assembly.finish_reason == "error":
-            raise Fault(
-                Remedy.WAIT, f"the server's model failed: {one_line(assembly.content) or 'no reason given'}"
-            )
-        if assembly.finish_reason:
-            return
-        if assembly.is_empty:
-            raise Fault(Remedy.WAIT, "the answer ended with no content and no finish reason")
-        if assembly.counted is not None or (self._ends_without_reason and not assembly.has_broken_call):
-            return
-        # Either cut off half-way, or a server that never gives a reason: the second time tells.
-        self._ends_without_reason = True
-        raise Fault(Remedy.WAIT, "the answer was cut off half-way")
+    def _take_in(self, events: Iterator[Any], assembly: Assembly, watchdog: Watchdog) -> None:
+        for event in events:
+            if assembly.feed(event):
+                watchdog.heard()
+            if isinstance(event, dict) and event.get("error"):
+                raise judge(status_in(event["error"]), self._scrubbed(text_of(event)), {})
+            if assembly.is_endless:
+                break
+            if assembly.finish_reason:
+                watchdog.expect_the_end()
 
     @contextlib.contextmanager
-    def _faults(self, watchdog: _Watchdog) -> Iterator[None]:
+    def _faults(self, watchdog: Watchdog) -> Iterator[None]:
         """Turn whatever the client raises into a Fault."""
         import httpx2
         import openai
@@ -156,16 +148,22 @@ class Connection:
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except openai.APIConnectionError as error:
-            reason = watchdog.complaint if watchdog.fired else self._scrubbed(_root(error))
-            raise Fault(Remedy.WAIT, reason) from None
+            raise self._lost(error, watchdog) from None
         except openai.APIError as error:
             text = self._scrubbed(text_of(error.body or error.message))
             raise judge(status_in(error.body), f"an error in place of an answer: {text}", {}) from None
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
-            reason = watchdog.complaint if watchdog.fired else self._scrubbed(_root(error))
-            raise Fault(Remedy.WAIT, reason) from None
+            raise self._lost(error, watchdog) from None
         except (openai.OpenAIError, ValueError) as error:
             raise Fault(Remedy.WAIT, f"an answer that is no JSON: {self._scrubbed(str(error))}") from None
+
+    def _lost(self, error: Exception, watchdog: Watchdog) -> Fault:
+        if watchdog.fired:
+            return watchdog.fault
+        bottom = _bottom(error)
+        if isinstance(bottom, ConnectionRefusedError):
+            return Fault(Remedy.WAIT, _NOBODY_LISTENS)
+        return Fault(Remedy.WAIT, self._scrubbed(str(bottom) or type(bottom).__name__))
 
     def _refused(self, error: Any) -> Fault:
         status = error.status_code
@@ -178,102 +176,53 @@ class Connection:
         if not self._sends_reasoning and wants_reasoning(status, text):
             self._sends_reasoning = True
             return Fault(Remedy.AT_ONCE, "wants its reasoning back")
+        if self._limit == "max_tokens" and refuses_max_tokens(status, text):
+            self._limit = "max_completion_tokens"
+            return Fault(Remedy.AT_ONCE, "has another name for max_tokens")
+        if status == 401 and self.endpoint.key == NO_KEY:
+            return Fault(Remedy.OTHER, _WITHOUT_KEY, ModelTrouble.REFUSED)
         return judge(status, text, error.response.headers)
 
     def _scrubbed(self, text: str) -> str:
         return scrubbed(text, self._key)
 
-    def _connected(self) -> OpenAI:
-        if self._client is None:
-            self._client = self._client_of_our_own()
-        return self._client
-
-    def _client_of_our_own(self) -> OpenAI:
-        """A client that takes nothing from the environment: no proxy, no key, no organisation, no headers."""
+    def _connected(self) -> tuple[OpenAI, Transport]:
+        """The client, made when it is first needed. Raises Fault where none can be."""
+        if self._client is not None:
+            return self._client
         import httpx2
         from openai import OpenAI
 
+        from sprint.model.transport import Transport
+
         if not (self._key.isascii() and self._key.isprintable()):
-            raise Fault(Remedy.OTHER, "its key holds characters that no HTTP header can; write it anew")
-        http = httpx2.Client(
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-            event_hooks={"request": [self._prepare]},
-        )
-        return OpenAI(
-            api_key=self._key or "none", base_url=self.endpoint.base_url, max_retries=0, http_client=http
-        )
-
-    def _prepare(self, request: httpx2.Request) -> None:
-        """Send only our own headers, and remember the socket so that it can be cut from another thread."""
-        for name in [name for name in request.headers if name.lower() not in _SENT_HEADERS]:
-            del request.headers[name]
-        if self._key:
-            request.headers["authorization"] = f"Bearer {self._key}"
-        request.extensions["trace"] = self._note
-
-    def _note(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._socket = info["return_value"].get_extra_info("socket")
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Closing would not wake a thread that reads; SSLSocket's own shutdown is not for two threads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            reason = "its key holds characters that no HTTP header can; write it anew"
+            raise Fault(Remedy.OTHER, reason, ModelTrouble.REFUSED)
+        transport = Transport(self._key)
+        url, key = self.endpoint.base_url, self._key or "none"
+        try:
+            client = OpenAI(api_key=key, base_url=url, max_retries=0, http_client=transport.http)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise Fault(Remedy.OTHER, f"no usable address: {error}", ModelTrouble.UNKNOWN) from None
+        self._client = (client, transport)
+        return self._client
 
 
-class _Watchdog:
-    """Hangs up, from a thread of its own, once nothing was heard for too long or the time is over."""
-
-    def __init__(self, hang_up: Callable[[], None], wait: Wait) -> None:
-        self.fired = False
-        self._hang_up = hang_up
-        self._wait = wait
-        self._silence = wait.silence
-        self._last_heard = time.monotonic()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="model-watchdog", daemon=True)
-
-    @property
-    def complaint(self) -> str:
-        if time.monotonic() >= self._wait.deadline:
-            return "the time was over before it had answered"
-        return f"no answer for {self._wait.silence:g} s"
-
-    def heard(self) -> None:
-        self._last_heard = time.monotonic()
-
-    def expect_the_end(self) -> None:
-        """The answer is there; only its token count may still come, and is not worth a long wait."""
-        self._silence = min(self._silence, _SECONDS_FOR_USAGE)
-
-    def __enter__(self) -> _Watchdog:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(max(self._due() - time.monotonic(), 0)):
-            if time.monotonic() >= self._due():
-                self.fired = True
-                break
-        # The connection may not be there yet when the time is over.
-        while not self._done.wait(0.05):
-            self._hang_up()
-
-    def _due(self) -> float:
-        return min(self._last_heard + self._silence, self._wait.deadline)
+def _check_whole(assembly: Assembly, *, has_ended: bool) -> None:
+    """Raises Fault for an answer that failed or was cut off; `has_ended`: the server said that it was all."""
+    if assembly.finish_reason == "error":
+        said = one_line(assembly.content) or "no reason given"
+        raise Fault(Remedy.WAIT, f"the server's model failed: {said}")
+    if assembly.finish_reason:
+        return
+    if assembly.is_empty:
+        raise Fault(Remedy.WAIT, "the answer ended with no content and no finish reason")
+    if not has_ended:
+        raise Fault(Remedy.WAIT, "the answer was cut off half-way")
 
 
-def _events(stream: Any) -> Iterator[Any]:
+def _events(stream: Any, kind: str) -> Iterator[Any]:
     """The events of a stream, or the one answer of a server that does not stream."""
-    kind = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         yield json.loads(stream.response.read())
     elif kind == "text/html":
@@ -282,11 +231,11 @@ def _events(stream: Any) -> Iterator[Any]:
         yield from stream
 
 
-def _root(error: BaseException) -> str:
+def _bottom(error: BaseException) -> BaseException:
     """What is at the bottom of a chain of wrapped errors."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return str(error) or type(error).__name__
+    return error
 
 
 def _characters(body: Mapping[str, Any]) -> int:

@@ -9,12 +9,15 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any
 
+from sprint.errors import ModelTrouble
+
 
 class Remedy(Enum):
     """What the caller may do about a fault."""
 
     WAIT = auto()  # and ask the same server again
     AT_ONCE = auto()  # ask the same server again, now otherwise
+    LATER = auto()  # ask another server now, and this one perhaps later
     OTHER = auto()  # ask another server; this one will not do
     SHORTEN = auto()  # the conversation
 
@@ -23,11 +26,18 @@ class Fault(Exception):
     """An endpoint's failure. `reason` is one line without secrets; `retry_after` in seconds as told."""
 
     def __init__(
-        self, remedy: Remedy, reason: str, *, retry_after: float | None = None, window: int | None = None
+        self,
+        remedy: Remedy,
+        reason: str,
+        kind: ModelTrouble = ModelTrouble.AWAY,
+        *,
+        retry_after: float | None = None,
+        window: int | None = None,
     ) -> None:
         super().__init__(reason)
         self.remedy = remedy
         self.reason = reason
+        self.kind = kind
         self.retry_after = retry_after
         self.window = window
 
@@ -54,6 +64,12 @@ _NO_TOOLS = re.compile(
     re.I,
 )
 _NO_USAGE_IN_STREAM = re.compile(r"stream_options|include_usage", re.I)
+_OTHER_MAX_TOKENS = re.compile(r"max_completion_tokens", re.I)
+_NO_MODEL = re.compile(
+    r"\bmodel\b.{0,120}(not found|not exist|not a valid model|unknown model|not available)"
+    r"|(not a valid|no such|unknown|invalid) model",
+    re.I,
+)
 _WANTS_REASONING = re.compile(r"reasoning_content", re.I)
 _WINDOWS = tuple(
     re.compile(pattern, re.I)
@@ -69,36 +85,49 @@ _TOO_LARGE_EVER = re.compile(r"request too large", re.I)
 _TOLD_WAIT = re.compile(r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s\b|sec|m\b|min)", re.I)
 _SHORTEST_KEY = 8  # local servers take any word as a key, and "ollama" is no secret
 _TRANSIENT = frozenset({408, 409, 425, 429})
+_BUSY = frozenset({429, 503, 529})
 
 
 def judge(status: int | None, text: str, headers: Mapping[str, str]) -> Fault:
     """The fault behind an error answer. `status` None: the error came inside a stream without a number."""
     shown = f"HTTP {status}: {text}" if status else text
     if _OVERFLOW.search(text) and status not in (401, 403, 404, 429):
-        return Fault(Remedy.SHORTEN, shown, window=told_window(text))
+        return Fault(Remedy.SHORTEN, shown, ModelTrouble.WINDOW, window=told_window(text))
     if status == 413 or (status == 429 and _TOO_LARGE_EVER.search(text)):
-        return Fault(Remedy.SHORTEN, shown, window=told_window(text))
+        return Fault(Remedy.SHORTEN, shown, ModelTrouble.WINDOW, window=told_window(text))
     wait = retry_after(headers)
     if wait is None:
         wait = _told_wait(text)
     if status == 402 or (_OUT_OF_QUOTA.search(text) and wait is None):
-        return Fault(Remedy.OTHER, f"out of quota ({shown})")
+        return Fault(Remedy.OTHER, f"out of quota ({shown})", ModelTrouble.QUOTA)
     if status is not None and status < 500 and _NO_TOOLS.search(text):
-        return Fault(Remedy.OTHER, f"cannot call tools ({shown})")
+        return Fault(Remedy.OTHER, f"cannot call tools ({shown})", ModelTrouble.NO_TOOLS)
     if status is None or status in _TRANSIENT or status >= 500:
-        return Fault(Remedy.WAIT, shown, retry_after=wait)
+        kind = ModelTrouble.BUSY if status in _BUSY else ModelTrouble.AWAY
+        return Fault(Remedy.WAIT, shown, kind, retry_after=wait)
+    return _refusal(status, text, shown)
+
+
+def _refusal(status: int, text: str, shown: str) -> Fault:
+    """The fault behind an answer that will be the same the next time."""
     if status in (401, 403):
-        return Fault(Remedy.OTHER, f"the key is refused ({shown})")
-    if status == 404:
-        return Fault(Remedy.OTHER, f"no such model or address ({shown})")
+        return Fault(Remedy.OTHER, f"the key is refused ({shown})", ModelTrouble.REFUSED)
+    if status == 404 or (status in (400, 422) and _NO_MODEL.search(text)):
+        return Fault(Remedy.OTHER, f"no such model or address ({shown})", ModelTrouble.UNKNOWN)
     if 300 <= status < 400:
-        return Fault(Remedy.OTHER, f"redirects elsewhere ({shown}); set base_url to where it leads")
-    return Fault(Remedy.OTHER, shown)
+        reason = f"redirects elsewhere ({shown}); set base_url to where it leads"
+        return Fault(Remedy.OTHER, reason, ModelTrouble.UNKNOWN)
+    return Fault(Remedy.OTHER, shown, ModelTrouble.REQUEST)
 
 
 def refuses_usage(status: int | None, text: str) -> bool:
     """True where a server cannot count tokens in a stream and will answer without being asked to."""
     return status in (400, 422) and _NO_USAGE_IN_STREAM.search(text) is not None
+
+
+def refuses_max_tokens(status: int | None, text: str) -> bool:
+    """True where a server wants max_completion_tokens in place of max_tokens."""
+    return status in (400, 422) and _OTHER_MAX_TOKENS.search(text) is not None
 
 
 def wants_reasoning(status: int | None, text: str) -> bool:

@@ -1,19 +1,20 @@
-"""Is there a model at all, and how much does it take in? Cheap questions, asked without the openai client."""
+"""How much does a model take in? Cheap questions, asked without the openai client."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sprint.credentials import NO_KEY
 from sprint.domain import Endpoint
-from sprint.errors import ModelError
 from sprint.model.faults import scrubbed, text_of
-from sprint.model.reply import DOCTOR_TELLS_MORE, named
 
 QUICK_SECONDS = 5.0
+LOAD_SECONDS = 120.0
+_WINDOW_KEYS = ("max_model_len", "context_length", "context_window", "max_context_length")
+_FROM_BLOB = re.compile(r"^FROM\s+\S*(sha256[-:][0-9a-f]{64})", re.M)
 _LARGEST_ANSWER = 8_000_000
 
 
@@ -26,56 +27,74 @@ class Answer:
     text: str = ""
 
 
-def check(endpoints: Sequence[Endpoint], timeout: float = QUICK_SECONDS) -> None:
-    """See that one of the endpoints would be worth asking. Raises ModelError with the reason for each."""
-    reasons = []
-    for endpoint in endpoints:
-        reason = unreachable(endpoint, timeout)
-        if not reason:
-            return
-        reasons.append(f"{named(endpoint)}: {reason}")
-    raise ModelError(f"no usable model: {'; '.join(reasons) or 'none is configured'}{DOCTOR_TELLS_MORE}")
-
-
-def unreachable(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> str:
-    """Why an endpoint cannot be used, or "". A server that has no list of models passes."""
-    answer = get(endpoint, "/models", timeout)
-    if answer.status == 0:
-        return answer.text
-    if answer.status == 401 and endpoint.key == NO_KEY:
-        return "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
-    if answer.status in (401, 403):
-        return f"the key is refused (HTTP {answer.status}: {answer.text})"
-    if answer.status == 402 or answer.status >= 500:
-        return f"HTTP {answer.status}: {answer.text}"
-    return ""
-
-
 def window(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> int | None:
     """How many tokens the model really takes in, as its server tells, or None.
 
-    Ollama tells it only of a model that is loaded, and cuts what is longer without a word.
+    Ollama, which cuts what is longer without a word, is made to load the model: it tells of no other.
     """
-    loaded = ollama_window(endpoint, timeout)
-    if loaded is not None:
+    if (loaded := ollama_window(endpoint, timeout)) is not None:
         return loaded
     listed = get(endpoint, "/models", timeout)
-    for entry in _entries(listed.data, "data"):
-        if entry.get("id") == endpoint.name:
-            for key in ("max_model_len", "context_length", "context_window", "max_context_length"):
-                if isinstance(entry.get(key), int) and entry[key] > 0:
-                    return int(entry[key])
-    return None
+    told = (_window_of(_entry(endpoint, listed)), _llama_cpp_window(endpoint, timeout))
+    return min(filter(None, told), default=None)
 
 
-def ollama_window(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> int | None:
-    """The context that Ollama runs the model with, where it is Ollama and the model is loaded."""
+def _entry(endpoint: Endpoint, listed: Answer) -> dict[str, Any]:
+    """What a list of models says of this one; where there is but one, its name may be another."""
+    entries = _entries(listed.data, "data")
+    named = [entry for entry in entries if entry.get("id") == endpoint.name]
+    return (named or (entries if len(entries) == 1 else [{}]))[0]
+
+
+def _window_of(entry: dict[str, Any]) -> int | None:
+    meta = entry.get("meta")  # llama.cpp's
+    places = ((entry, _WINDOW_KEYS), (meta if isinstance(meta, dict) else {}, ("n_ctx",)))
+    return next((n for place, keys in places for key in keys if (n := _tokens(place.get(key)))), None)
+
+
+def _llama_cpp_window(endpoint: Endpoint, timeout: float) -> int | None:
+    """What one request gets of llama.cpp's context, which its slots may share."""
+    properties = get(endpoint, "/props", timeout, below_root=True, with_key=True).data
+    settings = properties.get("default_generation_settings") if isinstance(properties, dict) else None
+    return _tokens(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+def ollama_window(
+    endpoint: Endpoint, timeout: float = QUICK_SECONDS, load_seconds: float = LOAD_SECONDS
+) -> int | None:
+    """The context that Ollama runs the model with; None where it is not Ollama, or has no such model.
+
+    A model that is not loaded is loaded first, for which it may take `load_seconds`.
+    """
     running = get(endpoint, "/api/ps", timeout, below_root=True)
-    for entry in _entries(running.data, "models"):
-        if _same_model(endpoint.name, str(entry.get("name") or entry.get("model"))):
-            length = entry.get("context_length")
-            return length if isinstance(length, int) and length > 0 else None
-    return None
+    if not isinstance(running.data, dict) or not isinstance(running.data.get("models"), list):
+        return None
+    runner = _by_name(endpoint.name, running)
+    if runner is None:
+        if post(endpoint, "/api/generate", {"model": endpoint.name}, load_seconds).status != 200:
+            return None
+        running = get(endpoint, "/api/ps", timeout, below_root=True)
+        runner = _by_name(endpoint.name, running) or _by_weights(endpoint, running, timeout)
+    return _tokens(runner.get("context_length")) if runner else None
+
+
+def _by_name(name: str, running: Answer) -> dict[str, Any] | None:
+    entries = _entries(running.data, "models")
+    return next((entry for entry in entries if _same_model(name, _name_of(entry))), None)
+
+
+def _by_weights(endpoint: Endpoint, running: Answer, timeout: float) -> dict[str, Any] | None:
+    """The runner that serves the model under the name of another, which has the same weights."""
+    weights = _weights(endpoint, endpoint.name, timeout)
+    entries = _entries(running.data, "models")
+    return next((e for e in entries if weights and _weights(endpoint, _name_of(e), timeout) == weights), None)
+
+
+def _weights(endpoint: Endpoint, name: str, timeout: float) -> str:
+    shown = post(endpoint, "/api/show", {"model": name}, timeout).data
+    modelfile = shown.get("modelfile") if isinstance(shown, dict) else None
+    found = _FROM_BLOB.search(modelfile) if isinstance(modelfile, str) else None
+    return found[1] if found else ""
 
 
 def ollama_trained(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> int | None:
@@ -88,10 +107,18 @@ def ollama_trained(endpoint: Endpoint, timeout: float = QUICK_SECONDS) -> int | 
     return None
 
 
-def get(endpoint: Endpoint, path: str, timeout: float, *, below_root: bool = False) -> Answer:
-    """GET below the endpoint's address, or below its server's root, where it gets no key."""
+def get(
+    endpoint: Endpoint,
+    path: str,
+    timeout: float,
+    *,
+    below_root: bool = False,
+    with_key: bool | None = None,
+) -> Answer:
+    """GET below the endpoint's address, with its key, or below its server's root, by default without."""
     url = _root(endpoint) if below_root else endpoint.base_url.rstrip("/")
-    return _ask(endpoint, "GET", f"{url}{path}", None, timeout, with_key=not below_root)
+    key = not below_root if with_key is None else with_key
+    return _ask(endpoint, "GET", f"{url}{path}", None, timeout, with_key=key)
 
 
 def post(endpoint: Endpoint, path: str, data: Mapping[str, Any], timeout: float) -> Answer:
@@ -159,6 +186,14 @@ def _why(error: Exception, url: str, timeout: float, key: str) -> str:
 def _entries(data: Any, key: str) -> list[dict[str, Any]]:
     found = data.get(key) if isinstance(data, dict) else None
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("name") or entry.get("model"))
+
+
+def _tokens(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _same_model(one: str, other: str) -> bool:

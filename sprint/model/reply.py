@@ -26,7 +26,8 @@ class ToolCall:
 class Reply:
     """One assistant message. `usage` is of this turn alone; `estimated` where the server did not count.
 
-    `finish_reason` is the server's ("stop", "tool_calls", "length", ...), "" where it gave none.
+    `finish_reason` is the server's ("stop", "tool_calls", "length", ...), "" where it gave none. `sent` are
+    the characters of the request.
     """
 
     content: str
@@ -37,6 +38,7 @@ class Reply:
     reasoning: str = ""
     estimated: bool = False
     seconds: float = 0.0
+    sent: int = 0
 
 
 def shown_url(url: str) -> str:

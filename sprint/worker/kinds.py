@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprint.config import CommandWorkerConfig, LocalWorkerConfig, WorkerConfig
+from sprint.config import CommandWorkerConfig, Limits, LocalWorkerConfig, WorkerConfig
 from sprint.runs import RunStore
 from sprint.worker import Endpoints, Worker
 
@@ -18,13 +18,14 @@ class Services:
     endpoints: Endpoints
     store: RunStore
     results: Path
+    limits: Limits
 
 
 def _local(config: WorkerConfig, services: Services) -> Worker:
     from sprint.worker.attached import Attached
     from sprint.worker.local.worker import LocalPerformer
 
-    return Attached(LocalPerformer(services.endpoints, services.results), services.store)
+    return Attached(LocalPerformer(services.endpoints, services.results, services.limits), services.store)
 
 
 def _command(config: WorkerConfig, services: Services) -> Worker:

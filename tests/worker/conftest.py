@@ -58,7 +58,9 @@ class Bench:
             Endpoint(server.name, server.base_url, Secret(server.key), **self.prices)  # type: ignore[arg-type]
             for server in servers
         ]
-        return Attached(LocalPerformer(lambda: endpoints, self.results), RunStore(self.results))
+        return Attached(
+            LocalPerformer(lambda: endpoints, self.results, self.job.limits), RunStore(self.results)
+        )
 
     def run(self, script: Any, **options: Any) -> WorkerResult:
         self.server = self.serve(script, **options)

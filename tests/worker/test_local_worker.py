@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sprint import transcript
-from sprint.config import CommandWorkerConfig, LocalWorkerConfig
+from sprint.config import CommandWorkerConfig, Limits, LocalWorkerConfig
 from sprint.demo import replies
 from sprint.domain import Ending, Endpoint, Liveness, Secret
 from sprint.errors import Busy, ModelError
@@ -56,7 +56,7 @@ def _work(bench: Bench, endpoint: Endpoint) -> None:
 
 
 def worker_at(endpoint: Endpoint, bench: Bench) -> Attached:
-    return Attached(LocalPerformer(lambda: [endpoint], bench.results), RunStore(bench.results))
+    return Attached(LocalPerformer(lambda: [endpoint], bench.results, Limits()), RunStore(bench.results))
 
 
 def in_another_process(bench: Bench, script: Any) -> tuple[multiprocessing.Process, Attached]:
@@ -161,11 +161,11 @@ def test_kinds_are_made_from_their_section(tmp_path: Path) -> None:
     def never() -> list[Endpoint]:
         raise AssertionError("asked too early")
 
-    services = Services(never, RunStore(tmp_path), tmp_path)
+    services = Services(never, RunStore(tmp_path), tmp_path, Limits())
     assert make(LocalWorkerConfig(), services).attached
     assert make(CommandWorkerConfig(command="true"), services).attached
     closed = Endpoint("m", "http://127.0.0.1:9/v1", Secret(""))
-    nowhere = Services(lambda: [closed], RunStore(tmp_path), tmp_path)
+    nowhere = Services(lambda: [closed], RunStore(tmp_path), tmp_path, Limits())
     with pytest.raises(ModelError, match="nothing listens"):
         make(LocalWorkerConfig(), nowhere).check()
 

@@ -14,8 +14,8 @@ import pytest
 from sprint import spend
 from sprint.demo import replies
 from sprint.demo.model import OllamaFacts
-from sprint.domain import Ending
-from sprint.errors import ModelError
+from sprint.domain import Ending, Liveness
+from sprint.errors import ModelError, ModelTrouble
 from tests.worker.conftest import Bench, contents
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})
@@ -352,11 +352,29 @@ def test_an_overflow_shortens_and_goes_on(bench: Bench, provider: str) -> None:
     assert any("left out" in event["text"] for event in bench.events("note"))
 
 
-def test_a_context_that_cannot_hold_the_task_ends_the_run(bench: Bench) -> None:
-    result = bench.run(lambda asked, number: replies.overflow())
-    assert result.ending is Ending.LIMIT
-    assert "context is too small" in result.detail
-    assert result.usage.turns == 0
+def test_a_context_that_cannot_hold_the_task_is_the_operators_to_mend(bench: Bench) -> None:
+    with pytest.raises(ModelError, match="maximum context length is 8192") as caught:
+        bench.run(lambda asked, number: replies.overflow())
+    assert caught.value.kind is ModelTrouble.WINDOW
+    assert bench.worker().poll(bench.job.run, bench.job.folder) is Liveness.DONE
+    assert bench.worker().result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+
+
+def test_a_server_that_begins_to_cut_stops_the_run_and_is_kept_within_when_it_goes_on(bench: Bench) -> None:
+    def cutting(asked: dict[str, Any], number: int) -> replies.Reply:
+        tokens = sum(len(str(message.get("content") or "")) for message in asked["messages"]) // 4
+        return replace(reading(asked, number), prompt_tokens=min(tokens, 12_000))
+
+    bench.limit(turns=60)
+    with pytest.raises(ModelError, match="has begun to cut the conversation") as caught:
+        bench.run(cutting)
+    assert caught.value.kind is ModelTrouble.WINDOW
+    before = len(bench.sent())
+    bench.limit(turns=bench.events("assistant")[-1]["turn"] + 6)
+    assert bench.resume(cutting, "Go on.").ending is Ending.LIMIT
+    sent = sum(len(str(message.get("content") or "")) for message in bench.sent(0))
+    assert sent < 12_000 * 4
+    assert len(bench.sent(0)) == before, "only old results are shortened"
 
 
 def test_ollamas_real_window_is_asked_and_kept_to(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sprint import prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
-from sprint.model import ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
+from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
 from sprint.worker import Job
 from sprint.worker.local import dialects, evidence, window
 from sprint.worker.local.assistant_message import assistant_message
@@ -87,7 +87,11 @@ class Loop:
         try:
             reply = self._ask()
         except ContextOverflow as overflow:
-            return self._overflowed(overflow)
+            self._overflowed(overflow)
+            return None
+        except ContextCut as cut:
+            self._talk.window = cut.window  # so that it is kept within that when it goes on
+            raise
         except OutOfTime as error:
             return End(Ending.LIMIT, f"limits.minutes: {error}")
         self._overflows = 0
@@ -120,13 +124,11 @@ class Loop:
         return reply
 
     def _learn_window(self, endpoint: Endpoint) -> None:
-        """Ask once per model, after its first answer: Ollama tells the window only of what is loaded."""
+        """Ask once per model, before its first answer."""
         if endpoint in self._windows:
             return
         if not self._talk.window:
             self._talk.window = endpoint.context or window.default_window(endpoint)
-        if self._talk.model != endpoint.name:
-            return
         told = inquiry.ollama_window(endpoint) if endpoint.context else inquiry.window(endpoint)
         tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
         self._windows[endpoint] = self._talk.window = tokens
@@ -143,12 +145,12 @@ class Loop:
             self._note(f"the context is nearly full: {saved} characters of old results left out")
         return saved
 
-    def _overflowed(self, overflow: ContextOverflow) -> End | None:
+    def _overflowed(self, overflow: ContextOverflow) -> None:
         self._overflows += 1
         window.overflowed(self._talk, self._fixed, overflow.window)
         if self._shorten() and self._overflows <= _OVERFLOWS_IN_A_ROW:
-            return None
-        return End(Ending.LIMIT, f"the model's context is too small for the task: {overflow}")
+            return
+        raise overflow  # the task and the tools are too much for it: the operator's to mend
 
     # --- taking in the answer ---------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sprint import __version__, prompts, transcript
+from sprint.config import Limits
 from sprint.domain import Prompt, Secret, WorkerResult
-from sprint.model import Models, inquiry
+from sprint.model import Models, readiness
 from sprint.task import Task
 from sprint.worker import Endpoints, Job
 from sprint.worker.local import conversation
@@ -17,14 +18,16 @@ from sprint.worker.local.meter import Meter
 
 
 class LocalPerformer:
-    """`endpoints` is asked for only when the work begins. Spending is kept below `results`."""
+    """`endpoints` is asked for only when it is needed. Spending, and what is known of models, is kept below
+    `results`."""
 
-    def __init__(self, endpoints: Endpoints, results: Path) -> None:
+    def __init__(self, endpoints: Endpoints, results: Path, limits: Limits) -> None:
         self._endpoints = endpoints
         self._results = results
+        self._limits = limits
 
     def check(self) -> None:
-        inquiry.check(self._endpoints())
+        readiness.check(self._endpoints, self._results, self._limits.first_token_seconds)
 
     def prompt(self, task: Task) -> Prompt:
         return prompts.implement(task)
@@ -50,7 +53,11 @@ class LocalPerformer:
     def _work(self, job: Job, talk: Conversation) -> WorkerResult:
         meter = Meter(job.limits, talk, self._results, job.run.id)
         with Models(
-            self._endpoints(), silence_seconds=job.limits.silence_seconds, deadline=meter.deadline
+            self._endpoints(),
+            first_token_seconds=job.limits.first_token_seconds,
+            silence_seconds=job.limits.silence_seconds,
+            deadline=meter.deadline,
+            results=self._results,
         ) as models:
             return Loop(job, talk, models, meter).run()
 
