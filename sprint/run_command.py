@@ -39,6 +39,7 @@ class Options:
     dry_run: bool = False
     jobs: int = 1
     as_json: bool = False
+    by_hand: bool = False  # a person looks on
 
 
 def run_command(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
@@ -107,7 +108,7 @@ def _one(
             return _preview(config, repo, options, environ, home)
         with lock(lock_path(config.paths.cache, repo.forge, repo.name)):
             context = open_context(config, repo, environ, home, stopping=stopping)
-            report = tick(context, only=options.issue, force=options.force)
+            report = tick(context, only=options.issue, force=options.force, by_hand=options.by_hand)
     except Busy as error:
         heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy")
         _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")

@@ -21,6 +21,7 @@ from sprint.logs import run_log
 from sprint.pick import choose, issue_digest
 from sprint.settle import settle
 from sprint.settle.lost import look_for_lost
+from sprint.settle.repository import blocked
 
 _MANY_CLAIMS = 100
 _REMEMBERED = timedelta(days=30)
@@ -45,8 +46,12 @@ class TickReport:
     trouble: SprintError | None = None
 
 
-def tick(context: Context, *, only: int | None = None, force: bool = False) -> TickReport:
+def tick(
+    context: Context, *, only: int | None = None, force: bool = False, by_hand: bool = False
+) -> TickReport:
     """Settle what is under way, then begin what there is room for.
+
+    `by_hand`: also where a known fault of the repository stops claims, to see whether it is mended.
 
     The caller holds the lock of the repository's configured name. Raises Busy where somebody else has that of
     its present one, SprintError on failures, and KeyboardInterrupt.
@@ -59,6 +64,8 @@ def tick(context: Context, *, only: int | None = None, force: bool = False) -> T
         look_for_lost(context)
         if report.trouble or any(run.issue == only for run in (*report.settled, *report.waiting) if only):
             return report
+        if not (by_hand or only) and (reason := blocked(context)):
+            return replace(report, idle=reason)
         return _with_new_runs(context, report, only, force)
 
 

@@ -56,6 +56,11 @@ class Night:
         _, err = self.process.communicate(timeout=120)
         return self.process.returncode, err
 
+    def forget_refusals(self) -> None:
+        """As if their time were over."""
+        for path in (self.site.path / "results" / "health").rglob("*.json"):
+            path.unlink()
+
     def claim(self) -> Claim:
         remote = Remote(f"{self.forge.url}/{REPO}.git", Secret(self.forge.token))
         return Claims(self.site.path / "judge.git", remote, "judge").read()[1]
@@ -151,6 +156,7 @@ def test_a_model_that_goes_away_in_the_middle_is_waited_for(make_night: Callable
     assert run["pauses"] == 0
     assert "insufficient funds" in run["paused_why"]
     night.site.model.faults.remove(away)
+    night.forget_refusals()
     assert night.tick()[0] == 0
     night.assert_one_good_run()
 
@@ -201,3 +207,75 @@ def test_a_run_at_work_is_stopped_at_once(make_night: Callable[..., Night]) -> N
     assert "cancelled" in done.stdout
     assert working.wait(30) == 0
     assert [row["outcome"] for row in night.site.rows()] == ["cancelled"]
+
+
+def test_set_up_that_fails_at_the_base_is_the_repositorys_and_costs_no_issue_anything(
+    make_night: Callable[..., Night],
+) -> None:
+    night = make_night(setup=["echo 1 >>tries; false"])
+    night.forge.add_issue(REPO, "Another thing", "Please.")
+    code, err = night.tick()
+    assert code == 2
+    assert "setup failed: echo 1 >>tries; false" in err
+    for _ in range(3):
+        done = night.site.sprint("run", REPO)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "setup fails at the base" in done.stdout
+    assert night.site.rows() == []
+    assert night.site.runs() == []
+    assert night.forge.comments(REPO, 1) == night.forge.comments(REPO, 2) == []
+    assert night.claim().attempt == 0
+    night.site.settings["repos"][0]["setup"] = []
+    night.site.write()
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+def test_a_new_base_commit_has_set_up_tried_again(make_night: Callable[..., Night]) -> None:
+    night = make_night(setup=["test -e mended"])
+    assert night.tick()[0] == 2
+    night.forge.commit(REPO, "main", "Mend it", {"mended": ""})
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+def test_a_server_that_refuses_every_push_costs_the_second_issue_nothing(
+    make_night: Callable[..., Night],
+) -> None:
+    night = make_night(checks=[])
+    for number in range(3):
+        night.forge.add_issue(REPO, f"Another thing {number}", "Please.")
+    hook = night.forge.path(REPO) / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/feat/*) echo no feat here >&2; exit 1;; esac\n')
+    hook.chmod(0o755)
+    assert night.tick()[0] == 0
+    assert night.tick()[0] == 3
+    for _ in range(3):
+        assert night.tick()[0] == 3
+    assert [row["outcome"] for row in night.site.rows()] == ["policy_refused"]
+    second = night.site.runs()[1]
+    assert (second["phase"], second["issue"]) == ("verified", 2)
+    hook.unlink()
+    assert night.tick()[0] == 0
+    outcomes = [(row["issue"], row["outcome"]) for row in night.site.rows()]
+    assert outcomes[:2] == [("1", "policy_refused"), ("2", "pr_opened")]
+
+
+def test_a_weekend_without_a_model_costs_nothing(make_night: Callable[..., Night]) -> None:
+    """The list of models is there, the quota is not: no claim, exit 5, and no request at most ticks."""
+    night = make_night()
+    body = b'{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}'
+    away = Fault("/chat/completions", times=None, status=429, body=body)
+    night.site.model.faults.append(away)
+    asked = 0
+    for _ in range(12):
+        code, err = night.tick()
+        assert (code, err.count("\n")) == (5, 1), err
+        asked = len(night.site.model.asked)
+    assert asked <= 4
+    assert night.site.runs() == []
+    night.site.model.faults.remove(away)
+    night.forget_refusals()
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()

@@ -52,6 +52,7 @@ def _run(args: argparse.Namespace) -> int:
         dry_run=args.dry_run,
         jobs=args.jobs,
         as_json=args.json,
+        by_hand=sys.stderr.isatty(),
     )
     return run_command(configuration(args), options, os.environ, Path.home())
 

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from sprint import verify, workspace
-from sprint.domain import CheckResult, Liveness, Outcome, Phase, Prompt
+from sprint.domain import CheckResult, Liveness, Phase, Prompt
+from sprint.settle import repository
 from sprint.settle.early import ended_early
 from sprint.settle.prove import setup_failure
 from sprint.settle.under_way import UnderWay
@@ -19,7 +20,8 @@ def begin(current: UnderWay) -> UnderWay:
     if failed := _setup(current):
         if reason := current.reason_to_stop():
             return ended_early(current, reason)
-        return current.concluded(Outcome.ERROR, setup_failure(failed))
+        raise repository.set_up_failed(current, setup_failure(failed))
+    repository.set_up_works(current)
     current = _checked(current)
     if reason := current.reason_to_stop():
         return ended_early(current, reason)

@@ -8,6 +8,7 @@ from sprint.domain import Outcome, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
+from sprint.settle import repository
 from sprint.settle.prove import UNFINISHED
 from sprint.settle.under_way import UnderWay
 
@@ -31,9 +32,12 @@ def propose(current: UnderWay) -> UnderWay:
     try:
         pull = publish(context.forge, context.repository, current.mirror, proposal)
     except PushRefused as error:
+        if fault := repository.push_refused(current, str(error)):
+            raise fault from error
         return current.concluded(Outcome.POLICY_REFUSED, str(error))
     except PullRefused as error:
         return current.concluded(Outcome.ERROR, str(error))
+    repository.push_works(current)
     return _concluded_with(current, pull)
 
 
