@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sprint import files, heartbeat, logs
+from sprint import defects, files, heartbeat, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
@@ -115,6 +115,9 @@ def _one(
         return 1 if options.issue is not None else 0
     except SprintError as error:
         return _failed(config, repo, options, error)
+    except Exception as error:  # noqa: BLE001 - it stops no other repository
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {type(error).__name__}")
+        return defects.tell(error)
     _say(options, as_data(report), "\n".join(lines(report)))
     if report.trouble is not None:
         return _failed(config, repo, options, report.trouble)

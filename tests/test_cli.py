@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import pytest
 
 from sprint import cli
 from sprint.cli import work
+from sprint.cli.options import configuration
 from sprint.errors import ForgeError, ModelError, SandboxError, SprintError
 
 
@@ -87,3 +91,23 @@ def test_wrong_usage_is_one_line(args: list[str], says: str, capsys: pytest.Capt
     assert said.startswith("sprint: ")
     assert says in said
     assert (said.count("\n"), said.endswith("\n"), "\x1b" in said) == (1, True, False)
+
+
+def test_a_defect_leaves_its_traceback_in_a_file_that_the_line_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_args: argparse.Namespace) -> int:
+        configuration(_args)
+        raise KeyError("gone")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(work, "_clean", broken)
+    assert cli.main(["clean"]) == 70
+    said = capsys.readouterr().err
+    (path,) = (tmp_path / "results" / "defects").iterdir()
+    assert str(path) in said
+    assert said.count("\n") == 1
+    assert "in broken" in path.read_text()
+    for _ in range(25):
+        cli.main(["clean"])
+    assert len(list(path.parent.iterdir())) == 20

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 # From the bottom up. A module may import its own layer and those before it.
 LAYERS = (
     ("domain", "errors", "outcomes"),
-    ("clean_text", "files", "logs", "output", "proc", "resources", "strict_yaml", "terminal_text"),
+    ("clean_text", "defects", "files", "logs", "output", "proc", "resources", "strict_yaml", "terminal_text"),
     ("config", "credentials", "git", "json_file", "lock"),
     ("health", "heartbeat", "ledger", "runs", "spend", "task", "transcript"),
     ("forge", "model", "sandbox", "workspace"),

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from sprint import __version__, logs
-from sprint.clean_text import safe_line
+from sprint import __version__, defects, logs
 from sprint.cli import operate, work
 from sprint.cli.options import Handler, Parser, add_global_options
 from sprint.errors import SprintError
@@ -29,10 +28,9 @@ exit codes:
   3    forge or credentials
   4    no usable sandbox
   5    no usable model
-  70   a defect of sprint's own
-  130  interrupted
+  70   a defect of sprint's own: its traceback is in the file that is named
+  130  told to stop; what was under way rests, and the next tick goes on with it
 """
-_DEFECT = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,19 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.filename is None:
-            return _defect(error)
+            return defects.tell(error)
         _log.error("%s", refusal("use", Path(os.fsdecode(error.filename)), error))
         _log.debug("where it came from", exc_info=True)
         return SprintError.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost: cron must not mail tracebacks every few minutes
-        return _defect(error)
-
-
-def _defect(error: Exception) -> int:
-    words = safe_line(f"{type(error).__name__}: {error}")
-    _log.error("a defect of sprint's own, please report it with what -v says: %s", words)
-    _log.debug("where it came from", exc_info=True)
-    return _DEFECT
+        return defects.tell(error)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:

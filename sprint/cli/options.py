@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from sprint import defects
 from sprint.clean_text import safe_line
 from sprint.config import Config, load
 from sprint.errors import ConfigError
@@ -30,7 +31,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def configuration(args: argparse.Namespace) -> Config:
-    return load(args.config, environ=os.environ, cwd=Path.cwd(), home=Path.home())
+    config = load(args.config, environ=os.environ, cwd=Path.cwd(), home=Path.home())
+    defects.keep_in(config.paths.results)
+    return config
 
 
 def positive(text: str) -> int:
