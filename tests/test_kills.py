@@ -51,9 +51,8 @@ def assert_one_of_each(gitea: DemoForge, site: Site) -> None:
     assert list(site.workspaces.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_the_next_tick_ends_what_a_killed_one_began(gitea: DemoForge, site: Site, place: str) -> None:
-    killed = subprocess.run(
+def killed_at(site: Site, place: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "tests.killed_at", place, "run", REPO],
         cwd=site.path,
         env={**site.environ, "PYTHONPATH": str(ROOT)},
@@ -61,6 +60,11 @@ def test_the_next_tick_ends_what_a_killed_one_began(gitea: DemoForge, site: Site
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_next_tick_ends_what_a_killed_one_began(gitea: DemoForge, site: Site, place: str) -> None:
+    killed = killed_at(site, place)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     after = site.sprint("run", REPO)
     assert after.returncode == 0, after.stderr
@@ -100,13 +104,7 @@ def test_a_run_that_dies_every_time_is_given_up(
 ) -> None:
     """Also where looking for its patch is what it dies of."""
     for _ in range(8):
-        subprocess.run(
-            [sys.executable, "-m", "tests.killed_at", place, "run", REPO],
-            cwd=site.path,
-            env={**site.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            timeout=120,
-        )
+        killed_at(site, place)
         if site.rows():
             break
     (row,) = site.rows()
@@ -118,18 +116,13 @@ def test_a_run_that_dies_every_time_is_given_up(
 
 def test_a_model_that_is_away_is_waited_for(gitea: DemoForge, site: Site) -> None:
     """The killed run stays as it is, tick after tick, until there is a model again."""
-    killed = ["claimed", "run", REPO]
-    subprocess.run(
-        [sys.executable, "-m", "tests.killed_at", *killed],
-        cwd=site.path,
-        env={**site.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=120,
-    )
+    killed_at(site, "claimed")
     away = Fault("", times=None, drop=True)
     site.model.faults.append(away)
     for _ in range(5):
         assert site.sprint("run", REPO).returncode == 5
     site.model.faults.remove(away)
+    for path in (site.path / "results" / "health").rglob("*.json"):
+        path.unlink()  # as if its time were over
     assert site.sprint("run", REPO).returncode == 0
     assert_one_of_each(gitea, site)
