@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import forge, loop, mirror, monitor, tick
+from tests.bench import forge, loop, mirror, monitor, storm, tick
 
 BENCHES = {
     "tick": tick.bench,
@@ -14,6 +14,7 @@ BENCHES = {
     "mirror": mirror.bench,
     "forge": forge.bench,
     "monitor": monitor.bench,
+    "storm": storm.bench,
 }
 
 
