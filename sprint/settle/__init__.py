@@ -83,7 +83,7 @@ def _step(current: UnderWay) -> UnderWay:
     liveness = None
     if current.run.phase is Phase.WORKING:
         if current.status is None:
-            if ended := unwanted(current):
+            if ended := unwanted(current, look=not current.worker.attached):
                 return ended
             return _asked(current)
         liveness = current.status.liveness

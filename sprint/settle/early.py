@@ -14,10 +14,13 @@ from sprint.settle.under_way import UnderWay
 _log = logging.getLogger(__name__)
 
 
-def unwanted(current: UnderWay) -> UnderWay | None:
-    """The run ended early, where somebody asks for that or its work is wanted no longer; else None."""
+def unwanted(current: UnderWay, *, look: bool) -> UnderWay | None:
+    """The run ended early, where somebody asks for that or its work is wanted no longer; else None.
+
+    `look`: the forge is asked, where nobody has watched the issue meanwhile.
+    """
     reason = current.reason_to_stop()
-    if not reason and not current.worker.attached:  # the lease watches for what an attached one works on
+    if look and not reason:
         try:
             reason = not_wanted(current.context, current.run)
         except ForgeError as error:  # before anything is published it is asked again

@@ -15,7 +15,7 @@ from sprint import transcript, workspace
 from sprint.domain import Ending, Liveness, Outcome, Phase, Run, WorkerResult
 from sprint.errors import ForgeError, SprintError, Stopped
 from sprint.settle import lease as leases
-from sprint.settle.early import ended_early
+from sprint.settle.early import unwanted
 from sprint.settle.propose import propose
 from sprint.settle.prove import keep_patch
 from sprint.settle.under_way import UnderWay
@@ -90,12 +90,12 @@ def taken_up(current: UnderWay) -> UnderWay:
         current = current.advance(run.phase, **_fields(run))
     if why := _hopeless(current):
         return _given_up(current, why)
-    current.held_lease.renew()
     # Proven work may be merged by now, which closes the issue: `propose` looks for that first.
-    if run.phase is not Phase.VERIFIED and (reason := current.reason_to_stop()):
-        return ended_early(current, reason)
+    if run.phase is not Phase.VERIFIED and (ended := unwanted(current, look=True)):
+        return ended
     if run.phase in (Phase.CLAIMED, Phase.WORKING):
         current.worker.check()
+    current.held_lease.renew()
     rested = max((datetime.now(UTC) - (run.paused_since or datetime.now(UTC))).total_seconds(), 0.0)
     _log.info("#%s: taking run %s up where another process left it", run.issue, run.id)
     return current.advance(
