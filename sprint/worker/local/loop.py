@@ -10,11 +10,11 @@ from sprint import prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
 from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
 from sprint.worker import Job
+from sprint.worker.detector import Detector, Event
 from sprint.worker.local import dialects, evidence, window
 from sprint.worker.local.assistant_message import assistant_message
 from sprint.worker.local.conversation import Conversation
 from sprint.worker.local.meter import Meter
-from sprint.worker.local.off_rails import Detector
 from sprint.worker.local.output import OutputBudget
 from sprint.worker.local.toolbox import Result, Toolbox
 from sprint.worker.local.tools import BadCall, Finish, parse, tool_named
@@ -242,7 +242,14 @@ class Loop:
         if result.finish is not None:
             return result, _finished(result.finish)
         advice = self._detector.saw(
-            f"{name} {call.arguments}", result.text, mistake=_mistake(result), failure=result.failure
+            Event(
+                "call",
+                call=f"{name} {call.arguments}",
+                result=result.text,
+                mistake=_mistake(result),
+                failure=result.failure,
+                path=result.edited,
+            )
         )
         if advice.stop:
             return result, End(Ending.OFF_RAILS, advice.stop)

@@ -50,6 +50,7 @@ class Result:
     exit_code: int | None = None
     killed_by: str = ""
     output: str = ""  # the whole output's file, below the run's folder
+    edited: str = ""  # the path that was written
     finish: Finish | None = None
 
     @property
@@ -117,10 +118,10 @@ class Toolbox:
         return Result(budget.take(self._files.read(call, budget.share())))
 
     def _write_file(self, call: WriteFile, budget: OutputBudget) -> Result:
-        return Result(self._files.write(call))
+        return Result(self._files.write(call), edited=call.path)
 
     def _edit_file(self, call: EditFile, budget: OutputBudget) -> Result:
-        return Result(self._files.edit(call))
+        return Result(self._files.edit(call), edited=call.path)
 
     def _forge_api(self, call: ForgeApi, budget: OutputBudget) -> Result:
         params = (
