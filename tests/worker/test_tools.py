@@ -74,7 +74,9 @@ def test_a_huge_output_shows_head_and_tail_and_the_whole_can_be_read(bench: Benc
     assert shown[0].startswith("1\n2\n")
     assert "199999\n200000\n[exit code 0]" in shown[0]
     assert "/work/tmp/outputs/001.txt" in shown[0]
-    assert shown[1].startswith("100000\n100001\n100002\n[lines 100000 to 100002 of 200000; go on with offset")
+    assert shown[1].startswith(
+        "100000\t100000\n100001\t100001\n100002\t100002\n[lines 100000 to 100002 of 200000; go on with offset"
+    )
     assert shown[2].startswith("200000\n")
     whole = (bench.job.folder / "outputs" / "001.txt").read_text().splitlines()
     assert len(whole) == 200_000
@@ -111,8 +113,8 @@ def test_files_are_written_and_read_with_their_lines(bench: Bench) -> None:
         read("deep/er/b.txt"),
     )
     assert shown[0] == f"created deep/er/a.txt: 3000 lines, {len(text)} bytes"
-    assert shown[1] == "line 1\nline 2\n[lines 1 to 2 of 3000; go on with offset 3]"
-    assert shown[2] == "line 2999\nline 3000\n[lines 2999 to 3000 of 3000]"
+    assert shown[1] == "1\tline 1\n2\tline 2\n[lines 1 to 2 of 3000; go on with offset 3]"
+    assert shown[2] == "2999\tline 2999\n3000\tline 3000\n[lines 2999 to 3000 of 3000]"
     assert "has 3000 lines" in shown[3]
     assert shown[4].startswith("replaced")
     assert "is empty" in shown[5]
@@ -146,20 +148,161 @@ def test_edits_want_the_text_exactly_once(bench: Bench) -> None:
         bench,
         write("a.py", "def f():\n    return 1\n\ndef g():\n    return 1\n"),
         edit("a.py", "    return 1", "    return 2"),
-        edit("a.py", "def f():\n  return 1", "x"),
+        edit("a.py", "def f():\n  return 7", "x"),
         edit("a.py", "def ff():", "x"),
         edit("a.py", "zzzzzzz", "x"),
         edit("a.py", "def f", "def f"),
         edit("a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"),
     )
     assert "2 times (at lines 2, 5)" in shown[1]
-    assert "with other spaces" in shown[2]
+    assert "with other lines after them" in shown[2]
     assert "    return 1" in shown[2]
     assert "(line 1):\ndef f():" in shown[3]
     assert "nothing in it is like it" in shown[4]
     assert "the same" in shown[5]
-    assert shown[6] == "edited a.py at line 1: 2 lines became 2 lines"
+    assert shown[6] == (
+        "edited a.py at line 1; it reads now:\n"
+        "1\tdef f():\n2\t    return 2\n3\t\n4\tdef g():\n5\t    return 1"
+    )
     assert bench.file("a.py").read_text() == "def f():\n    return 2\n\ndef g():\n    return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "becomes"),
+    [
+        ("if x:\n    return 1\n", "if x:\n  return 1", "if x:\n  return 2\n", "if x:\n    return 2\n"),
+        (
+            "class A:\n    def f(self):\n        return 1\n",
+            "def f(self):\n    return 1",
+            "def f(self):\n    if x:\n        return 2\n    return 1",
+            "class A:\n    def f(self):\n        if x:\n            return 2\n        return 1\n",
+        ),
+        (
+            "\tif x {\n\t\ty()\n\t}\n",
+            "  if x {\n    y()\n  }",
+            "  if x {\n    z()\n  }",
+            "\tif x {\n\t\tz()\n\t}\n",
+        ),
+        ("a = [1,2]\nb = 3\n", "a = [1, 2]", "a = [2, 1]", "a = [2, 1]\nb = 3\n"),
+        ("a\n\nb\nend", "\nb   \nend\n\n", "c", "a\n\nc"),
+        ("a\nb\nc\n", " b", "", "a\nc\n"),
+        ("x = 1\ny = 2\n", "1\tx = 1\n2\ty = 2", "1\tx = 3\n2\ty = 4", "x = 3\ny = 4\n"),
+        ("x\fy\nz = 1\r\n", "z  = 1", "z = 2", "x\fy\nz = 2\r\n"),
+    ],
+    ids=["indent", "deeper", "tabs", "within", "empty lines", "removed", "numbers", "other ends"],
+)
+def test_edits_find_a_unique_passage_up_to_whitespace(
+    bench: Bench, text: str, old: str, new: str, becomes: str
+) -> None:
+    shown = do(bench, write("a.txt", text), edit("a.txt", old, new))
+    assert bench.file("a.txt").read_bytes().decode() == becomes, shown[1]
+
+
+def test_an_edit_up_to_whitespace_is_never_a_guess(bench: Bench) -> None:
+    text = "  a\n b\nx\n    a\n  b\n"
+    shown = do(
+        bench,
+        write("a.txt", text),
+        edit("a.txt", "a\nb", "c"),
+        edit("a.txt", "a\nx", "c"),
+        edit("a.txt", "\n \n", "c"),
+    )
+    assert "up to whitespace it is there 2 times (at lines 1, 4)" in shown[1]
+    assert "old is not in a.txt" in shown[2]
+    assert "old is not in a.txt" in shown[3]
+    assert bench.file("a.txt").read_text() == text
+
+
+def test_an_edit_shows_its_place_and_no_more(bench: Bench) -> None:
+    lines = [f"line {n}" for n in range(1, 400)]
+    shown = do(
+        bench,
+        write("a.txt", "\n".join(lines)),
+        edit("a.txt", "line 200\n", "two\nhundred\n"),
+        edit("a.txt", "\n".join(lines[249:350]), "\n".join(f"new {n}" for n in range(100))),
+    )
+    assert shown[1] == (
+        "edited a.txt at line 200; it reads now:\n197\tline 197\n198\tline 198\n199\tline 199\n"
+        "200\ttwo\n201\thundred\n202\tline 201\n203\tline 202\n204\tline 203"
+    )
+    assert len(shown[2].splitlines()) == 42
+    assert "[... 66 lines ...]" in shown[2]
+
+
+BROKEN = [
+    ("a.py", "def f():\n    return 1\n", "return 1", "return (1", "python3"),
+    ("a.json", '{"a": 1}\n', "1", "1,", "python3"),
+    ("a.toml", "a = 1\n", "1", "", "python3"),
+    ("a.js", "let a = [1]\n", "1]", "1", "node"),
+    ("a.go", "package a\n\nfunc F() {}\n", "{}", "{", "gofmt"),
+    ("a.sh", "if true; then echo; fi\n", "; fi", "", "bash"),
+]
+
+
+@pytest.mark.parametrize(("path", "sound", "old", "new", "program"), BROKEN, ids=[b[0] for b in BROKEN])
+def test_a_syntax_error_is_told_at_once(
+    bench: Bench, path: str, sound: str, old: str, new: str, program: str
+) -> None:
+    shown = do(
+        bench,
+        write(path, sound),
+        edit(path, old, new),
+        write(path, sound.replace(old, new) + "\n"),
+        command(f"command -v {program} >/dev/null && echo there; git status --short"),
+    )
+    assert "mistake" not in shown[0]
+    is_there = "there" in shown[3].split()
+    assert (f"[{program} finds a mistake in it now: " in shown[1]) == is_there
+    assert "mistake" not in shown[2], "it was broken before"
+    assert shown[3].replace("there\n", "") == f"?? {path}\n[exit code 0]", "nothing else was written"
+    assert bench.file(path).read_text() == sound.replace(old, new) + "\n"
+
+
+def test_a_checker_that_cannot_judge_says_nothing(bench: Bench) -> None:
+    shown = do(
+        bench,
+        write("esm.js", 'import a from "./a.js"\nexport default a\n'),
+        write("view.js", "export const a = () => <b>x</b>\n"),
+        write("a.txt", "def f(:"),
+        write("UPPER.PY", "def f(:"),
+        command("chmod 000 . 2>/dev/null; true"),
+    )
+    assert [("mistake" in text) for text in shown[:4]] == [False, False, False, True]
+
+
+def test_search_answers_path_line_and_text(bench: Bench) -> None:
+    shown = do(
+        bench,
+        write("src/a.py", "import os\n\ndef total(x):\n    return x(1\n"),
+        write("src/b.txt", "the total\n" + "y" * 5000 + "total\n"),
+        write("many.txt", "needle\n" * 500),
+        command("mkdir -p node_modules/x && echo total >node_modules/x/i.js; echo total >.git/hidden"),
+        call("search", {"pattern": "tot.l"}),
+        call("search", {"pattern": "total", "files": "*.py"}),
+        call("search", {"pattern": "total", "path": "/work/repo/src/a.py"}),
+        call("search", {"pattern": "x(1"}),
+        call("search", {"pattern": "needle"}),
+        call("search", {"pattern": "nowhere to be found"}),
+        call("search", {"pattern": "root", "path": "/etc"}),
+        call("search", {"pattern": "x", "path": "gone"}),
+        call("search", {"pattern": "-e total"}),
+        call("search", {"pattern": r"^def \w+\(", "path": "src"}),
+    )[4:]
+    lines = shown[0].splitlines()
+    assert lines[0] == "src/a.py:3:def total(x):"
+    assert lines[1] == "src/b.txt:1:the total"
+    assert lines[2].startswith("src/b.txt:2:yyy")
+    assert lines[2].endswith("[...]")
+    assert len(lines) == 3 or "node_modules/x/i.js:1:total" in lines, "ripgrep alone reads .gitignore"
+    assert shown[1] == shown[2] == "src/a.py:3:def total(x):"
+    assert shown[3].startswith("src/a.py:4:    return x(1\n[taken as plain text:")
+    assert shown[4].count("many.txt") == 100
+    assert "there is more" in shown[4]
+    assert shown[5] == "[nothing is like it]"
+    assert "outside the workspace" in shown[6]
+    assert "does not exist" in shown[7]
+    assert shown[8] == "[nothing is like it]"
+    assert shown[9] == "src/a.py:3:def total(x):"
 
 
 def test_edits_keep_line_ends_bytes_and_modes(bench: Bench) -> None:
@@ -195,7 +338,7 @@ def test_no_path_and_no_link_leads_out_of_the_workspace(bench: Bench, tmp_path: 
     for text in shown[3:5] + shown[6:7]:
         assert "outside the workspace" in text
     assert "does not exist" in shown[7]
-    assert shown[8] == "fine"
+    assert shown[8] == "1\tfine"
     assert secret.read_text() == "decoy-4711"
     assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"secret.txt", "results"}
 

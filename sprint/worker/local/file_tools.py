@@ -1,17 +1,20 @@
-"""read_file, write_file and edit_file: done by small shell scripts inside the sandbox, so that no link and no
+"""read_file, search, write_file and edit_file: small shell scripts inside the sandbox, so that no link and no
 race leads the runner to a file of its own."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
 from sprint.domain import Completed
-from sprint.terminal_text import decoded
-from sprint.worker.local.tools import BadCall, EditFile, ReadFile, WriteFile
+from sprint.terminal_text import decoded, readable
+from sprint.worker.local import passages, syntax
+from sprint.worker.local.tools import BadCall, EditFile, ReadFile, Search, WriteFile
 
 LARGEST_EDITED = 2_000_000
+LARGEST_CHECKED = 500_000
 _LONGEST_LINE = 2_000
+_LONGEST_MATCH = 240
+_MOST_MATCHES = 100
 _SECONDS = 30.0
 
 # Each script gets the path as $1. The workspace is the folder that the checkout is in.
@@ -31,8 +34,29 @@ _READ = f"{_LOCATE}{_MUST_BE_FILE}" + 'wc -l <"$p" >&2; tail -n "+$2" -- "$p" | 
 _WHOLE = f"{_LOCATE}{_MUST_BE_FILE}" + 'head -c "$2" -- "$p"'
 _WRITE = f"""{_LOCATE}
 [ -d "$p" ] && exit 68
-if [ -e "$p" ]; then [ -f "$p" ] || exit 69; echo replaced; else echo created; fi
-mkdir -p -- "$(dirname -- "$p")" && cat >"$p"
+before=
+if [ -e "$p" ]; then
+    [ -f "$p" ] || exit 69
+    [ -z "$2" ] || {{ before=$(mktemp) && cat -- "$p" >"$before"; trap 'rm -f -- "$before"' EXIT; }}
+    echo replaced
+else
+    echo created
+fi
+mkdir -p -- "$(dirname -- "$p")" && cat >"$p" || exit 71
+"""
+# $2 the pattern, $3 which files or "", $4 how many lines, $5 "-F" for a pattern that is no expression.
+_SEARCH = f"""{_LOCATE}
+[ -e "$p" ] || exit 67
+here=$(pwd -P)
+case $p in "$here") p=. ;; "$here"/*) p=./${{p#"$here"/}} ;; esac
+if command -v rg >/dev/null; then
+    rg -nH --no-heading --color=never --hidden -g '!.git' ${{3:+-g "$3"}} $5 -e "$2" -- "$p"
+else
+    kind=${{5:--E}}
+    [ "$5" ] || {{ echo x | grep -qP x && kind=-P; }} 2>/dev/null
+    grep -rnHI $kind ${{3:+--include="$3"}} --exclude-dir=.git --exclude-dir=node_modules \\
+        --exclude-dir=.venv --exclude-dir=__pycache__ -e "$2" -- "$p"
+fi | head -n 5000 | cut -b -1000 | sort -s -t: -k1,1 -k2,2n | head -n "$4"
 """
 _APPEND = f'{_LOCATE}mkdir -p -- "$(dirname -- "$p")" && cat >>"$p"'
 
@@ -45,7 +69,7 @@ class FileTools:
         self._run = run
 
     def read(self, call: ReadFile, budget: int) -> str:
-        """At most about `budget` characters of a file, whole lines. Raises BadCall."""
+        """At most about `budget` characters of a file, whole lines behind their numbers. Raises BadCall."""
         done = self._script(
             _READ, call.path, str(call.offset), str(call.limit), str(budget * 4), cap=budget * 8
         )
@@ -55,11 +79,11 @@ class FileTools:
             )
         total = _number(done.stderr)
         lines = decoded(done.stdout).split("\n")
-        shown: list[str] = []
         if lines[-1] == "":
             lines.pop()
+        shown: list[str] = []
         used = 0
-        for line in lines:
+        for line in passages.numbered(lines, call.offset):
             kept = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}[... the line goes on]"
             used += len(kept) + 1
             if shown and used > budget:
@@ -67,21 +91,38 @@ class FileTools:
             shown.append(kept)
         if not shown:
             return f"[{call.path} is empty]" if not total else f"[{call.path} has {total} lines]"
-        last = call.offset + len(shown) - 1
-        rest = (
-            f"\n[lines {call.offset} to {last} of {max(total, last)}"
-            if call.offset > 1 or last < total
-            else ""
-        )
-        if rest:
-            rest += f"; go on with offset {last + 1}]" if last < total else "]"
-        return "\n".join(shown) + rest
+        return "\n".join(shown) + _what_else(call.offset, call.offset + len(shown) - 1, total)
+
+    def search(self, call: Search, budget: int) -> str:
+        """`path:line:text` of what matches, bounded. Raises BadCall."""
+        done = self._search(call, "")
+        note = ""
+        if not done.stdout and (said := done.err.strip()):
+            done = self._search(call, "-F")
+            note = f"[taken as plain text: {said.splitlines()[-1][:120]}]"
+        found = [_cut(line.removeprefix("./")) for line in decoded(done.stdout).splitlines()]
+        shown: list[str] = []
+        for line in found[:_MOST_MATCHES]:
+            budget -= len(line) + 1
+            if shown and budget < 0:
+                break
+            shown.append(line)
+        if len(shown) < len(found):
+            note = f"{note}\n[there is more: name a path, files or a longer pattern]".lstrip()
+        return "\n".join([*shown, note]).strip() or "[nothing is like it]"
+
+    def _search(self, call: Search, kind: str) -> Completed:
+        if "\0" in call.pattern + call.files:
+            raise BadCall("bad pattern", "A pattern cannot hold a NUL character.")
+        wanted = str(_MOST_MATCHES + 1)
+        return self._script(_SEARCH, call.path, call.pattern, call.files, wanted, kind, cap=400_000)
 
     def write(self, call: WriteFile) -> str:
         """Raises BadCall."""
         data = call.content.encode("utf-8", "replace")
-        done = self._script(_WRITE, call.path, stdin=data)
-        return f"{done.out.strip() or 'wrote'} {call.path}: {_lines(call.content)}, {len(data)} bytes"
+        what, complaint = self._written(call.path, data)
+        about = f"{what} {call.path}: {_lines(call.content)}, {len(data)} bytes"
+        return f"{about}\n{complaint}" if complaint else about
 
     def edit(self, call: EditFile) -> str:
         """Raises BadCall where `old` is not there exactly once, with what may help to find it."""
@@ -96,23 +137,26 @@ class FileTools:
         if call.old == call.new:
             raise BadCall("no change", "old and new are the same: nothing would change.")
         text = done.stdout.decode("utf-8", "surrogateescape")
-        old, new = call.old, call.new
-        if "\r\n" in text and old not in text:
-            old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
-        count = text.count(old)
-        if count != 1:
-            raise BadCall(
-                "text not found" if not count else "text not unique", _why_not_once(call.path, text, old)
-            )
-        at = text.index(old)
-        changed = text[:at] + new + text[at + len(old) :]
-        self._script(_WRITE, call.path, stdin=changed.encode("utf-8", "surrogateescape"))
-        first = text.count("\n", 0, at) + 1
-        return f"edited {call.path} at line {first}: {_lines(old)} became {_lines(new)}"
+        found = passages.find(call.path, text, call.old, call.new)
+        changed = text[: found.start] + found.new + text[found.end :]
+        _, complaint = self._written(call.path, changed.encode("utf-8", "surrogateescape"))
+        first = text.count("\n", 0, found.start)
+        how = "" if found.is_exact else " (found up to whitespace)"
+        place = passages.around(readable(changed), first, len(passages.lines_of(found.new)))
+        shown = f"edited {call.path} at line {first + 1}{how}; it reads now:\n{place}"
+        return f"{shown}\n{complaint}" if complaint else shown
+
+    def _written(self, path: str, data: bytes) -> tuple[str, str]:
+        """Write a file: whether it was "created" or "replaced", and what its checker says of it."""
+        check = syntax.script(path) if len(data) <= LARGEST_CHECKED else ""
+        done = self._script(_WRITE + check, path, "check" if check else "", stdin=data)
+        what, _, said = readable(done.out).partition("\n")
+        return what or "wrote", syntax.complaint(path, said)
 
     def put(self, path: str, data: bytes, *, append: bool) -> bool:
         """Write for the runner's own ends; False where that failed."""
-        return self._run(["sh", "-c", _APPEND if append else _WRITE, "sh", path], data, _SECONDS, 10_000).ok
+        script = _APPEND if append else _WRITE
+        return self._run(["sh", "-c", script, "sh", path, ""], data, _SECONDS, 10_000).ok
 
     def _script(
         self, script: str, path: str, *more: str, stdin: bytes = b"", cap: int = 100_000
@@ -144,6 +188,7 @@ _REASONS = {
     68: ("is a folder", "is a folder"),
     69: ("no regular file", "is no regular file"),
     70: ("no permission", "cannot be read: permission denied"),
+    71: ("not writable", "cannot be written"),
 }
 
 
@@ -152,33 +197,18 @@ def _number(data: bytes) -> int:
     return int(words[0]) if words and words[0].isdigit() else 0
 
 
+def _what_else(first: int, last: int, total: int) -> str:
+    """Which lines were shown, and where to go on, unless it was the whole file."""
+    if first == 1 and last >= total:
+        return ""
+    rest = f"; go on with offset {last + 1}" if last < total else ""
+    return f"\n[lines {first} to {last} of {max(total, last)}{rest}]"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST_MATCH else f"{line[:_LONGEST_MATCH]}[...]"
+
+
 def _lines(text: str) -> str:
     count = text.count("\n") + (not text.endswith("\n") and bool(text))
     return f"{count} line{'' if count == 1 else 's'}"
-
-
-def _why_not_once(path: str, text: str, old: str) -> str:
-    if count := text.count(old):
-        places, at = [], -1
-        for _ in range(min(count, 10)):
-            at = text.index(old, at + 1)
-            places.append(str(text.count("\n", 0, at) + 1))
-        lines = ", ".join(places)
-        return f"old is in {path} {count} times (at lines {lines}): take in more lines around the one meant."
-    return f"old is not in {path}.{_nearest(text, old)}"
-
-
-def _nearest(text: str, old: str) -> str:
-    """The place in a file that is most like what was looked for, to copy from."""
-    wanted, lines = old.splitlines() or [""], text.splitlines()
-    flat = [" ".join(line.split()) for line in lines]
-    first = next((" ".join(line.split()) for line in wanted if line.strip()), "")
-    if first in flat:
-        at, why = flat.index(first), "It has these lines, with other spaces or other lines after them"
-    else:
-        near = difflib.get_close_matches(first, set(flat[:20_000]), n=1, cutoff=0.6)
-        if not near:
-            return " Read the file again: nothing in it is like it."
-        at, why = flat.index(near[0]), "The nearest that it has is"
-    there = "\n".join(lines[at : at + min(len(wanted), 20)])
-    return f" {why} (line {at + 1}):\n{there[:2000]}"

@@ -30,6 +30,7 @@ from sprint.worker.local.tools import (
     ReadFile,
     ReadSkill,
     RunCommand,
+    Search,
     WriteFile,
     definitions,
 )
@@ -117,6 +118,9 @@ class Toolbox:
     def _read_file(self, call: ReadFile, budget: OutputBudget) -> Result:
         return Result(budget.take(self._files.read(call, budget.share())))
 
+    def _search(self, call: Search, budget: OutputBudget) -> Result:
+        return Result(budget.take(self._files.search(call, budget.share())))
+
     def _write_file(self, call: WriteFile, budget: OutputBudget) -> Result:
         return Result(self._files.write(call), edited=call.path)
 
@@ -184,6 +188,7 @@ class Toolbox:
 _ACTIONS: dict[type[Call], Callable[[Toolbox, Any, OutputBudget], Result]] = {
     RunCommand: Toolbox._run_command,
     ReadFile: Toolbox._read_file,
+    Search: Toolbox._search,
     WriteFile: Toolbox._write_file,
     EditFile: Toolbox._edit_file,
     ForgeApi: Toolbox._forge_api,
