@@ -50,7 +50,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Ceilings of one run; `usd_per_day` of all runs that share the results directory."""
 
-    turns: Count = 100
+    turns: Count = 200
     minutes: Positive = 30.0
     tokens: Count | None = None
     usd: Positive | None = 2.0

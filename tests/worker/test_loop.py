@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sprint import spend
+from sprint.config import Limits
 from sprint.demo import replies
 from sprint.demo.model import OllamaFacts
 from sprint.domain import Ending, Liveness
@@ -231,8 +232,15 @@ def test_turns_are_limited_and_the_end_is_announced(bench: Bench) -> None:
     assert "limits.turns" in result.detail
     assert bench.file("a.txt").read_text() == "6"
     warned = [n for n in range(7) if "turns left" in json.dumps(bench.sent(n))]
-    assert warned == [2, 3, 4, 5, 6]
+    assert warned == [4, 5, 6]
     assert json.dumps(bench.sent()).count("turns left") == 1
+
+
+def test_the_end_is_announced_when_a_tenth_is_left(bench: Bench) -> None:
+    assert Limits().turns == 200
+    bench.limit(turns=40)
+    bench.run(lambda asked, number: replies.call("run_command", {"command": f"echo {'x' * number}"}))
+    assert [n for n in range(40) if "Only 4 turns left" in bench.told(n)] == [36]
 
 
 def test_minutes_are_limited_even_in_the_middle_of_an_answer(bench: Bench) -> None:

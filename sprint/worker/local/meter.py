@@ -11,8 +11,8 @@ from sprint.config import Limits
 from sprint.domain import Usage
 from sprint.worker.local.conversation import Conversation
 
-_TURNS_LEFT = 5
-_SHARE_LEFT = 0.1
+_SHARE_LEFT = 0.1  # of a limit: time to come to an end
+_TURNS_LEFT = 3  # at least, where a tenth is hardly a turn
 _UNKNOWN_PRICE = "the model's price is unknown: limits in dollars cannot hold; set model.price"
 
 _log = logging.getLogger(__name__)
@@ -85,8 +85,9 @@ class Meter:
             shares.append(1 - (usage.prompt_tokens + usage.completion_tokens) / limits.tokens)
         if limits.usd is not None:
             shares.append(1 - self._conversation.known_usd / limits.usd)
-        if turns > _TURNS_LEFT and min(shares) > _SHARE_LEFT:
+        few_turns = turns <= max(limits.turns * _SHARE_LEFT, _TURNS_LEFT)
+        if not few_turns and min(shares) > _SHARE_LEFT:
             return ""
         self._warned = True
-        left = f"{turns} turns" if turns <= _TURNS_LEFT else f"{max(min(shares), 0):.0%} of this run's budget"
+        left = f"{turns} turns" if few_turns else f"{max(min(shares), 0):.0%} of this run's budget"
         return prompts.wrap_up(left).strip()
