@@ -359,6 +359,7 @@ class Run:
     round: int = 0  # of a follow-up, from 1
     trigger: str = ""  # what a follow-up answers
     issue_url: str = ""
+    labels: tuple[str, ...] = ()  # of the issue
     base_branch: str = ""
     base_sha: str = ""
     branch: str = ""

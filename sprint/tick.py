@@ -282,6 +282,7 @@ def new_run(context: Context, issue: Issue) -> Run:
         deadline=now + timedelta(minutes=limits.minutes + limits.check_minutes * (limits.check_rounds + 2)),
         worker=context.repo_config.worker,
         issue_url=issue.html_url,
+        labels=issue.labels,
     )
 
 

@@ -281,11 +281,44 @@ def test_warnings_and_returns() -> None:
         ("Fix: ", "fix: untitled (closes #7)"),
         ("Closes #99\nfixes o/r#98 @bob", "fix: Closes # 99 fixes o/r# 98 @ bob (closes #7)"),
         ("", "fix: untitled (closes #7)"),
+        ("feat: add a door", "feat: add a door (closes #7)"),
+        ("Feat(UI)!: add a door", "feat(ui): add a door (closes #7)"),
+        ("fix: feat: add a door", "fix: add a door (closes #7)"),
+        ("[Feature] Add a door", "feat: Add a door (closes #7)"),
+        ("[Docs]: say it", "docs: say it (closes #7)"),
+        ("Feature request: a door", "feat: a door (closes #7)"),
+        ("Bug: the door", "fix: the door (closes #7)"),
+        ("Refactor - the door", "fix: Refactor - the door (closes #7)"),
+        ("Parser: it crashes", "fix: Parser: it crashes (closes #7)"),
+        ("parser(x): it crashes", "fix: parser(x): it crashes (closes #7)"),
+        ("[wip] [v2.0] feature: x", "fix: [wip] [v2.0] feature: x (closes #7)"),
+        ("feat(<!-- x -->a): y", "feat(a): y (closes #7)"),
+        ("chore:", "chore: untitled (closes #7)"),
     ],
 )
 def test_titles(title: str, subject: str) -> None:
     assert prompts.pull_request_title(title, 7) == subject
     assert prompts.commit_message(title, 7, "", "r-1") == f"{subject}\n\nSprint-Run: r-1\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        ((), "fix"),
+        (("feature",), "feat"),
+        (("kind/enhancement", "good first issue"), "feat"),
+        (("Type: Documentation",), "docs"),
+        (("documentation", "bug"), "fix"),
+        (("priority/high", "refactoring"), "refactor"),
+        (("performance", "feature"), "perf"),
+        (("help wanted", "backend"), "fix"),
+    ],
+)
+def test_labels_say_the_type_where_the_title_does_not(labels: tuple[str, ...], kind: str) -> None:
+    subject = f"{kind}: A door (closes #7)"
+    assert prompts.pull_request_title("A door", 7, labels) == subject
+    assert prompts.pull_request_title("docs: A door", 7, labels) == "docs: A door (closes #7)"
+    assert prompts.commit_message("A door", 7, "", "r-1", labels).startswith(f"{subject}\n")
 
 
 def test_a_commit_message() -> None:

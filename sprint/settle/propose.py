@@ -25,7 +25,7 @@ def propose(current: UnderWay) -> UnderWay:
         commit=run.commit,
         branch=run.branch,
         base=run.base_branch,
-        title=prompts.pull_request_title(run.title, run.number),
+        title=prompts.pull_request_title(run.title, run.number, run.labels),
         body=prompts.pull_request_body(run),
         draft=context.repo_config.publish.draft or is_unfinished,
     )

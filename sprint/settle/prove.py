@@ -131,7 +131,8 @@ def _secrets(current: UnderWay) -> list[Secret]:
 
 def _commit(current: UnderWay, work: ImportedWork, result: WorkerResult) -> str:
     publish = current.context.repo_config.publish
-    message = prompts.commit_message(current.run.title, current.run.number, result.summary, current.run.id)
+    run = current.run
+    message = prompts.commit_message(run.title, run.number, result.summary, run.id, run.labels)
     return workspace.commit(
         current.mirror, work, message, publish.author_name, publish.author_email, when=current.run.started_at
     )
