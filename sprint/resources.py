@@ -36,9 +36,16 @@ def skills() -> dict[str, Skill]:
     return {path.parent.name: read_skill_file(path) for path in sorted(folder("skills").glob("*/SKILL.md"))}
 
 
-def offered_skills() -> dict[str, Skill]:
-    """The skills that a model working on an issue may read."""
-    return {name: read_skill_file(folder("skills") / name / "SKILL.md") for name in OFFERED_SKILLS}
+def offered_skills(forge_kind: str = "") -> dict[str, Skill]:
+    """The skills that a model working on an issue may read; with a kind of forge, those that fit it."""
+    found = {name: read_skill_file(folder("skills") / name / "SKILL.md") for name in OFFERED_SKILLS}
+    return {name: skill for name, skill in found.items() if not forge_kind or _fits(skill, forge_kind)}
+
+
+def _fits(skill: Skill, forge_kind: str) -> bool:
+    """Whether it is about this kind of forge, or about none: `metadata: {sprint: {forges: [...]}}`."""
+    about = skill.frontmatter.get("metadata", {}).get("sprint", {})
+    return forge_kind in about.get("forges", [forge_kind])
 
 
 def read_skill_file(path: Path) -> Skill:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sprint.config import RepoConfig
 from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, Run
-
-# What a run is for. Each has a template of its own in prompts/purposes/.
-Purpose = Literal["issue"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +13,10 @@ class CarriedWork:
     """What an earlier attempt had made when it ended.
 
     `patch` as `git apply` takes it, perhaps cut; `is_applied`: it is in the checkout already. `regressions`
-    are the checks that it made worse, `detail` how the attempt ended in words.
+    are the checks that it made worse.
     """
 
     run_id: str
-    outcome: str
-    detail: str
     patch: str
     is_applied: bool
     regressions: tuple[CheckComparison, ...] = ()
@@ -43,7 +37,6 @@ class Task:
     run: Run
     config: RepoConfig
     issue: Issue
-    purpose: Purpose = "issue"
     comments: tuple[Comment, ...] = ()
     attempts: tuple[Claim, ...] = ()
     carried: CarriedWork | None = None

@@ -11,19 +11,31 @@ from sprint.prompts.for_people import (
     commit_message,
     pull_request_body,
 )
-from sprint.prompts.for_workers import checks_failed, implement, wrap_up
+from sprint.prompts.for_workers import (
+    ALREADY_FIXED,
+    SharedRules,
+    agent_prompt,
+    checks_failed,
+    loop_prompt,
+    shared_rules,
+    wrap_up,
+)
 from sprint.prompts.templates import render
 from sprint.prompts.titles import pull_request_title
 
 __all__ = [
+    "ALREADY_FIXED",
     "COMMENT_MARKER",
+    "SharedRules",
+    "agent_prompt",
     "checks_failed",
     "comment",
     "comment_marker",
     "commit_message",
-    "implement",
+    "loop_prompt",
     "pull_request_body",
     "pull_request_title",
     "render",
+    "shared_rules",
     "wrap_up",
 ]

@@ -1,35 +1,104 @@
-"""What workers are told: the task, and what the checks say of their work."""
+"""What workers are told: rules and a task that all share, and each worker's own tools and hand-over.
+
+The rules are ours alone; the task holds what strangers wrote, between marks that carry the prompt's nonce.
+"""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sprint.clean_text import clean, fence
-from sprint.domain import Prompt, Proof
+from sprint.clean_text import clean, cut, fence
+from sprint.domain import Prompt, Proof, Purpose
 from sprint.prompts.templates import FAILURES_CAP, render
-from sprint.resources import offered_skills
 from sprint.task import Task
+from sprint.terminal_text import readable
+
+# The first line of an agent's summary, before a commit's id, where the issue is fixed already.
+ALREADY_FIXED = "ALREADY FIXED"
 
 BODY_CAP = 20_000  # characters
 COMMENT_CAP = 4_000
 COMMENTS_CAP = 20  # the newest
 GUIDE_CAP = 20_000
 ATTEMPTS_CAP = 5  # the newest
+PATCH_CAP = 8_000
 TAIL_CAP = 4_000
+PROTECTED_CAP = 12  # paths
+
+# The template of a task, by what its run is for.
+_TASKS = {Purpose.ISSUE: "issue"}
 
 
-def implement(task: Task) -> Prompt:
-    """What the local worker is told."""
+@dataclass(frozen=True)
+class SharedRules:
+    """What every worker is told: where it works and what is refused, and the task itself."""
+
+    rules: str
+    task: str
+
+
+def shared_rules(task: Task) -> SharedRules:
+    """The part of a prompt that does not depend on who does the work. It names no tool."""
     nonce = secrets.token_hex(8)
-    run, config, issue = task.run, task.config, task.issue
+    return SharedRules(_rules(task, nonce), _task(task, nonce))
+
+
+def loop_prompt(task: Task, tools: Sequence[Mapping[str, Any]]) -> Prompt:
+    """For our own loop: it acts through `tools`, definitions in the shape of the API, and ends by one."""
+    shared = shared_rules(task)
+    names = [tool["function"]["name"] for tool in tools]
+    system = render("loop", rules=shared.rules.strip(), tools=names, limits=task.config.limits)
+    return Prompt(system=system, user=shared.task)
+
+
+def agent_prompt(task: Task, *, summary_file: str, question_file: str) -> Prompt:
+    """For a coding agent or a command: it hands over by two files, whose paths are as it sees them.
+
+    What it must read is in both parts of the prompt, in this order; who takes one text only joins them.
+    """
+    shared = shared_rules(task)
+    system = render(
+        "agent",
+        rules=shared.rules.strip(),
+        limits=task.config.limits,
+        summary_file=summary_file,
+        question_file=question_file,
+        already_fixed=ALREADY_FIXED,
+    )
+    return Prompt(system=system, user=shared.task)
+
+
+def _rules(task: Task, nonce: str) -> str:
+    run, config = task.run, task.config
+    is_sandboxed = config.sandbox.kind != "none"
+    return render(
+        "rules",
+        run=run,
+        nonce=nonce,
+        # Without a sandbox the paths are the machine's own; a dry run has no workspace yet.
+        root=run.workspace if run.workspace and not is_sandboxed else "/work",
+        is_sandboxed=is_sandboxed,
+        has_network=config.sandbox.network == "host",
+        setup=task.setup,
+        tools=task.tools,
+        publish=config.publish,
+        protected=config.publish.protected[:PROTECTED_CAP],
+    )
+
+
+def _task(task: Task, nonce: str) -> str:
+    issue, carried = task.issue, task.carried
 
     def fenced(text: str, what: str, limit: int) -> str:
         return fence(clean(text, limit) or "(empty)", what, nonce)
 
-    user = render(
-        "task",
-        run=run,
-        config=config,
+    found = "\n\n".join("\n".join(lines) for lines in (task.history, task.layout) if lines)
+    return render(
+        _TASKS[task.run.purpose],
+        run=task.run,
         issue=fenced(f"{clean(issue.title, 500)}\n\n{issue.body}", f"issue {issue.number}", BODY_CAP),
         comments=[
             fenced(said.body, f"comment by {_name(said.author)}", COMMENT_CAP)
@@ -40,14 +109,14 @@ def implement(task: Task) -> Prompt:
             fenced(f"{claim.outcome}: {claim.detail}", f"attempt {claim.attempt}", 1_000)
             for claim in task.attempts[-ATTEMPTS_CAP:]
         ],
+        carried=carried,
+        patch=fence(cut(readable(carried.patch), PATCH_CAP), "an earlier patch", nonce) if carried else "",
         guide=fenced(task.guide, "the repository's guide", GUIDE_CAP) if task.guide.strip() else "",
-        base_checks=task.checks,
+        found=fenced(found, "what there is", GUIDE_CAP) if found else "",
+        checks=task.checks,
+        commands=task.config.checks,
         failures_cap=FAILURES_CAP,
-        skills=offered_skills().values(),
     )
-    # Without a sandbox the paths are the machine's own; a dry run has no workspace yet.
-    root = run.workspace if config.sandbox.kind == "none" and run.workspace else "/work"
-    return Prompt(system=render("system", run=run, config=config, nonce=nonce, root=root), user=user)
 
 
 def _name(login: str) -> str:

@@ -28,6 +28,8 @@ UID = 60123
 class ForgeThatReads:
     """Only what a worker may ask of a forge."""
 
+    kind = "gitea"
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.answer: Any = {"number": 3, "body": "shown<!-- hidden -->\u200b"}

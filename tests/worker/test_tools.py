@@ -357,6 +357,7 @@ def test_what_the_forge_refuses_is_told_to_the_model(bench: Bench) -> None:
 
 
 def test_skills_are_listed_and_read(bench: Bench) -> None:
+    bench.prices = {"context": 128_000}
     shown = do(
         bench, call("read_skill", {"name": "systematic-debugging"}), call("read_skill", {"name": "../x"})
     )
@@ -368,7 +369,15 @@ def test_skills_are_listed_and_read(bench: Bench) -> None:
         for tool in bench.server.asked[0].body["tools"]
         if tool["function"]["name"] == "read_skill"
     ]
-    assert "- systematic-debugging:" in described[0]
+    assert "- systematic-debugging: Finds the cause" in described[0]
+
+
+def test_no_guide_is_offered_to_a_model_with_a_small_window(bench: Bench) -> None:
+    shown = do(bench, call("read_skill", {"name": "systematic-debugging"}))
+    assert shown[0] == "There are no guides here."
+    assert bench.server is not None
+    offered = {tool["function"]["name"] for tool in bench.server.asked[0].body["tools"]}
+    assert offered == {"run_command", "read_file", "search", "write_file", "edit_file", "forge_api", "finish"}
 
 
 @pytest.mark.parametrize("content", ["\ud800 half", "ünï — 漢字 😀", "\x00nul"])

@@ -11,7 +11,7 @@ from sprint.domain import Ending, Endpoint, WorkerResult
 from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
 from sprint.worker import Job
 from sprint.worker.detector import Detector, Event
-from sprint.worker.local import dialects, evidence, window
+from sprint.worker.local import dialects, evidence, offer, window
 from sprint.worker.local.assistant_message import assistant_message
 from sprint.worker.local.conversation import Conversation
 from sprint.worker.local.meter import Meter
@@ -52,7 +52,9 @@ class Loop:
         self._talk = conversation
         self._models = models
         self._meter = meter
-        self._tools = Toolbox(job, meter.seconds_left, conversation.outputs)
+        tokens = conversation.window or window.first_guess(models.endpoint)
+        skills = offer.guides(job.forge.kind, tokens)
+        self._tools = Toolbox(job, meter.seconds_left, conversation.outputs, skills)
         self._fixed = len(json.dumps(self._tools.definitions))
         self._detector = Detector()
         self._windows: dict[Endpoint, int] = {}
@@ -128,7 +130,7 @@ class Loop:
         if endpoint in self._windows:
             return
         if not self._talk.window:
-            self._talk.window = endpoint.context or window.default_window(endpoint)
+            self._talk.window = window.first_guess(endpoint)
         told = inquiry.ollama_window(endpoint) if endpoint.context else inquiry.window(endpoint)
         tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
         self._windows[endpoint] = self._talk.window = tokens

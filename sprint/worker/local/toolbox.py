@@ -12,13 +12,14 @@ from typing import Any
 
 from msgspec import UNSET
 
-from sprint import proc, resources
+from sprint import proc
 from sprint.clean_text import clean, fence
 from sprint.domain import Completed
 from sprint.errors import ForgeError
+from sprint.resources import Skill
 from sprint.terminal_text import decoded
 from sprint.worker import Job
-from sprint.worker.local import finish_checks
+from sprint.worker.local import finish_checks, offer
 from sprint.worker.local.file_tools import FileTools
 from sprint.worker.local.output import LONGEST, OutputBudget, Outputs
 from sprint.worker.local.tools import (
@@ -32,7 +33,6 @@ from sprint.worker.local.tools import (
     RunCommand,
     Search,
     WriteFile,
-    definitions,
 )
 
 _OUTPUTS = "tmp/outputs"  # below the workspace
@@ -66,16 +66,22 @@ class Result:
 class Toolbox:
     """The tools of one run. `seconds_left` is the run's own remaining time."""
 
-    def __init__(self, job: Job, seconds_left: Callable[[], float], outputs_so_far: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        seconds_left: Callable[[], float],
+        outputs_so_far: int,
+        skills: dict[str, Skill],
+    ) -> None:
         self._job = job
         self._seconds_left = seconds_left
         self._files = FileTools(self._script)
         self.outputs = Outputs(job.folder / "outputs", self._put_inside, outputs_so_far)
-        self._skills = resources.offered_skills()
+        self._skills = skills
         self._nonce = secrets.token_hex(8)
         self._shell = "bash" if proc.find("bash") else "sh"
         self._doubted_no_change = False
-        self.definitions = definitions({name: skill.description for name, skill in self._skills.items()})
+        self.definitions = offer.tools(skills)
 
     def do(self, call: Call, budget: OutputBudget) -> Result:
         """Do one call. What is wrong with it is for the model, in the result. Raises SandboxError."""
@@ -145,6 +151,8 @@ class Toolbox:
         return Result(fence(shown, f"the forge's answer to {call.path[:100]!r}", self._nonce))
 
     def _read_skill(self, call: ReadSkill, budget: OutputBudget) -> Result:
+        if not self._skills:
+            raise BadCall("no guides", "There are no guides here.")
         skill = self._skills.get(call.name)
         if skill is None:
             raise BadCall(

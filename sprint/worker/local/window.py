@@ -36,6 +36,11 @@ def default_window(endpoint: Endpoint) -> int:
     return LOCAL_WINDOW if is_local else HOSTED_WINDOW
 
 
+def first_guess(endpoint: Endpoint) -> int:
+    """The window in tokens as far as it is known before the model has answered."""
+    return endpoint.context or default_window(endpoint)
+
+
 def size(messages: list[dict[str, Any]]) -> int:
     """Characters that a model has to take in."""
     return sum(_size(message) for message in messages)

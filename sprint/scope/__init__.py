@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sprint import git, prompts
+from sprint import git
 from sprint.context import Context
 from sprint.domain import Comment, Issue, Prompt, Run
 from sprint.pick import COMMENT_MARKER
+from sprint.scope.history import history
+from sprint.scope.layout import layout
 from sprint.task import Task
 
 _GUIDES = ("AGENTS.md", "CLAUDE.md")
@@ -23,6 +25,8 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         comments=tuple(_heard(context, issue)),
         attempts=tuple(context.claims.history(issue.number)),
         guide=_guide(mirror, run.base_sha),
+        history=history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
+        layout=layout(mirror, run.base_sha),
         setup=context.repo_config.setup,
         checks=run.base_checks,
         tools=tools,
@@ -31,7 +35,9 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
 
 
 def prompt_for(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
-    return prompts.implement(task_for(context, run, issue, mirror))
+    from sprint.worker.local.offer import prompt
+
+    return prompt(task_for(context, run, issue, mirror))
 
 
 def _heard(context: Context, issue: Issue) -> list[Comment]:
