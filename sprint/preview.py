@@ -10,7 +10,7 @@ from sprint import git
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Pick
-from sprint.scope import prompt_for
+from sprint.scope import task_for
 from sprint.tick import new_run, pick_issue, why_not_now
 
 
@@ -58,5 +58,6 @@ def preview(context: Context, *, only: int | None, force: bool) -> Preview:
     git.fetch(scratch, context.remote, f"+refs/heads/{context.base}:refs/heads/base", depth=1)
     base_sha = git.resolve(scratch, "refs/heads/base") or ""
     run = replace(new_run(context, pick.issue), base_branch=context.base, base_sha=base_sha)
-    prompt = prompt_for(context, run, pick.issue, scratch)
+    task = task_for(context, run, pick.issue, scratch)
+    prompt = context.worker(context.repo_config.worker).prompt(task)
     return Preview(name, pick, f"{prompt.system}\n\n{prompt.user}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sprint import git
 from sprint.context import Context
-from sprint.domain import Comment, Issue, Prompt, Run
+from sprint.domain import Comment, Issue, Run
 from sprint.pick import COMMENT_MARKER
 from sprint.scope.history import history
 from sprint.scope.layout import layout
@@ -32,12 +32,6 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         tools=tools,
         forge_kind=context.forge.kind,
     )
-
-
-def prompt_for(context: Context, run: Run, issue: Issue, mirror: Path) -> Prompt:
-    from sprint.worker.local.offer import prompt
-
-    return prompt(task_for(context, run, issue, mirror))
 
 
 def _heard(context: Context, issue: Issue) -> list[Comment]:

@@ -2,11 +2,13 @@
 
 It hands over by files beside the checkout, so that none of them is published: what it writes to
 $SPRINT_SUMMARY is the summary, what it writes to $SPRINT_QUESTION is a question that a person has to answer
-first. What it changed in the checkout is its work.
+first; a summary that begins with the words of `prompts.ALREADY_FIXED` and a commit says that nothing is left
+to do. What it changed in the checkout is its work.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ class CommandPerformer:
         pass  # what it needs is its own; a command that is not there ends its first run as an error
 
     def prompt(self, task: Task) -> Prompt:
-        return prompts.implement(task)
+        return prompts.agent_prompt(task, summary_file="$SPRINT_SUMMARY", question_file="$SPRINT_QUESTION")
 
     def begin(self, job: Job) -> WorkerResult:
         text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
@@ -93,6 +95,8 @@ class CommandPerformer:
         if done.exit_code:
             last = readable(done.out + done.err).strip()[-_TAIL:]
             return WorkerResult(Ending.ERROR, summary, f"the command exited with {done.exit_code}: {last}")
+        if fixed := re.match(rf"{prompts.ALREADY_FIXED} ([0-9a-f]{{7,64}})\b", summary):
+            return WorkerResult(Ending.ALREADY_FIXED, summary[fixed.end() :].strip(), commit=fixed[1])
         return WorkerResult(Ending.IMPLEMENTED, summary)
 
     def _at_work(self, job: Job, places: _Places, text: str, prepared: str, left: float) -> Completed:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sprint import prompts
 from sprint.config import CommandWorkerConfig
 from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
@@ -59,6 +60,15 @@ def test_a_further_round_tells_everything_again(bench: Bench) -> None:
     made.start(bench.job)
     made.resume(bench.job, "The checks fail.")
     assert bench.file("told").read_text() == "You fix issues.\n\nFix issue 3.\n\nThe checks fail."
+
+
+def test_what_is_fixed_already_is_told_by_its_commit(bench: Bench) -> None:
+    head = bench.git("rev-parse", "HEAD")
+    made = worker(bench, f"printf '{prompts.ALREADY_FIXED} {head}\\nSeen by running it.' >$SPRINT_SUMMARY")
+    made.start(bench.job)
+    result = made.collect(bench.job)
+    assert (result.ending, result.commit) == (Ending.ALREADY_FIXED, head)
+    assert result.summary == "Seen by running it."
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint import __version__, prompts, transcript
+from sprint import __version__, transcript
 from sprint.config import Limits
 from sprint.domain import Prompt, Secret, WorkerResult
 from sprint.model import Models, readiness
 from sprint.task import Task
 from sprint.worker import Endpoints, Job
-from sprint.worker.local import conversation
+from sprint.worker.local import conversation, offer
 from sprint.worker.local.conversation import Conversation
 from sprint.worker.local.loop import Loop
 from sprint.worker.local.meter import Meter
@@ -30,7 +30,7 @@ class LocalPerformer:
         readiness.check(self._endpoints, self._results, self._limits.first_token_seconds)
 
     def prompt(self, task: Task) -> Prompt:
-        return prompts.implement(task)
+        return offer.prompt(task, self._endpoints()[0])
 
     def begin(self, job: Job) -> WorkerResult:
         """Raises ModelError where no model answers."""
