@@ -364,7 +364,7 @@ def test_a_context_that_cannot_hold_the_task_is_the_operators_to_mend(bench: Ben
     with pytest.raises(ModelError, match="maximum context length is 8192") as caught:
         bench.run(lambda asked, number: replies.overflow())
     assert caught.value.kind is ModelTrouble.WINDOW
-    assert bench.worker().poll(bench.job.run, bench.job.folder) is Liveness.DONE
+    assert bench.worker().poll(bench.job.run).liveness is Liveness.DONE
     assert bench.worker().result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
 
 
