@@ -83,6 +83,15 @@ def test_the_whole_example(loaded: Load, tmp_path: Path) -> None:
     assert config.source == tmp_path / "sprint.yaml"
 
 
+def test_parameters_of_the_model_are_passed_on_as_they_are(loaded: Load) -> None:
+    model = loaded(
+        "model: {temperature: 0, max_tokens: 9000, extra: {top_k: 20, provider: {only: [a]}}}"
+    ).model
+    assert model is not None
+    assert (model.temperature, model.max_tokens) == (0.0, 9000)
+    assert model.extra == {"top_k": 20, "provider": {"only": ["a"]}}
+
+
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "---\n", "repos:\nmodel:\npaths:\n", "defaults: {limits: }"]
 )
@@ -139,6 +148,14 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
         ),
         ("model: {price: {input: 1}}", "model.price: the key output is missing"),
         ("model: {fallbacks: [{nam: x}]}", "model.fallbacks[0]: unknown key nam; did you mean name?"),
+        ("model: {temperature: 3}", "model.temperature: expected float <= 2"),
+        ("model: {max_tokens: 0}", "model.max_tokens: expected int >= 1"),
+        ("model: {extra: {stream: false}}", "model.extra: stream: sprint itself says that; take it out"),
+        (
+            "model: {fallbacks: [{extra: {tools: [], model: x}}]}",
+            "model.fallbacks[0].extra: model, tools: sprint itself",
+        ),
+        ("defaults: {limits: {first_token_seconds: 0}}", "limits.first_token_seconds: expected float > 0"),
         ("publish: {branch: feat}", "publish.branch: it must hold {number}, and no other braces"),
         (
             "publish: {branch: '{number}-{title}'}",

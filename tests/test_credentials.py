@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from sprint.config import Config, ForgeConfig, ModelConfig, load
 from sprint.credentials import forge_token, model_endpoints, ollama
 from sprint.demo.loopback import Answer, LoopbackServer, Request, json_answer
 from sprint.domain import Endpoint, Secret
-from sprint.errors import ConfigError, ModelError
+from sprint.errors import ConfigError, ModelError, ModelTrouble
 
 GITEA = ForgeConfig(kind="gitea", url="https://git.example.org")
 GITHUB = ForgeConfig(kind="github")
@@ -191,11 +192,15 @@ def test_the_configured_model_with_its_fallbacks(models: Find, tmp_path: Path) -
         api_key_env="A_KEY",
         price=Price(input=1, output=2, cached=0.5),
         context=1000,
+        temperature=0.3,
+        max_tokens=2000,
+        extra={"top_k": 20},
         fallbacks=(ModelConfig(name="two", base_url="http://gpu-box:8000/v1", api_key_file=str(key)),),
     )
     first, second = models(model, A_KEY="k1", OPENAI_API_KEY="other")
     assert (first.name, first.base_url, first.key) == ("one", "https://a.example/v1", Secret("k1"))
     assert (first.input_price, first.output_price, first.cached_price, first.context) == (1, 2, 0.5, 1000)
+    assert (first.temperature, first.max_tokens, first.extra) == (0.3, 2000, {"top_k": 20})
     assert (second.name, second.key, second.input_price, second.context) == ("two", Secret("k2"), None, None)
     assert first.source == "model in the configuration"
     assert second.source == "model.fallbacks[0] in the configuration"
@@ -274,20 +279,57 @@ def test_a_missing_key_of_a_fallback_is_named_by_its_path(models: Find) -> None:
     ],
 )
 def test_the_environment_in_its_order(
-    models: Find, environ: dict[str, str], expected: tuple[str, ...], home: Path
+    models: Find, environ: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    write_hermes(
-        home, {"model": {"default": "never", "provider": "custom", "base_url": "https://never.example"}}
-    )
     (found,) = models(**environ)
     assert (found.name, found.base_url, found.key.reveal(), found.source) == expected
 
 
-def test_a_server_whose_model_nobody_named(models: Find) -> None:
-    with pytest.raises(
-        ConfigError, match=r"OPENAI_BASE_URL: which model at https://x\.example/v1\? Set SPRINT_MODEL"
-    ):
-        models(OPENAI_BASE_URL="https://x.example/v1")
+@contextlib.contextmanager
+def listing(*names: str) -> Iterator[LoopbackServer]:
+    """A server with these models, which wants a key for them."""
+
+    def answer(request: Request) -> Answer:
+        if request.headers.get("authorization") != "Bearer sk-own":
+            return json_answer({"error": {"message": "no key"}}, 401)
+        return json_answer({"object": "list", "data": [{"id": name} for name in names]})
+
+    server = LoopbackServer(answer)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def test_a_server_with_one_model_needs_no_name(models: Find) -> None:
+    with listing("/models/q.gguf", "nomic-embed-text") as server:
+        url = f"{server.url}/v1"
+        (found,) = models(OPENAI_BASE_URL=url, OPENAI_API_KEY="sk-own")
+        assert found.name == "/models/q.gguf"
+        (found,) = models(ModelConfig(base_url=url, api_key_env="OWN"), OWN="sk-own")
+        assert (found.name, found.base_url) == ("/models/q.gguf", url)
+
+
+def test_a_server_with_several_models_has_them_listed(models: Find) -> None:
+    many = [f"m{number}" for number in range(20)]
+    with listing("one", "two", *many) as server, pytest.raises(ConfigError) as caught:
+        models(OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="sk-own")
+    assert "Set SPRINT_MODEL, or model.name in sprint.yaml; it has one, two, m0" in str(caught.value)
+    assert "and 10 more" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "environ", [{"OPENAI_BASE_URL": f"{NOBODY}/v1"}, {"OPENAI_BASE_URL": "https://x.example/v1"}]
+)
+def test_a_server_that_does_not_tell_its_models_is_the_models_fault(
+    models: Find, environ: dict[str, str]
+) -> None:
+    with pytest.raises(ModelError, match=r"OPENAI_BASE_URL: which model at .*\? Set SPRINT_MODEL") as caught:
+        models(**environ)
+    assert (caught.value.exit_code, caught.value.kind) == (5, ModelTrouble.AWAY)
+    with listing() as server, pytest.raises(ModelError, match="does not tell which models it has"):
+        models(OPENAI_BASE_URL=f"{server.url}/v1")
 
 
 def test_a_name_alone_is_used_with_what_is_found(models: Find) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sprint import proc
 from sprint.config.schema import Config, ForgeConfig, ModelConfig
 from sprint.config.values import web_address
-from sprint.credentials import hermes, ollama
+from sprint.credentials import hermes, listing, ollama
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, SprintError
 from sprint.files import refusal
@@ -143,9 +143,9 @@ class _Surroundings:
 def model_endpoints(config: Config, environ: Mapping[str, str], home: Path) -> tuple[Endpoint, ...]:
     """The models to try, in order: the configured one with its fallbacks, else one that is found.
 
-    Looked for in this order: OPENAI_API_KEY, OPENROUTER_API_KEY, OPENAI_BASE_URL (a server without keys),
-    hermes, Ollama on this machine; only for the last is a request made. Raises ConfigError for a
-    configuration that cannot work, ModelError where there is no model at all.
+    Looked for in this order: OPENAI_BASE_URL (with OPENAI_API_KEY, if there is one), hermes, OPENAI_API_KEY,
+    OPENROUTER_API_KEY, Ollama on this machine. Only Ollama is asked, and a server that nobody named a model
+    of. Raises ConfigError for a configuration that cannot work, ModelError where there is no model at all.
     """
     around = _Surroundings(environ, home)
     if config.model is None:
@@ -200,7 +200,7 @@ def _at_address(model: ModelConfig, at: str, around: _Surroundings) -> Endpoint:
         key = _from_variable(model.api_key_env, around.environ, f"{at}.api_key_env")
     else:
         key = _key_for(url, at, around)
-    name = model.name or _name_for(url, around, f"{at}.name")
+    name = model.name or _name_for(url, key, around, f"{at}.name")
     return Endpoint(name, url, key, source=f"{at} in the configuration")
 
 
@@ -230,7 +230,8 @@ def _key_for(url: str, at: str, around: _Surroundings) -> Secret:
     return NO_KEY
 
 
-def _name_for(url: str, around: _Surroundings, at: str) -> str:
+def _name_for(url: str, key: Secret, around: _Surroundings, at: str) -> str:
+    """The model of a server that was named without one. Only a server that nobody knows is asked."""
     host = urlsplit(url).hostname or ""
     variables = ("SPRINT_MODEL",) if host == "openrouter.ai" else ("SPRINT_MODEL", "OPENAI_MODEL")
     for variable in variables:
@@ -240,34 +241,50 @@ def _name_for(url: str, around: _Surroundings, at: str) -> str:
         return name
     if ollama.is_at(url):
         return ollama.choose_model(url)
-    raise ConfigError(f"{at}: which model at {url}? Set SPRINT_MODEL, or model.name in sprint.yaml")
+    try:
+        return listing.only_model(url, key)
+    except (ConfigError, ModelError) as error:
+        which = f"{at}: which model at {url}? Set SPRINT_MODEL, or model.name in sprint.yaml; {error}"
+        raise (
+            ConfigError(which) if isinstance(error, ConfigError) else ModelError(which, error.kind)
+        ) from error
 
 
 def _found(name: str, around: _Surroundings) -> Endpoint:
     """A model that needs no configuration. `name` in place of the name that goes with it."""
-    endpoint = (
-        _in_environment(name, around)
-        or hermes.endpoint(around.hermes_home, around.environ, name or around.get("SPRINT_MODEL"))
-        or _ollama(name or around.get("SPRINT_MODEL"), around)
-    )
+    endpoint = _at_own_address(name, around) or _of_hermes_or_key(name, around)
+    endpoint = endpoint or _ollama(name or around.get("SPRINT_MODEL"), around)
     _log.info("model %s at %s (from %s)", endpoint.name, endpoint.base_url, endpoint.source)
     return endpoint
 
 
-def _in_environment(name: str, around: _Surroundings) -> Endpoint | None:
-    own_url = around.get("OPENAI_BASE_URL")
-    own_url = web_address(own_url, "OPENAI_BASE_URL") if own_url else ""
-    ways = (
-        ("OPENAI_API_KEY", own_url or OPENAI),
-        ("OPENROUTER_API_KEY", OPENROUTER),
-    )
-    for variable, url in ways:
+def _at_own_address(name: str, around: _Surroundings) -> Endpoint | None:
+    """A server that the environment names, which nobody does by accident."""
+    if not around.get("OPENAI_BASE_URL"):
+        return None
+    url = web_address(around.get("OPENAI_BASE_URL"), "OPENAI_BASE_URL")
+    value = around.get("OPENAI_API_KEY")
+    key = _usable(value, "OPENAI_API_KEY") if value else NO_KEY
+    source = "OPENAI_API_KEY" if value else "OPENAI_BASE_URL"
+    return Endpoint(name or _name_for(url, key, around, source), url, key, source=source)
+
+
+def _of_hermes_or_key(name: str, around: _Surroundings) -> Endpoint | None:
+    """What hermes is set up with, else a key that lies in the environment.
+
+    Such a key may cost money that nobody meant to spend: while hermes' login has run out it stays unused.
+    """
+    try:
+        found = hermes.endpoint(around.hermes_home, around.environ, name or around.get("SPRINT_MODEL"))
+    except ModelError as error:
+        _log.warning("%s; no other key is used in its place", error)
+        return None
+    if found is not None:
+        return found
+    for variable, url in (("OPENAI_API_KEY", OPENAI), ("OPENROUTER_API_KEY", OPENROUTER)):
         if value := around.get(variable):
             key = _usable(value, variable)
-            return Endpoint(name or _name_for(url, around, variable), url, key, source=variable)
-    if own_url:
-        name = name or _name_for(own_url, around, "OPENAI_BASE_URL")
-        return Endpoint(name, own_url, NO_KEY, source="OPENAI_BASE_URL")
+            return Endpoint(name or _name_for(url, key, around, variable), url, key, source=variable)
     return None
 
 
@@ -280,6 +297,7 @@ def _ollama(name: str, around: _Surroundings) -> Endpoint:
     except ModelError as error:
         raise ModelError(
             f"no model: none configured, no OPENAI_API_KEY, OPENROUTER_API_KEY or OPENAI_BASE_URL, nothing "
-            f"usable from hermes, and {error}"
+            f"usable from hermes, and {error}",
+            error.kind,
         ) from error
     return Endpoint(chosen, f"{url}/v1", Secret("ollama"), source=f"Ollama at {url}")

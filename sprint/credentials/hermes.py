@@ -1,118 +1,205 @@
-"""The model that hermes is set up with, from its config.yaml and auth.json (as of hermes 0.19)."""
+"""The model that hermes is set up with: the one that hermes itself would call (as of hermes 0.19).
+
+A key goes only to its own server. A key in a variable of a provider's name is used for that provider's host.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sprint.credentials import ollama
+from sprint.credentials.hermes_home import HermesHome, mapping, open_home, text
+from sprint.credentials.hermes_providers import (
+    KEYS_OF_HOSTS,
+    NOUS,
+    NOUS_URL,
+    ONLY_HERMES_CALLS,
+    OPENROUTER,
+    PROVIDERS,
+    Provider,
+    canonical,
+)
+from sprint.credentials.listing import only_model
 from sprint.domain import Endpoint, Secret
-from sprint.errors import ConfigError
+from sprint.errors import ConfigError, ModelError, ModelTrouble
 
-_FILE_CAP = 5_000_000
-_ADDRESSES = {
-    "nous": "https://inference-api.nousresearch.com/v1",
-    "openrouter": "https://openrouter.ai/api/v1",
-    "openai": "https://api.openai.com/v1",
-    "deepseek": "https://api.deepseek.com/v1",
-}
+_NO_KEY = "no-key-needed"
+_ADDRESS_KEYS = ("api", "url", "base_url")
 _LOCAL = frozenset({"ollama", "local"})
+_OTHER_DIALECT_KEYS = ("sk-kimi-",)  # for an address of Kimi's that speaks Anthropic's
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """ "" for what is not known; `name` where the provider's own entry says which model."""
+
+    url: str
+    key: str
+    name: str = ""
 
 
 def endpoint(folder: Path, environ: Mapping[str, str], name: str = "") -> Endpoint | None:
     """The model of the hermes in `folder`; None, with a warning where there is one, if it cannot be used.
 
-    `name` in place of the model's name that hermes has. Raises ConfigError where no name is known.
+    `name` in place of the model's name that hermes has. Raises ModelError while its login has run out, for
+    then it is in use and only has to be renewed; ConfigError where no name is known.
     """
-    config = _mapping(_yaml(folder / "config.yaml"))
-    model = config.get("model")
-    model = {"default": model} if isinstance(model, str) else _mapping(model)
+    home = open_home(folder, environ)
+    model = home.config.get("model")
+    model = {"default": model} if isinstance(model, str) else mapping(model)
     if not model:
         return None
-    provider = _provider(model, folder)
+    provider = _provider(model, home)
     if not provider:
         return None
-    if provider == "openai-codex":
-        _log.warning("hermes uses openai-codex, which only hermes can call; trying Ollama on this machine")
+    if provider in ONLY_HERMES_CALLS:
+        _log.warning("hermes uses %s, which only hermes can call; going on without", provider)
         return None
-    url, key = _address_and_key(provider, model, config, folder, environ)
-    if not url or not key:
-        missing = "address" if not url else "key"
+    found = _find(provider, model, home)
+    if not _is_address(found.url) or not found.key:
+        missing = "key" if _is_address(found.url) else "address"
         _log.warning(
             "hermes' provider %s has no usable %s in %s; going on without", provider, missing, folder
         )
         return None
-    name = name or _text(model, "default") or _text(model, "model")
-    if not name:
-        raise ConfigError(f"{folder}/config.yaml: model.default is missing; set it, or SPRINT_MODEL")
-    return Endpoint(name, url.rstrip("/"), Secret(key), source=f"hermes ({provider}) in {folder}")
+    if found.key.startswith(_OTHER_DIALECT_KEYS):
+        _log.warning("hermes' key for %s is for another dialect, which only hermes speaks", provider)
+        return None
+    url = found.url.rstrip("/")
+    name = name or text(model, "default", "model") or found.name or _only_model(url, found.key, folder)
+    return Endpoint(name, url, Secret(found.key), source=f"hermes ({provider}) in {folder}")
 
 
-def _provider(model: Mapping[str, Any], folder: Path) -> str:
-    provider = _text(model, "provider").lower()
-    if provider not in ("", "auto"):
-        return provider
-    if _text(model, "base_url"):
+def _provider(model: Mapping[str, Any], home: HermesHome) -> str:
+    """The provider that hermes would take; "" for none.
+
+    That is what is configured, an address, a key in .env, a login; a key that merely lies in the environment
+    comes last, where hermes would have it before the login.
+    """
+    named = text(model, "provider") or home.variables.get("HERMES_INFERENCE_PROVIDER", "").strip()
+    if named.lower() not in ("", "auto"):
+        return named.lower() if _entry(named, home) else canonical(named)
+    if text(model, "base_url"):
         return "custom"
-    return _text(_mapping(_json(folder / "auth.json")), "active_provider").lower()
+    return (
+        _provider_with_key(home, home.own_variables)
+        or (OPENROUTER if _pooled(OPENROUTER, home).key else "")
+        or canonical(text(home.auth, "active_provider"))
+        or _provider_with_key(home, home.variables)
+    )
 
 
-def _address_and_key(
-    provider: str,
-    model: Mapping[str, Any],
-    config: Mapping[str, Any],
-    folder: Path,
-    environ: Mapping[str, str],
-) -> tuple[str, str]:
-    """ "" for what is not known. A custom provider's server may do without a key."""
-    url, key = _text(model, "base_url"), _text(model, "api_key")
-    if provider == "custom" or provider.startswith("custom:"):
-        entry = _custom(config, provider.partition(":")[2])
-        url, key = _text(entry, "base_url") or url, _text(entry, "api_key") or key
-        return url if _is_address(url) else "", _key(key, environ) or "no-key-needed"
+def _provider_with_key(home: HermesHome, variables: Mapping[str, str]) -> str:
+    """The first provider, openrouter before all, whose key is in these variables."""
+    for name in (OPENROUTER, *PROVIDERS):
+        keys = (home.secret(variables.get(variable, "")) for variable in PROVIDERS[name].keys)
+        if PROVIDERS[name].needs_key and any(keys):
+            return name
+    return ""
+
+
+def _find(provider: str, model: Mapping[str, Any], home: HermesHome) -> _Found:
+    url, key = text(model, "base_url"), home.secret(text(model, "api_key", "api"))
+    entry = _entry(provider, home)
+    if entry or provider == "custom" or provider.startswith("custom:"):
+        return _custom(provider, entry, _Found(url, key), home)
     if provider in _LOCAL:
-        return url or f"{ollama.address(environ.get('OLLAMA_HOST', ''))}/v1", _key(key, environ) or "ollama"
-    auth = _mapping(_json(folder / "auth.json"))
-    if provider == "nous":
-        return _ADDRESSES["nous"], _nous_key(auth)
-    known = _ADDRESSES.get(provider, "")
-    pooled_key, pooled_url = _pooled(auth, provider)
-    url = url or pooled_url or known
-    return url if _is_address(url) else "", _key(key, environ) or pooled_key
+        url = url or f"{ollama.address(home.variables.get('OLLAMA_HOST', ''))}/v1"
+        return _Found(url, key or "ollama")
+    if provider == NOUS:
+        return _Found(home.variables.get("NOUS_INFERENCE_BASE_URL", "").strip() or NOUS_URL, _nous_key(home))
+    known = PROVIDERS.get(provider, Provider("", ()))
+    pooled = _pooled(provider, home)
+    other = home.variables.get(known.url_variable, "").strip()
+    key = key or home.secret_in(*known.keys) or pooled.key or ("" if known.needs_key else _NO_KEY)
+    if provider == OPENROUTER:
+        url = ""  # one that stands there is left from a provider before: hermes, too, goes to openrouter
+    return _Found(_with_version(provider, url or pooled.url or other or known.url), key)
 
 
-def _custom(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    providers = config.get("custom_providers")
-    for entry in providers if isinstance(providers, list) else ():
-        if isinstance(entry, dict) and _text(entry, "name").lower() == name:
-            return entry
+def _with_version(provider: str, url: str) -> str:
+    """LM Studio's address comes in several forms; its chat completions are below /v1."""
+    if provider != "lmstudio":
+        return url
+    return re.sub(r"(/api/v1|/api|/v1)?$", "/v1", url.rstrip("/"), count=1)
+
+
+# --- providers of the operator's own -----------------------------------------------------------
+
+
+def _entry(provider: str, home: HermesHome) -> Mapping[str, Any]:
+    """The operator's own provider of that name; empty for none, and for one that hermes has itself."""
+    name = _plain(provider)
+    if not name.startswith("custom") and (name in PROVIDERS or name in ONLY_HERMES_CALLS):
+        return {}
+    name = name.removeprefix("custom:")
+    own = mapping(home.config.get("providers"))
+    listed = home.config.get("custom_providers")
+    entries = [(str(key), mapping(entry)) for key, entry in own.items()]
+    entries += [("", mapping(entry)) for entry in (listed if isinstance(listed, list) else ())]
+    for key, entry in entries:
+        if name not in (_plain(key), _plain(text(entry, "name"))) or entry.get("enabled") is False:
+            continue
+        if text(entry, *_ADDRESS_KEYS):
+            return {**entry, "name": text(entry, "name") or key}
     return {}
 
 
-def _nous_key(auth: Mapping[str, Any]) -> str:
-    state = _mapping(_mapping(auth.get("providers")).get("nous"))
-    key = _text(state, "agent_key")
-    expires = _moment(state.get("agent_key_expires_at"))
-    if key and expires is not None and expires <= datetime.now(UTC):
-        _log.warning("hermes' key for nous expired at %s; start hermes once to renew it", expires.isoformat())
-        return ""
-    return _key(key, {})
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "-")
 
 
-def _pooled(auth: Mapping[str, Any], provider: str) -> tuple[str, str]:
+def _custom(provider: str, entry: Mapping[str, Any], bare: _Found, home: HermesHome) -> _Found:
+    """A server of one's own, which may do without a key."""
+    url = text(entry, *_ADDRESS_KEYS) or bare.url
+    name = _plain(text(entry, "name")) or provider.removeprefix("custom:")
+    key = (
+        home.secret_in(text(entry, "key_env"))
+        or home.secret(text(entry, "api_key"))
+        or _pooled(f"custom:{name}", home).key
+        or ("" if entry else bare.key)
+        or home.secret_in(*KEYS_OF_HOSTS.get(urlsplit(url).hostname or "", ()))
+    )
+    return _Found(url, key or _NO_KEY, text(entry, "default_model", "model"))
+
+
+# --- what hermes keeps in auth.json ------------------------------------------------------------
+
+
+def _pooled(provider: str, home: HermesHome) -> _Found:
     """The first usable key in the pool, and its address where it has one."""
-    pool = _mapping(auth.get("credential_pool")).get(provider)
-    for entry in pool if isinstance(pool, list) else ():
-        if isinstance(entry, dict) and (key := _key(_text(entry, "access_token"), {})):
-            return key, _text(entry, "base_url")
-    return "", ""
+    for entry in home.pool(provider):
+        if key := home.secret(text(entry, "access_token")):
+            return _Found(text(entry, "base_url"), key)
+    return _Found("", "")
+
+
+def _nous_key(home: HermesHome) -> str:
+    """Of the login, or of the pool. Raises ModelError where there are keys and each has run out."""
+    state = mapping(mapping(home.auth.get("providers")).get(NOUS))
+    expired = None
+    for entry in (state, *home.pool(NOUS)):
+        key = home.secret(text(entry, "agent_key"))
+        expires = _moment(entry.get("agent_key_expires_at"))
+        if key and (expires is None or expires > datetime.now(UTC)):
+            return key
+        expired = expires if key else expired
+    if expired is not None:
+        raise ModelError(
+            f"hermes' key for nous expired at {expired.isoformat()}; start hermes once to renew it, or write "
+            "model: in sprint.yaml",
+            ModelTrouble.REFUSED,
+        )
+    return ""
 
 
 def _moment(value: object) -> datetime | None:
@@ -126,57 +213,14 @@ def _moment(value: object) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def _key(value: str, environ: Mapping[str, str]) -> str:
-    """A key as written or, for `${NAME}`, from the environment; "" where no server could take it."""
-    if reference := re.fullmatch(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?", value):
-        value = environ.get(reference[1], "").strip()
-    return value if re.fullmatch(r"[\x21-\x7e]+", value) else ""
+def _only_model(url: str, key: str, folder: Path) -> str:
+    try:
+        return only_model(url, Secret(key))
+    except (ConfigError, ModelError) as error:
+        raise ConfigError(
+            f"{folder}/config.yaml: model.default is missing; set it, or SPRINT_MODEL ({error})"
+        ) from error
 
 
 def _is_address(url: str) -> bool:
     return re.fullmatch(r"https?://[^\s@?#]+", url) is not None
-
-
-def _text(mapping: Mapping[str, Any], key: str) -> str:
-    value = mapping.get(key)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _yaml(path: Path) -> object:
-    text = _read(path)
-    if text is None:
-        return None
-    from sprint.strict_yaml import parse
-
-    try:
-        return parse(text, str(path), strict=False)
-    except ConfigError as error:
-        _log.warning("%s; going on without hermes", error)
-        return None
-
-
-def _json(path: Path) -> object:
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        _log.warning("%s is not valid JSON; going on without it", path)
-        return None
-
-
-def _read(path: Path) -> str | None:
-    """The file's text; None where there is none, with a warning where there is one that cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_FILE_CAP).decode("utf-8-sig", "replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        _log.warning("%s cannot be read: %s; going on without it", path, error.strerror)
-        return None

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from sprint.errors import ModelError
+from sprint.errors import ModelError, ModelTrouble
 
 DEFAULT_MODEL = "gemma4:latest"
 _PORT = 11434
@@ -84,5 +84,6 @@ def _ask(method: str, url: str, body: Any = None) -> Any:
         except (requests.RequestException, ValueError) as error:
             raise ModelError(
                 f"Ollama does not answer at {'/'.join(url.split('/')[:3])} ({type(error).__name__}); "
-                "start it, or set OPENAI_API_KEY, or write model: in sprint.yaml"
+                "start it, or set OPENAI_API_KEY, or write model: in sprint.yaml",
+                ModelTrouble.AWAY,
             ) from error
