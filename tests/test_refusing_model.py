@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sprint import health
 from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
-from sprint.demo.replies import finish, no_quota
+from sprint.demo.replies import Reply, call, finish, no_quota
 from sprint.errors import ModelTrouble
 from tests.site import Site
 
@@ -61,7 +63,12 @@ def test_once_it_works_again_the_issue_is_worked_on_as_if_nothing_had_been(
 ) -> None:
     assert site.sprint("run", REPO).returncode == 5
 
-    site.model.script = lambda asked, number: finish("question", "?", question="Which?")
+    def well(asked: dict[str, Any], number: int) -> Reply:
+        if wanted := re.search(r"number (\d+) with the tool report_number", str(asked["messages"])):
+            return call("report_number", {"number": int(wanted[1])})
+        return finish("question", "?", question="Which?")
+
+    site.model.script = well
     assert site.sprint("run", REPO).returncode == 5, "it is remembered"
     for file in (site.path / "results" / "health").glob("model-*.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "until": "2026-01-01T00:00:00Z"}))
