@@ -360,6 +360,12 @@ def test_what_hermes_cannot_use_is_said(
     assert says in caplog.text
 
 
+@pytest.mark.parametrize(("told", "context"), [(131_072, 131_072), (0, None), ("much", None), (None, None)])
+def test_the_context_that_hermes_is_told_is_taken_over(hermes: Find, told: Any, context: int | None) -> None:
+    (found,) = hermes({"model": {"default": "m", "base_url": BOX, "context_length": told}})
+    assert found.context == context
+
+
 def test_a_provider_of_hermes_own_is_not_hidden_by_one_of_the_same_name(hermes: Find) -> None:
     config = {"model": {"default": "m", "provider": "deepseek"}, "providers": {"deepseek": {"api": BOX}}}
     (found,) = hermes(config, "DEEPSEEK_API_KEY=k\n")

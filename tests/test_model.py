@@ -90,6 +90,14 @@ def test_cached_tokens_cost_as_others_where_no_price_is_known(model_server: Serv
     assert models.complete(MESSAGES, []).usage.cost_usd == pytest.approx(2.0)
 
 
+def test_cached_tokens_that_are_counted_apart_are_counted(model_server: Serve) -> None:
+    usage = (
+        '{"choices": [], "usage": {"prompt_tokens": 280, "prompt_tokens_details": {"cached_tokens": 1500}}}'
+    )
+    counted = ask_raw([sse(CONTENT, END, usage, "[DONE]")]).usage
+    assert (counted.prompt_tokens, counted.cached_tokens) == (1780, 1500)
+
+
 def test_unknown_price_is_unknown_and_missing_usage_is_estimated(model_server: Serve) -> None:
     server = model_server([replies.without_usage(replies.say("x" * 700))])
     reply = models_of(server).complete([{"role": "user", "content": "y" * 3500}], [])

@@ -76,7 +76,14 @@ def endpoint(folder: Path, environ: Mapping[str, str], name: str = "") -> Endpoi
         return None
     url = found.url.rstrip("/")
     name = name or text(model, "default", "model") or found.name or _only_model(url, found.key, folder)
-    return Endpoint(name, url, Secret(found.key), source=f"hermes ({provider}) in {folder}")
+    window = model.get("context_length")
+    return Endpoint(
+        name,
+        url,
+        Secret(found.key),
+        context=window if isinstance(window, int) and window > 0 else None,
+        source=f"hermes ({provider}) in {folder}",
+    )
 
 
 def _provider(model: Mapping[str, Any], home: HermesHome) -> str:

@@ -145,6 +145,7 @@ class Models:
         has_other = any(not other.is_refused for other in self._connections)  # else the error tells
         level = logging.WARNING if connection.is_refused and has_other else logging.INFO
         _log.log(level, "%s: %s", named(connection.endpoint), fault.reason)
+        self._noted_at = float("-inf")  # whatever comes next is news
         if self._results is not None:
             health.note_model(
                 self._results, connection.endpoint, fault.kind, fault.reason, retry_after=fault.retry_after

@@ -58,11 +58,14 @@ def usage_of(endpoint: Endpoint, counted: Any) -> Usage | None:
         return None
     details = counted.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    cached = cached or _count(counted.get("prompt_cache_hit_tokens"))
     prompt = _count(counted.get("prompt_tokens"))
     completion = _count(counted.get("completion_tokens"))
     if not prompt and not completion:
         return None
-    return priced(endpoint, prompt, cached or _count(counted.get("prompt_cache_hit_tokens")), completion)
+    if cached > prompt:  # some servers count what they had kept apart
+        prompt += cached
+    return priced(endpoint, prompt, cached, completion)
 
 
 def estimated_usage(endpoint: Endpoint, prompt_characters: int, completion_characters: int) -> Usage:
