@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sprint import health
 from sprint.domain import Endpoint
-from sprint.errors import ModelError, ModelTrouble
+from sprint.errors import ModelError, ModelTrouble, Stopped
 from sprint.model.connection import Connection
 from sprint.model.cutting import CutDetector
 from sprint.model.faults import Fault, Remedy
@@ -27,11 +27,13 @@ __all__ = [
     "OutOfTime",
     "Reply",
     "ToolCall",
+    "Unwanted",
 ]
 
 TRIES = 6  # with one endpoint: about half a minute of an outage
 TRIES_BEFORE_FALLBACK = 3
 LONGEST_BACKOFF = 60.0
+_LOOK_SECONDS = 0.5
 PATIENCE_BEFORE_FALLBACK = 20.0  # a server that asks for longer is left for the next one
 _SECONDS_BETWEEN_NOTES = 60.0
 
@@ -54,6 +56,10 @@ class ContextCut(ModelError):
         self.window = window
 
 
+class Unwanted(ModelError):
+    """Nobody waits for the answer any more."""
+
+
 class OutOfTime(ModelError):
     """The deadline came before the answer. No server is at fault."""
 
@@ -65,8 +71,9 @@ class Models:
     `silence_seconds` that between two pieces of it; what a server sends to keep a connection open is a sign
     of life, but no piece. `deadline` is a time of `time.monotonic()`. `backoff_seconds` is the first pause
     after a failure that may pass; each further one is twice as long. `tries` bounds how often one request is
-    made of an endpoint. With `results`, what comes of asking is remembered in results/health/, and those that
-    are known to refuse are asked last.
+    made of an endpoint. `watch` returns why no answer is wanted any more, or "": it is asked twice a second.
+    With `results`, what comes of asking is remembered in results/health/, and those that are known to refuse
+    are asked last.
     """
 
     def __init__(
@@ -79,13 +86,15 @@ class Models:
         backoff_seconds: float = 1.0,
         tries: int = TRIES,
         results: Path | None = None,
+        watch: Callable[[], str] = lambda: "",
     ) -> None:
         if not endpoints:
             raise ModelError("no model is configured; set model: in sprint.yaml, or OPENAI_API_KEY")
         if results is not None:
             endpoints = health.refusing_last(results, endpoints)
         self._connections = [Connection(endpoint) for endpoint in endpoints]
-        self._wait = Wait(first_token_seconds, silence_seconds, deadline)
+        self._watch = watch
+        self._wait = Wait(first_token_seconds, silence_seconds, deadline, self._is_unwanted)
         self._backoff = backoff_seconds
         self._tries = tries
         self._results = results
@@ -192,7 +201,7 @@ class Models:
         tries = min(TRIES_BEFORE_FALLBACK, self._tries) if has_other else self._tries
         attempt = 1
         while True:
-            self._check_time()
+            self._check_wanted()
             try:
                 return connection.ask(messages, tools, self._wait, max_tokens)
             except Fault as fault:
@@ -200,7 +209,7 @@ class Models:
                     raise ContextOverflow(
                         f"{named(connection.endpoint)}: {fault.reason}", fault.window
                     ) from fault
-                self._check_time()
+                self._check_wanted()
                 if fault.remedy is Remedy.AT_ONCE:  # each of them once
                     continue
                 if fault.remedy in (Remedy.OTHER, Remedy.LATER) or attempt == tries:
@@ -215,9 +224,19 @@ class Models:
             wait = min(self._backoff * 2 ** (attempt - 1), LONGEST_BACKOFF) * random.uniform(0.75, 1.25)  # noqa: S311
         if wait > self._wait.deadline - time.monotonic() or (has_other and wait > PATIENCE_BEFORE_FALLBACK):
             raise fault
-        time.sleep(wait)
+        until = time.monotonic() + wait
+        while (left := until - time.monotonic()) > 0 and not self._is_unwanted():
+            time.sleep(min(left, _LOOK_SECONDS))
 
-    def _check_time(self) -> None:
+    def _is_unwanted(self) -> bool:
+        try:
+            return bool(self._watch())
+        except Stopped:  # which `_check_wanted` raises again
+            return True
+
+    def _check_wanted(self) -> None:
+        if reason := self._watch():
+            raise Unwanted(reason)
         if time.monotonic() >= self._wait.deadline:
             _out_of_time()
 

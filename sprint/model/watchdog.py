@@ -11,18 +11,20 @@ from sprint.errors import ModelTrouble
 from sprint.model.faults import Fault, Remedy
 
 _SECONDS_FOR_USAGE = 10.0
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Wait:
     """How long an answer may take: seconds to its first piece, then between two, and until `deadline`.
 
-    `deadline` is a time of `time.monotonic()`.
+    `deadline` is a time of `time.monotonic()`. `is_unwanted` is asked twice a second, and ends it at once.
     """
 
     first_token: float
     silence: float
     deadline: float
+    is_unwanted: Callable[[], bool] = lambda: False
 
 
 class Watchdog:
@@ -80,9 +82,8 @@ class Watchdog:
 
     def _watch(self) -> None:
         # Awake often enough to see that the wait has become a shorter one.
-        nap = min(self._wait.silence, _SECONDS_FOR_USAGE)
-        while not self._done.wait(min(max(self._due() - time.monotonic(), 0), nap)):
-            if time.monotonic() >= self._due():
+        while not self._done.wait(min(max(self._due() - time.monotonic(), 0), _LOOK_SECONDS)):
+            if time.monotonic() >= self._due() or self._wait.is_unwanted():
                 self.fired = True
                 break
         # The connection may not be there yet when the time is over.

@@ -116,6 +116,17 @@ def test_a_stop_ends_it_with_its_evidence_within_two_seconds(bench: Bench) -> No
     assert talk.messages[-1]["role"] == "tool"
 
 
+def test_a_stop_while_the_model_is_silent_ends_it_within_two_seconds(bench: Bench) -> None:
+    process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
+    assert bench.server is not None
+    until(lambda: len(bench.server.asked) == 1)
+    started = time.monotonic()
+    local.stop(bench.job.run)
+    assert time.monotonic() - started < 2
+    process.join(20)
+    assert local.collect(bench.job).ending is Ending.CANCELLED
+
+
 def test_a_signal_while_the_model_is_silent_leaves_it_to_be_gone_on_with(bench: Bench) -> None:
     process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
     assert bench.server is not None

@@ -365,7 +365,7 @@ def test_a_context_that_cannot_hold_the_task_is_the_operators_to_mend(bench: Ben
         bench.run(lambda asked, number: replies.overflow())
     assert caught.value.kind is ModelTrouble.WINDOW
     assert bench.worker().poll(bench.job.run).liveness is Liveness.DONE
-    assert bench.worker().result(bench.job.run, bench.job.folder).ending is Ending.INTERRUPTED
+    assert bench.worker().collect(bench.job).ending is Ending.INTERRUPTED
 
 
 def test_a_server_that_begins_to_cut_stops_the_run_and_is_kept_within_when_it_goes_on(bench: Bench) -> None:

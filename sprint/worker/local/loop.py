@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sprint import prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult
-from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
+from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, Unwanted, inquiry
 from sprint.worker import Job
 from sprint.worker.detector import Detector, Event
 from sprint.worker.local import dialects, evidence, offer, window
@@ -94,6 +94,8 @@ class Loop:
         except ContextCut as cut:
             self._talk.window = cut.window  # so that it is kept within that when it goes on
             raise
+        except Unwanted:
+            return self._must_stop()
         except OutOfTime as error:
             return End(Ending.LIMIT, f"limits.minutes: {error}")
         self._overflows = 0

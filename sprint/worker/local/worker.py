@@ -58,6 +58,7 @@ class LocalPerformer:
             silence_seconds=job.limits.silence_seconds,
             deadline=meter.deadline,
             results=self._results,
+            watch=job.watch,
         ) as models:
             return Loop(job, talk, models, meter).run()
 
