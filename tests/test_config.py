@@ -49,6 +49,19 @@ def loaded(tmp_path: Path) -> Load:
     return load_text
 
 
+def test_what_is_protected_adds_up_and_what_is_allowed_does_not(loaded: Load) -> None:
+    config = loaded("""\
+        publish: {protected: [infra/], allow: [AGENTS.md]}
+        defaults: {publish: {protected: [deploy/]}}
+        repos:
+          - acme/widgets
+          - {name: acme/tools, publish: {protected: [db/], allow: [.github/workflows/]}}
+        """)
+    widgets, tools = (repo.publish for repo in config.repos)
+    assert (widgets.protected, widgets.allow) == (("infra/", "deploy/"), ("AGENTS.md",))
+    assert (tools.protected, tools.allow) == (("infra/", "deploy/", "db/"), (".github/workflows/",))
+
+
 def test_the_whole_example(loaded: Load, tmp_path: Path) -> None:
     config = loaded(EXAMPLE)
     home, widgets = config.repos
@@ -169,6 +182,7 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
             'publish.draft: expected true or false, got str "yes"; write true or false',
         ),
         ("publish: {protected: [/etc]}", "publish.protected[0]: paths begin at the repository's root"),
+        ("publish: {allow: [/etc]}", "publish.allow[0]: paths begin at the repository's root"),
         ("publish: {author_email: 'a <b>'}", "publish.author_email: expected one line of text without"),
         ("paths: {results: ''}", "paths.results: expected a path, got str"),
         ("paths: {results: 1}", "paths.results: expected str, got int 1; put it in quotes"),

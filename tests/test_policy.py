@@ -15,6 +15,7 @@ from sprint import git
 from sprint.config import PublishConfig
 from sprint.domain import ImportedWork, Refusal, Secret
 from sprint.policy import judge
+from sprint.policy.protected import PROTECTED
 from sprint.policy.scanner import Scanner
 from sprint.workspace import importing
 
@@ -132,12 +133,126 @@ def test_protected_paths_stay_as_they_are(store: Store, work: Mapping[str, objec
     assert "protected" in store.judge(work)[0].reason
 
 
-def test_what_is_protected_can_be_configured(store: Store) -> None:
-    protected = ("CODEOWNERS", "./lib/", "/settings.py")
-    for path in ("CODEOWNERS", "lib/a.py", "settings.py", "codeowners"):
-        refused = store.judge({path: b"# changed\n"}, protected=protected)
-        assert [(r.path, "protected" in r.reason) for r in refused] == [(path, True)]
-    assert store.judge({".github/workflows/ci.yml": b"x\n", "CODEOWNERS2": b"x\n"}, protected=protected) == ()
+ACTING = """
+    .github/workflows/ci.yml .github/actions/x/index.js .gitea/workflows/x.yml
+    .forgejo/workflows/x.yml .gitlab-ci.yml .woodpecker.yml .woodpecker/test.yaml .drone.yml
+    .drone.star .circleci/config.yml .travis.yml Jenkinsfile ci/Jenkinsfile azure-pipelines.yml
+    .azure-pipelines/x.yml .buildkite/pipeline.yml action.yml tools/my-action/action.yaml CODEOWNERS
+    docs/CODEOWNERS .gitlab/CODEOWNERS .github/dependabot.yml renovate.json .github/renovate.json5
+    .renovaterc .husky/pre-commit lefthook.yml .lefthook.toml .pre-commit-config.yaml
+    .vscode/tasks.json web/.vscode/tasks.json .devcontainer/devcontainer.json .devcontainer.json
+    .envrc sub/.envrc .npmrc web/.npmrc AGENTS.md CLAUDE.md sub/AGENTS.md .cursor/rules/x.mdc
+    .claude/settings.json skills/debugging/SKILL.md
+"""
+
+
+def test_what_acts_before_anybody_has_looked_is_protected(store: Store) -> None:
+    paths = ACTING.split()
+    assert protected_in(store, dict.fromkeys(paths, b"x\n")) == set(paths)
+    base = {**BASE_FILES, **dict.fromkeys(paths, b"x\n")}
+    for change in (b"y\n", None, "README.md"):
+        assert protected_in(store, dict.fromkeys(paths, change), base=base) == set(paths)
+    allowed = {"max_files": 1000, "allow": tuple(paths)}
+    assert store.judge(dict.fromkeys(paths, b"y\n"), base=base, **allowed) == ()
+
+
+def test_each_protected_entry_is_one(store: Store) -> None:
+    entries = [entry for entries in PROTECTED.values() for entry in entries]
+    paths = {entry.replace("**/", deep).replace("*", "x") for entry in entries for deep in ("", "deep/er/")}
+    paths = {f"{path}x" if path.endswith("/") else path for path in paths}
+    assert protected_in(store, dict.fromkeys(paths, b"x\n")) == paths
+
+
+def protected_in(
+    store: Store, new: Mapping[str, object], base: Mapping[str, object] = BASE_FILES
+) -> set[str]:
+    refused = store.judge(new, base=base, max_files=1000)
+    return {refusal.path for refusal in refused if "is protected: " in refusal.reason}
+
+
+def test_protection_is_added_to_and_taken_out_of_by_configuration(store: Store) -> None:
+    protected = ("CODEOWNERS", "./lib/", "/settings.py", "**/secret*.txt")
+    for path in ("CODEOWNERS", "lib/a.py", "settings.py", "codeowners", "a/b/secrets.txt", "lib"):
+        new = {name: None for name in BASE_FILES if name.startswith(f"{path}/")} | {path: b"# changed\n"}
+        assert "protected" in store.judge(new, protected=protected)[-1].reason, path
+    assert "protected" in store.judge({".github/workflows/ci.yml": b"x\n"}, protected=protected)[0].reason
+    assert store.judge({"CODEOWNERS2": b"x\n", "a/secret/txt": b"x\n"}, protected=protected) == ()
+    assert store.judge({"lib/a.py": b"# changed\n"}, protected=protected, allow=("lib/a.py",)) == ()
+    allow = (".github/workflows/", "**/AGENTS.md")
+    work = {".github/workflows/new.yml": b"x\n", "AGENTS.md": b"x\n", "sub/AGENTS.md": b"x\n"}
+    assert store.judge(work, allow=allow) == ()
+    assert store.judge({".github/actions/x/action.yml": b"x\n"}, allow=allow)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "agents.md",
+        "Agents.MD",
+        "CLAUDE.md.",
+        "CLAUDE.md ",
+        "claude.md::$DATA",
+        ".GitHub/WORKFLOWS/ci.yml",
+        ".github/wor\u212aflows/x.yml",  # the sign of kelvin
+        ".github/workflow\u017f/x.yml",  # the long s
+        "C\uff2cAUDE.md",  # as wide as a Chinese letter
+        ".g\u0131thub/workflows/x.yml",  # the i without a dot, whose capital is I
+        ".git\u200bhub/workflows/x.yml",
+        "GITHUB~1/workflows/x.yml",
+        ".github/WORKFL~1/x.yml",
+        "CODEOW~1",
+    ],
+)
+def test_other_spellings_of_a_protected_path_are_refused(store: Store, path: str) -> None:
+    assert store.judge({path: b"x\n"})
+    assert store.judge({path: b"x\n"}, allow=("AGENTS.md", "CLAUDE.md", ".github/workflows/ci.yml"))
+
+
+def test_protection_follows_links(store: Store) -> None:
+    """The file that is read where CLAUDE.md is a link is the one that instructs."""
+    base = {
+        **BASE_FILES,
+        "CLAUDE.md": "docs/for-agents.txt",
+        "docs/for-agents.txt": b"be careful\n",
+        ".claude": "tools/claude",
+        "tools/claude/settings.json": b"{}\n",
+        ".github/workflows/x.yml": "../../ci/x.yml",
+        "ci/x.yml": b"on: push\n",
+        "conf": ".config",
+        "sub/all": "..",
+        ".cursor": "sub/all/rules",
+        "rules/a.mdc": b"x\n",
+    }
+    for path in (
+        "docs/for-agents.txt",
+        "tools/claude/settings.json",
+        "tools/claude/new",
+        "ci/x.yml",
+        "rules/a.mdc",
+    ):
+        refused = store.judge({path: b"evil\n"}, base=base)
+        assert [(r.path, "is protected as" in r.reason) for r in refused] == [(path, True)]
+    assert store.judge({"docs/more.txt": b"x\n", "lib/a.py": b"A = 2\n"}, base=base) == ()
+    assert store.judge({"ci/x.yml": b"x\n"}, base=base, allow=("ci/x.yml",)) == ()
+    both = {"CLAUDE.md": "notes.txt", "notes.txt": b"evil\n"}
+    assert {refusal.path for refusal in store.judge(both)} == {"CLAUDE.md", "notes.txt"}
+    # What does not exist yet can be put there by way of a link to a folder above.
+    assert store.judge({".github/instructions": "../lib"})
+    assert store.judge({".vscode": "lib"}), "a link in the place of a folder above"
+
+
+def test_protected_files_do_not_leave_by_a_new_name(store: Store) -> None:
+    base = {**BASE_FILES, "AGENTS.md": b"be careful\n"}
+    refused = store.judge({"AGENTS.md": None, "notes.md": b"be careful\n"}, base=base)
+    assert [refusal.path for refusal in refused] == ["AGENTS.md"]
+
+
+def test_a_thicket_of_links_is_refused_and_not_walked(store: Store) -> None:
+    base = {**BASE_FILES, **{f"l{n}": "." for n in range(100)}}
+    started = time.monotonic()
+    refused = store.judge({"lib/a.py": b"A = 2\n"}, base=base)
+    assert [(r.path, "more names by links" in r.reason) for r in refused] == [("lib/a.py", True)]
+    assert time.monotonic() - started < 10
 
 
 def test_submodules_are_refused(store: Store) -> None:

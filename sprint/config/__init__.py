@@ -151,7 +151,7 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
     if "name" in own:
         raise ConfigError("defaults.name: a name belongs to one repository; move it under repos")
     _check_repo(typed({**own, "name": ""}, RepoConfig, "defaults"), forges, "defaults")
-    below = merged(below, own)
+    below = _laid_over(below, own)
     if not below.get("forge"):
         below["forge"] = next(iter(forges)) if detected or len(forges) == 1 else ""
     repos = [
@@ -284,11 +284,20 @@ def _repo(
     if not is_repo_name(repo.name):
         raise ConfigError(f"{at}.name: {repo.name!r} is not OWNER/REPO")
     assert isinstance(own, dict)
-    repo = typed(merged(below, own), RepoConfig, at)
+    repo = typed(_laid_over(below, own), RepoConfig, at)
     if not repo.forge:
         names = ", ".join(forges)
         raise ConfigError(f"{at}.forge: there are several ({names}); name one here or in defaults.forge")
     return _with_paths(repo, at, base, home)
+
+
+def _laid_over(below: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A repository's keys over the defaults'; what is protected adds up, so that nothing is lost by it."""
+    result = merged(below, own)
+    lists = [keys["publish"]["protected"] for keys in (below, own) if "protected" in keys.get("publish", {})]
+    if lists:
+        result["publish"]["protected"] = [path for paths in lists for path in paths]
+    return result
 
 
 def _check_repo(repo: RepoConfig, forges: Mapping[str, ForgeConfig], at: str) -> None:
@@ -307,12 +316,13 @@ def _check_publish(publish: PublishConfig, at: str) -> None:
     check_branch_pattern(publish.branch, f"{at}.branch")
     check_line(publish.author_name, f"{at}.author_name", "<>")
     check_line(publish.author_email, f"{at}.author_email", "<> ")
-    for index, path in enumerate(publish.protected):
-        check_line(path, f"{at}.protected[{index}]")
-        if path.startswith("/"):
-            raise ConfigError(
-                f"{at}.protected[{index}]: paths begin at the repository's root, without a slash"
-            )
+    for key, paths in (("protected", publish.protected), ("allow", publish.allow)):
+        for index, path in enumerate(paths):
+            check_line(path, f"{at}.{key}[{index}]")
+            if path.startswith("/"):
+                raise ConfigError(
+                    f"{at}.{key}[{index}]: paths begin at the repository's root, without a slash"
+                )
 
 
 def _with_paths(repo: RepoConfig, at: str, base: Path, home: Path) -> RepoConfig:

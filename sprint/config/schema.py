@@ -87,9 +87,15 @@ class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`protected` adds to what is protected by default (policy/protected.py); `allow` takes out of both.
+
+    Paths from the repository's root; `**/` is any folder, `*` anything within a name.
+    """
+
     branch: str = "feat/issue-{number}"
     draft: bool = False
-    protected: tuple[str, ...] = (".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/")
+    protected: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     max_files: Count = 50
     max_bytes: Count = 1_000_000
     author_name: str = "sprint"

@@ -8,7 +8,8 @@ from pathlib import Path
 from sprint.config import PublishConfig
 from sprint.domain import ImportedWork, Refusal, Secret
 from sprint.policy.content import known_secrets, new_secrets, raw_large_files
-from sprint.policy.names import dangerous_names, protected_paths, submodules
+from sprint.policy.names import dangerous_names, submodules
+from sprint.policy.protected import protected_paths
 from sprint.policy.sizes import too_many_or_too_large
 from sprint.policy.trees import Trees, escaping_links
 

@@ -1,4 +1,4 @@
-"""Paths that must stay as they are, and names that must not exist."""
+"""Names that must not exist, and names that are the same to some file system."""
 
 from __future__ import annotations
 
@@ -12,25 +12,15 @@ from sprint.policy.trees import GITLINK, Trees
 
 # How file systems of other machines spell .git: shortened, with ignored ends, with a stream's name.
 _GIT_DIRECTORY = re.compile(r"(\.git|git~\d+)[. ]*(:.*)?", re.IGNORECASE)
-
-
-def protected_paths(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
-    """Changes at or below a protected path, and files put in the place of a directory above one."""
-    protected = [_folded(entry).strip("/") for entry in rules.protected if entry.strip("./")]
-    for change in trees.changes:
-        path = _folded(change.path)
-        for entry in protected:
-            is_above = change.status != "D" and f"{entry}/".startswith(f"{path}/")
-            if is_above or f"{path}/".startswith(f"{entry}/"):
-                yield Refusal(change.path, "is protected by the configuration (publish.protected)")
-                break
+# And how Windows spells any long name: .github is also GITHUB~1.
+_SHORTENED = re.compile(r"[^.~]{1,6}~\d{1,6}(\.[^.]{0,3})?[. ]*(:.*)?")
 
 
 def submodules(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
     for change in trees.changes:
         if GITLINK in (change.old_mode, change.new_mode):
             yield Refusal(change.path, "is a submodule, or a repository inside the repository")
-        elif _folded(change.path) == ".gitmodules":
+        elif folded(change.path) == ".gitmodules":
             yield Refusal(change.path, "configures submodules")
 
 
@@ -40,14 +30,26 @@ def dangerous_names(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
             continue
         if any(_GIT_DIRECTORY.fullmatch(_visible(name)) for name in change.path.split("/")):
             yield Refusal(change.path, "is named like git's own directory")
+        elif any(_SHORTENED.fullmatch(_visible(name)) for name in change.path.split("/")):
+            yield Refusal(change.path, "is named as Windows shortens longer names, and may stand for another")
         elif any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in change.path):
             yield Refusal(change.path, "has invisible characters or broken ones in its name")
         elif "\\" in change.path:
             yield Refusal(change.path, "has a backslash in its name")
 
 
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold().removeprefix("./")
+def folded(path: str) -> str:
+    """A path as the most forgiving of file systems compares it.
+
+    macOS takes no notice of case, of how a letter is composed and of characters without width, Windows of
+    case, of dots and spaces at the end of a name, and of a stream's name behind a colon.
+    """
+    return "/".join(_folded_name(name) for name in path.split("/"))
+
+
+def _folded_name(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", _visible(name).upper().casefold())
+    return (plain.partition(":")[0] or plain).rstrip(". ") or plain
 
 
 def _visible(name: str) -> str:

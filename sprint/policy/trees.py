@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -40,7 +40,11 @@ class Trees:
 
     @cached_property
     def after(self) -> dict[str, tuple[str, str]]:
-        return _entries(self.mirror, self.work.tree)
+        entries = {**self.before, **{c.path: (c.new_mode, c.new_sha) for c in self.added}}
+        for change in self.changes:
+            if change.status == "D":
+                del entries[change.path]
+        return entries
 
 
 def _entries(mirror: Path, tree: str) -> dict[str, tuple[str, str]]:
@@ -57,14 +61,14 @@ def escaping_links(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
     """Links that lead out of the tree, by themselves or through others, and did not before."""
     if not any(LINK in (change.old_mode, change.new_mode) for change in trees.changes):
         return
-    old, new = _links(trees.mirror, trees.before), _links(trees.mirror, trees.after)
+    old, new = link_targets(trees.mirror, trees.before), link_targets(trees.mirror, trees.after)
     for path, target in new.items():
-        was_so = old.get(path) == target and _escapes(path, old)
-        if not was_so and _escapes(path, new):
+        was_so = old.get(path) == target and resolve_link(path, old) is None
+        if not was_so and resolve_link(path, new) is None:
             yield Refusal(path, "is a link that leads out of the repository, or nowhere")
 
 
-def _links(mirror: Path, entries: dict[str, tuple[str, str]]) -> dict[str, str | None]:
+def link_targets(mirror: Path, entries: Mapping[str, tuple[str, str]]) -> dict[str, str | None]:
     """Where each link points; None where that is too long to be a path."""
     shas = {path: sha for path, (mode, sha) in entries.items() if mode == LINK}
     targets = git.read_blobs(mirror, shas.values(), _LONGEST_TARGET)
@@ -74,8 +78,8 @@ def _links(mirror: Path, entries: dict[str, tuple[str, str]]) -> dict[str, str |
     }
 
 
-def _escapes(path: str, links: dict[str, str | None]) -> bool:
-    """Walk a link as the kernel would, from the directory it is in."""
+def resolve_link(path: str, links: Mapping[str, str | None]) -> str | None:
+    """Where a link leads, walked as the kernel would from the folder it is in; None: out, or nowhere."""
     here, ahead, hops = path.split("/")[:-1], [path.rpartition("/")[2]], 0
     while ahead:
         name = ahead.pop(0)
@@ -83,19 +87,19 @@ def _escapes(path: str, links: dict[str, str | None]) -> bool:
             continue
         if name == "..":
             if not here:
-                return True
+                return None
             here.pop()
             continue
         if name.casefold() == ".git":
-            return True
+            return None
         target = links.get("/".join([*here, name]), "")
         if target is None or target.startswith("/"):
-            return True
+            return None
         if target:
             hops += 1
             if hops > _MOST_HOPS:
-                return True
+                return None
             ahead = target.split("/") + ahead
         else:
             here.append(name)
-    return False
+    return "/".join(here)
