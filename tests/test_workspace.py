@@ -8,6 +8,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
 from sprint.workspace import HandoverError
 from sprint.workspace.junk import junk_patterns
+from sprint.workspace.uids import free_uid
 
 REPO = "octo/widgets"
 FILES = {
@@ -624,3 +626,52 @@ def test_a_marker_says_whose_it_is(bench: Bench) -> None:
     marker = (space.root / ".sprint").lstat()
     assert stat.S_ISREG(marker.st_mode)
     assert marker.st_mode & 0o077 == 0
+
+
+# --- many at once ---
+
+
+def at_once(work: Callable[[int], None], times: int = 20) -> None:
+    """Run it in so many threads; what the first of them raised is raised here."""
+    with ThreadPoolExecutor(times) as pool:
+        for done in [pool.submit(work, number) for number in range(times)]:
+            done.result(60)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives workspaces to other uids")
+def test_a_uid_is_found_while_others_come_and_go(workspaces: Path) -> None:
+    deadline = time.monotonic() + 1.5
+
+    def come_and_go(number: int) -> None:
+        root = workspaces / f"sprint-run{number}"
+        while time.monotonic() < deadline:
+            root.mkdir()
+            free_uid(workspaces)
+            root.rmdir()
+
+    at_once(come_and_go)
+
+
+def test_workspaces_are_made_and_removed_by_twenty_at_once(bench: Bench) -> None:
+    mirror, sha = bench.update()
+
+    def tick(number: int) -> None:
+        space = workspace.create(bench.workspaces, f"run{number}", mirror, sha, "trunk", "feat/issue-1")
+        assert (space.checkout / "README.md").exists()
+        workspace.clean(bench.workspaces, keep=100, in_use=set())
+        workspace.remove(space.root)
+
+    at_once(tick)
+    assert list(bench.workspaces.iterdir()) == []
+
+
+def test_what_one_removes_another_may_remove_as_well(workspaces: Path) -> None:
+    """Every tick clears away what killed ticks left half removed, and what others are just removing."""
+    for number in range(8):
+        gone = workspaces / f".sprint-run{number}.gone-{number:08x}"
+        for folder in range(40):
+            (gone / f"{folder}/inner").mkdir(parents=True)
+            for file in range(10):
+                (gone / f"{folder}/inner/{file}").touch()
+    at_once(lambda number: bool(workspace.clean(workspaces, keep=0, in_use=set())))
+    assert list(workspaces.iterdir()) == []

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sprint.errors import SprintError
@@ -45,18 +46,22 @@ def _maps(table: Path, low: int, high: int) -> bool:
 
 
 def _owners(workspaces: Path) -> set[int]:
-    with os.scandir(workspaces) as entries:
-        return {e.stat(follow_symlinks=False).st_gid for e in entries if e.name.startswith("sprint-")}
+    return {
+        found.st_gid for found in _entries(workspaces, lambda name: name.startswith(("sprint-", ".sprint-")))
+    }
 
 
 def _running() -> set[int]:
-    found = set()
-    with os.scandir("/proc") as entries:
+    return {found.st_uid for found in _entries(Path("/proc"), str.isdigit)}
+
+
+def _entries(folder: Path, is_wanted: Callable[[str], bool]) -> Iterator[os.stat_result]:
+    """What is in a folder, but for what goes while it is looked at."""
+    with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.isdigit():
+            if is_wanted(entry.name):
                 with contextlib.suppress(OSError):
-                    found.add(entry.stat().st_uid)
-    return found
+                    yield entry.stat(follow_symlinks=False)
 
 
 def _has_account(uid: int) -> bool:
