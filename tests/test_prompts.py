@@ -239,7 +239,7 @@ def test_a_dry_run_has_no_workspace_and_no_base_yet() -> None:
 def test_the_policy_is_told_as_it_is_configured() -> None:
     publish = PublishConfig(protected=("deploy/",), allow=("docs/AGENTS.md",), max_files=3, max_bytes=99)
     system = told(config=replace_config(publish=publish)).system
-    assert "`AGENTS.md` and the like), `deploy/`; allowed are `docs/AGENTS.md`;" in system
+    assert "`AGENTS.md`), `deploy/`; allowed are `docs/AGENTS.md`;" in system
     assert "more than 3 files or 99 bytes" in system
     assert "`AGENTS.md` and the like);" in told(config=replace_config(publish=PublishConfig())).system
 
