@@ -47,3 +47,4 @@ class Task:
     checks: tuple[CheckResult, ...] = ()
     tools: tuple[str, ...] = ()
     forge_kind: str = ""
+    root: str = "/work"  # the workspace as the worker sees it: the checkout is `repo` in it

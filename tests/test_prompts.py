@@ -217,15 +217,15 @@ def test_checks_that_have_not_run_yet(checks: tuple[str, ...] | None, text: str)
 @pytest.mark.parametrize(
     ("sandbox", "there", "absent"),
     [
-        (SandboxConfig(), "only below `/work`", "operator's own machine"),
+        (SandboxConfig(), "only below `/tmp/ws`", "operator's own machine"),
         (SandboxConfig(), "No network", "operator's own machine"),
-        (SandboxConfig(network="host"), "only below `/work`", "No network"),
+        (SandboxConfig(network="host"), "only below `/tmp/ws`", "No network"),
         (SandboxConfig(kind="none"), "- `/tmp/ws/repo`, your working directory", "/work/"),
         (SandboxConfig(kind="none"), "nothing outside `/tmp/ws`", "No network"),
     ],
 )
 def test_the_sandbox_is_described_as_it_is(sandbox: SandboxConfig, there: str, absent: str) -> None:
-    system = told(run=a_run(workspace="/tmp/ws"), config=replace_config(sandbox=sandbox)).system
+    system = told(root="/tmp/ws", config=replace_config(sandbox=sandbox)).system
     assert there in system
     assert absent not in system
 

@@ -73,14 +73,12 @@ def agent_prompt(task: Task, *, summary_file: str, question_file: str) -> Prompt
 
 def _rules(task: Task, nonce: str) -> str:
     run, config = task.run, task.config
-    is_sandboxed = config.sandbox.kind != "none"
     return render(
         "rules",
         run=run,
         nonce=nonce,
-        # Without a sandbox the paths are the machine's own; a dry run has no workspace yet.
-        root=run.workspace if run.workspace and not is_sandboxed else "/work",
-        is_sandboxed=is_sandboxed,
+        root=task.root,
+        is_sandboxed=config.sandbox.kind != "none",
         has_network=config.sandbox.network == "host",
         setup=task.setup,
         tools=task.tools,

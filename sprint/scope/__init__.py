@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sprint import git
 from sprint.context import Context
-from sprint.domain import Comment, Issue, Run
+from sprint.domain import Comment, Issue, Run, Workspace
 from sprint.pick import COMMENT_MARKER
 from sprint.scope.history import history
 from sprint.scope.layout import layout
@@ -17,7 +17,8 @@ _GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
 
 
 def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: tuple[str, ...] = ()) -> Task:
-    """The task of a run on an issue, whose base commit is in `mirror`."""
+    """The task of a run on an issue, whose base commit is in `mirror`. A dry run has no workspace yet."""
+    checkout = context.sandbox.inside(Workspace(Path(run.workspace))) if run.workspace else "/work/repo"
     return Task(
         run=run,
         config=context.repo_config,
@@ -31,6 +32,7 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         checks=run.base_checks,
         tools=tools,
         forge_kind=context.forge.kind,
+        root=str(PurePosixPath(checkout).parent),
     )
 
 

@@ -8,7 +8,6 @@ to do. What it changed in the checkout is its work.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from sprint.config import CommandWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
 from sprint.task import Task
 from sprint.terminal_text import readable
-from sprint.worker import Job
+from sprint.worker import Job, handover
 
 _OUTPUT_CAP = 2_000_000
 _HANDOVER_CAP = 20_000
@@ -35,8 +34,12 @@ class _Places:
     folder: str
 
     @classmethod
+    def below(cls, root: str) -> _Places:
+        return cls(str(PurePosixPath(root, "tmp", "handover")))
+
+    @classmethod
     def of(cls, job: Job) -> _Places:
-        return cls(str(PurePosixPath(job.sandbox.inside(job.workspace)).parent / "tmp" / "handover"))
+        return cls.below(str(PurePosixPath(job.sandbox.inside(job.workspace)).parent))
 
     def environment(self) -> dict[str, str]:
         return {
@@ -55,7 +58,10 @@ class CommandPerformer:
         pass  # what it needs is its own; a command that is not there ends its first run as an error
 
     def prompt(self, task: Task) -> Prompt:
-        return prompts.agent_prompt(task, summary_file="$SPRINT_SUMMARY", question_file="$SPRINT_QUESTION")
+        places = _Places.below(task.root).environment()
+        return prompts.agent_prompt(
+            task, summary_file=places["SPRINT_SUMMARY"], question_file=places["SPRINT_QUESTION"]
+        )
 
     def begin(self, job: Job) -> WorkerResult:
         text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
@@ -90,14 +96,11 @@ class CommandPerformer:
             return _over(job, summary)
         if done.killed_by:
             return WorkerResult(Ending.CANCELLED, summary, done.killed_by)
-        if question := _handed(job, places, "SPRINT_QUESTION"):
-            return WorkerResult(Ending.QUESTION, summary, question)
-        if done.exit_code:
+        question = _handed(job, places, "SPRINT_QUESTION")
+        if done.exit_code and not question:
             last = readable(done.out + done.err).strip()[-_TAIL:]
             return WorkerResult(Ending.ERROR, summary, f"the command exited with {done.exit_code}: {last}")
-        if fixed := re.match(rf"{prompts.ALREADY_FIXED} ([0-9a-f]{{7,64}})\b", summary):
-            return WorkerResult(Ending.ALREADY_FIXED, summary[fixed.end() :].strip(), commit=fixed[1])
-        return WorkerResult(Ending.IMPLEMENTED, summary)
+        return handover.result(summary, question)
 
     def _at_work(self, job: Job, places: _Places, text: str, prepared: str, left: float) -> Completed:
         script = f"{prepared} && exec /bin/sh -c {_quoted(self._config.command)}"

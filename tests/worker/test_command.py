@@ -19,9 +19,11 @@ from sprint.demo.forge import DemoForge
 from sprint.demo.model import DemoModel
 from sprint.domain import Ending
 from sprint.runs import RunStore
+from sprint.worker import handover
 from sprint.worker.attached import Attached
 from sprint.worker.command import CommandPerformer
 from tests.site import Site
+from tests.test_prompts import a_task
 from tests.test_tick import CHECK, FILES, REPO
 from tests.worker.conftest import Bench
 
@@ -60,6 +62,26 @@ def test_a_further_round_tells_everything_again(bench: Bench) -> None:
     made.start(bench.job)
     made.resume(bench.job, "The checks fail.")
     assert bench.file("told").read_text() == "You fix issues.\n\nFix issue 3.\n\nThe checks fail."
+
+
+def test_it_is_told_where_to_hand_over(bench: Bench) -> None:
+    told = worker(bench, "true").prompt(a_task(root="/srv/ws"))
+    assert "write `/srv/ws/tmp/handover/summary.md`" in told.system
+    assert "write `/srv/ws/tmp/handover/question.md` as well" in told.system
+
+
+@pytest.mark.parametrize(
+    ("summary", "commit"),
+    [
+        ("**Already fixed: `abcdef1`**\n\nSeen.", "abcdef1"),
+        ("Already fixed by somebody", ""),
+        ("I think it was\nALREADY FIXED abcdef1", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_summary_says(summary: str, commit: str) -> None:
+    assert handover.result(summary, "").commit == commit
+    assert handover.result(summary, "Which?").ending is Ending.QUESTION
 
 
 def test_what_is_fixed_already_is_told_by_its_commit(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sprint import __version__, transcript
 from sprint.config import Limits
 from sprint.domain import Prompt, Secret, WorkerResult
+from sprint.errors import SprintError
 from sprint.model import Models, readiness
 from sprint.task import Task
 from sprint.worker import Endpoints, Job
@@ -30,7 +31,11 @@ class LocalPerformer:
         readiness.check(self._endpoints, self._results, self._limits.first_token_seconds)
 
     def prompt(self, task: Task) -> Prompt:
-        return offer.prompt(task, self._endpoints()[0])
+        try:
+            model = next(iter(self._endpoints()), None)
+        except SprintError:  # a dry run shows the prompt all the same, and a run fails when it begins
+            model = None
+        return offer.prompt(task, model)
 
     def begin(self, job: Job) -> WorkerResult:
         """Raises ModelError where no model answers."""
