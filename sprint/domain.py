@@ -397,7 +397,13 @@ class Run:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One line of results.csv. None is written as an empty field."""
+    """One line of results.csv. None is written as an empty field.
+
+    `issue` None: a task that no issue asked for. `proof`: "proven", "none" (the project has no checks) or
+    "unproven"; "" where nothing was made, and in rows from before the column was there. `purpose`: "issue",
+    "follow_up" or "task"; `round` counts the follow-ups of a pull request. Times in seconds; `paused_s` is
+    how long the run waited, which `duration_s` leaves out.
+    """
 
     finished_at: datetime
     run_id: str
@@ -417,6 +423,11 @@ class LedgerRow:
     cost_usd: float | None = None
     host: str = ""
     detail: str = ""
+    proof: str = ""
+    worker_version: str = ""
+    purpose: str = "issue"
+    round: int = 0
+    paused_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def append(results: Path, row: LedgerRow) -> bool:
     try:
         with _locked(path, fcntl.LOCK_EX, LOCK_SECONDS), _open(path) as file:
             size = os.fstat(file.fileno()).st_size
-            columns = header(path) or rows.COLUMNS
+            columns = header(path)
             if _has_row(path, results, row.run_id, size):
                 return False
             _write(file.fileno(), size, rows.write(row, columns))
@@ -83,7 +83,7 @@ def _has_row(path: Path, results: Path, run_id: str, size: int) -> bool:
     needle = run_id.encode()
     with path.open("rb") as file:
         file.seek(start)
-        layouts = [header(path) or rows.COLUMNS]
+        layouts = [header(path)]
         for line in _lines(file, size - start):
             if needle in line:
                 row = rows.parse(line.decode("utf-8", "replace"), layouts)
@@ -141,7 +141,7 @@ def read(results: Path) -> Iterator[LedgerRow | OldRow | BadLine]:
     Rows that are appended meanwhile are left for the next time. Raises SprintError where the file cannot
     be read.
     """
-    layouts: list[tuple[str, ...]] = [rows.COLUMNS]
+    layouts: list[tuple[str, ...]] = [rows.WITHOUT_HEADER]
     number = 0
     for block in blocks(results):
         for line in block:
@@ -172,7 +172,7 @@ def blocks(results: Path, *, end: int | None = None, start: int = 0) -> Iterator
                     # Beyond the cap nothing is kept but the fact that the line is too long to be a row.
                     rest = (rest + tail)[: _LINE_CAP + 1]
                     continue
-                yield (rest + whole).decode("utf-8", "replace").split("\n")
+                yield (rest + whole).replace(b"\r\n", b"\n").decode("utf-8", "replace").split("\n")
                 rest = tail
             if rest:
                 yield [rest.decode("utf-8", "replace")]
@@ -210,11 +210,11 @@ def _settled_size(path: Path, file: BinaryIO) -> int:
     return start + os.pread(file.fileno(), size - start, start).rfind(b"\n") + 1
 
 
-def header(path: Path) -> tuple[str, ...] | None:
-    """The columns that the file's first line names; None where it names none. Raises OSError."""
+def header(path: Path) -> tuple[str, ...]:
+    """The columns that the file's first line names, or those of a file without a header. Raises OSError."""
     with path.open("rb") as file:
         first = file.readline(_LINE_CAP).decode("utf-8-sig", "replace")
-    return rows.as_header(rows.split(first.strip()))
+    return rows.as_header(rows.split(first.strip())) or rows.WITHOUT_HEADER
 
 
 def _lines(file: io.BufferedReader, size: int) -> Iterator[bytes]:

@@ -30,12 +30,25 @@ COLUMNS = (
     "cost_usd",
     "host",
     "detail",
+    "proof",
+    "worker_version",
+    "purpose",
+    "round",
+    "paused_s",
 )
-_TEXTS = ("run_id", "repo", "outcome", "pr_url", "branch", "worker", "model", "host", "detail")
+# What a file without a header has, which is one that began with rows of the system before; later columns
+# come behind these as behind any header. Never to be changed.
+WITHOUT_HEADER = COLUMNS[:18]
+_TEXTS = frozenset(COLUMNS) - {
+    *("finished_at", "issue", "exit_code", "attempt", "duration_s", "turns", "prompt_tokens"),
+    *("completion_tokens", "cost_usd", "round", "paused_s"),
+}
 _FIELD_CAP = 1000  # characters
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 # A spreadsheet takes these for a formula; the apostrophe that stops it is taken off again in reading.
 _FORMULA = re.compile(r"'*[=+\-@]")
+# What may be around a line and is no part of it: zeros that a crash left, a byte order mark, Windows' ends.
+AROUND = "\0\r\n \ufeff"
 _OLD_ROW = re.compile(r"([0-9]{9,11})\|([^|\s]+/[^|\s]+)\|#([0-9]{1,18})\|(-?[0-9]{1,9})")
 
 
@@ -62,7 +75,7 @@ def write(row: LedgerRow, header: tuple[str, ...]) -> bytes:
     """A row as a line, in the order of a file's header; the columns that it lacks come behind its own."""
     values = {
         "finished_at": f"{row.finished_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "issue": str(row.issue),
+        "issue": "" if row.issue is None else str(row.issue),
         "exit_code": str(row.exit_code),
         "attempt": str(row.attempt),
         "duration_s": f"{row.duration_s:.1f}",
@@ -70,6 +83,8 @@ def write(row: LedgerRow, header: tuple[str, ...]) -> bytes:
         "prompt_tokens": str(row.prompt_tokens),
         "completion_tokens": str(row.completion_tokens),
         "cost_usd": "" if row.cost_usd is None else f"{row.cost_usd:.6f}",
+        "round": str(row.round),
+        "paused_s": f"{row.paused_s:.1f}",
         **{name: _safe(str(getattr(row, name))) for name in _TEXTS},
     }
     text = io.StringIO()
@@ -92,11 +107,11 @@ def parse(line: str, layouts: list[tuple[str, ...]]) -> LedgerRow | OldRow | str
 
     `layouts` are the headers met so far, the newest first; a header is added to it.
     """
-    line = line.strip("\0\r\n \ufeff")
+    line = line.strip(AROUND)
     if not line:
         return None
-    if old := _OLD_ROW.fullmatch(line):
-        return OldRow(datetime.fromtimestamp(int(old[1]), UTC), old[2], int(old[3]), int(old[4]))
+    if old := old_row(line):
+        return old
     fields = split(line)
     if header := as_header(fields):
         layouts[:] = [header, *(layout for layout in layouts if layout != header)]
@@ -112,18 +127,15 @@ def parse(line: str, layouts: list[tuple[str, ...]]) -> LedgerRow | OldRow | str
     return reason
 
 
-def split(line: str) -> list[str]:
-    """The fields of one line, by the rules of CSV; none where the line breaks them.
+def old_row(line: str) -> OldRow | None:
+    """A line as a row of the system before, None where it is none."""
+    if match := _OLD_ROW.fullmatch(line):
+        return OldRow(datetime.fromtimestamp(int(match[1]), UTC), match[2], int(match[3]), int(match[4]))
+    return None
 
-    Most lines have no quote, or one quoted field at the end: those need no CSV reader.
-    """
-    head, quote, tail = line.partition('"')
-    if not quote:
-        return line.split(",")
-    if head[-1:] == "," and tail[-1:] == '"':
-        last = tail[:-1]
-        if '"' not in last:
-            return [*head[:-1].split(","), last]
+
+def split(line: str) -> list[str]:
+    """The fields of one line, by the rules of CSV; none where the line breaks them."""
     try:
         return next(csv.reader((line,), strict=True), [])
     except csv.Error:
@@ -132,6 +144,8 @@ def split(line: str) -> list[str]:
 
 def as_header(fields: list[str]) -> tuple[str, ...] | None:
     """The columns that a header line names; None for any other line."""
+    if len(fields) < 3:  # for speed: most that is no header is shorter
+        return None
     names = tuple(name.strip().lower() for name in fields)
     return names if {"finished_at", "run_id", "outcome"} <= set(names) else None
 
@@ -147,7 +161,7 @@ def of_values(values: dict[str, str]) -> LedgerRow:
         finished_at=finished.replace(tzinfo=UTC) if finished.tzinfo is None else finished.astimezone(UTC),
         run_id=plain(values["run_id"]),
         repo=plain(values["repo"]),
-        issue=int(values["issue"]),
+        issue=int(values["issue"]) if values["issue"] else None,
         outcome=Outcome(plain(values["outcome"])),
         exit_code=int(values.get("exit_code") or 0),
         pr_url=plain(values.get("pr_url", "")),
@@ -162,6 +176,11 @@ def of_values(values: dict[str, str]) -> LedgerRow:
         cost_usd=_number(cost) if cost else None,
         host=plain(values.get("host", "")),
         detail=plain(values.get("detail", "")),
+        proof=plain(values.get("proof", "")),
+        worker_version=plain(values.get("worker_version", "")),
+        purpose=plain(values.get("purpose", "")) or "issue",
+        round=int(values.get("round") or 0),
+        paused_s=_number(values.get("paused_s") or "0"),
     )
 
 
