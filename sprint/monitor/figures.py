@@ -34,6 +34,7 @@ from sprint.ledger.rows import BadLine, OldRow
 
 # The outcomes of rows of the system before.
 OLD_PASSED, OLD_FAILED = "old_passed", "old_failed"
+UNPROVEN = "unproven"
 VERDICTS: Mapping[str, Verdict] = {
     **{outcome.value: outcome.verdict for outcome in Outcome},
     OLD_PASSED: Verdict.PASSED,
@@ -43,11 +44,12 @@ VERDICTS: Mapping[str, Verdict] = {
 
 @dataclass(frozen=True)
 class Tally:
-    """Runs by verdict."""
+    """Runs by verdict; `unproven` of the passed ones handed in work that no check proved."""
 
     passed: int = 0
     failed: int = 0
     neither: int = 0
+    unproven: int = 0
 
     @property
     def runs(self) -> int:
@@ -59,12 +61,24 @@ class Tally:
         judged = self.passed + self.failed
         return self.passed / judged if judged else None
 
+    @property
+    def pass_rate_without_unproven(self) -> float | None:
+        """The pass rate where unproven work does not count as passed."""
+        judged = self.passed + self.failed
+        return (self.passed - self.unproven) / judged if judged else None
+
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.passed + other.passed, self.failed + other.failed, self.neither + other.neither)
+        return Tally(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.neither + other.neither,
+            self.unproven + other.unproven,
+        )
 
 
-def tally_of(verdict: Verdict, count: int) -> Tally:
-    return Tally(**{verdict.value: count})
+def tally_of(verdict: Verdict, count: int, proof: str = "") -> Tally:
+    unproven = count if verdict is Verdict.PASSED and proof == UNPROVEN else 0
+    return Tally(**{verdict.value: count}, unproven=unproven)
 
 
 def verdict_of(row: LedgerRow | OldRow) -> Verdict:
@@ -75,7 +89,10 @@ def verdict_of(row: LedgerRow | OldRow) -> Verdict:
 
 @dataclass(frozen=True)
 class Window:
-    """The pass rates over one stretch of time. `hours` is its length, None for all time."""
+    """The pass rates over one stretch of time. `hours` is its length, None for all time.
+
+    `by_proof` counts runs that made something, whatever became of them.
+    """
 
     name: str
     hours: float | None
@@ -84,6 +101,7 @@ class Window:
     by_worker: Mapping[str, Tally]
     by_model: Mapping[str, Tally]
     by_outcome: Mapping[str, int]
+    by_proof: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,21 @@ class Medians:
 
 
 @dataclass(frozen=True)
+class WorkerUsage:
+    """What the period's runs of one worker with one model took; `model` "" where none was called.
+
+    `spend_usd` is of the runs whose price is known; `unpriced` counts the others.
+    """
+
+    worker: str
+    model: str
+    runs: int
+    medians: Medians
+    spend_usd: float
+    unpriced: int
+
+
+@dataclass(frozen=True)
 class RepoRuns:
     """A repository's runs: the last ones, the newest first, and how many failed in a row up to now."""
 
@@ -140,6 +173,7 @@ class Figures:
     days: tuple[Day, ...] = ()
     causes: tuple[Cause, ...] = ()
     medians: Medians = Medians()
+    usage: tuple[WorkerUsage, ...] = ()
     repos: tuple[RepoRuns, ...] = ()
     latest: tuple[LedgerRow | OldRow, ...] = ()
     spend_usd: float = 0.0

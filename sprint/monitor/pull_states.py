@@ -201,7 +201,7 @@ def _with_new(stored: Stored, results: Path, config: Config) -> Stored:
 def _rows_with_pulls(results: Path, start: int, end: int) -> Iterator[LedgerRow]:
     if end <= start:
         return
-    layouts = [ledger.header(ledger.path_of(results)) or rows.COLUMNS]
+    layouts = [ledger.header(ledger.path_of(results))]
     for block in ledger.blocks(results, start=start, end=end):
         for line in block:
             if "://" in line:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
 
-from sprint.domain import LedgerRow, Verdict
+from sprint.domain import LedgerRow, Outcome, Verdict
 from sprint.errors import SprintError
 from sprint.ledger import rows
 from sprint.ledger.rows import OldRow
-from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, Medians, RepoRuns, Tally, Window, tally_of
-from sprint.monitor.raw_rows import RawRows, row_of
+from sprint.monitor.columns import ColumnReader, Columns
+from sprint.monitor.figures import (
+    VERDICTS,
+    Cause,
+    Day,
+    Figures,
+    RepoRuns,
+    Tally,
+    Window,
+    tally_of,
+)
+from sprint.monitor.usage import UsageCount
 
 LAST_OF_A_REPO = 6
 LATEST = 40
@@ -29,14 +38,11 @@ _WINDOWS = (("30 days", 720.0), ("7 days", 168.0), ("24 hours", 24.0))
 
 _PASSED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.PASSED)
 _FAILED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.FAILED)
+# What happened to the operator is in no pass rate; that it happens again and again is worth an alarm.
+_IN_A_ROW = _FAILED | {Outcome.INTERRUPTED.value}
+_DAY = itemgetter(slice(10))
 
-_Group = tuple[str, str, str, str]  # repository, worker, model, outcome
-_GROUP: Callable[[list[str]], _Group] = itemgetter(2, 8, 9, 4)
-_OUTCOME: Callable[[list[str]], str] = itemgetter(4)
-_SECONDS: Callable[[list[str]], str] = itemgetter(11)
-_TURNS: Callable[[list[str]], str] = itemgetter(12)
-_COST: Callable[[list[str]], str] = itemgetter(15)
-_Number = TypeVar("_Number", int, float)
+_Group = tuple[str, str, str, str, str]  # repository, worker, model, outcome, proof
 
 
 def figures(
@@ -44,14 +50,13 @@ def figures(
 ) -> Figures:
     """The ledger's figures; `repos` empty means all. Never raises: see `Figures.unreadable`."""
     counting = _Counting(now, since, frozenset(repos))
-    lines = RawRows(results, {*counting.bounds, counting.first, counting.period})
+    reader = ColumnReader(results)
     try:
-        for batch in lines:
-            lines.rows += len(batch)
-            counting.add(batch)
+        for columns in reader:
+            counting.add(columns)
     except SprintError as error:
         return Figures(made_at=now, since=since, unreadable=str(error))
-    return counting.figures(lines)
+    return counting.figures(reader)
 
 
 @dataclass
@@ -59,6 +64,39 @@ class _Day:
     outcomes: Counter[str] = field(default_factory=Counter)
     spend: float = 0.0
     unpriced: int = 0
+
+
+_Source = tuple[str, tuple[tuple[str, ...], ...]]  # a line, and the headers that it is to be read by
+
+
+class _Tail:
+    """A repository's last runs, the newest first, and how many failed since one passed."""
+
+    __slots__ = ("failures", "has_passed", "newest")
+
+    def __init__(self) -> None:
+        self.newest: list[_Source] = []
+        self.failures = 0
+        self.has_passed = False
+
+    @property
+    def is_finished(self) -> bool:
+        return self.has_passed and len(self.newest) >= LAST_OF_A_REPO
+
+    def add(self, outcome: str, source: _Source) -> None:
+        """The run before those that it has."""
+        if len(self.newest) < LAST_OF_A_REPO:
+            self.newest.append(source)
+        if not self.has_passed:
+            self.has_passed = outcome in _PASSED
+            self.failures += outcome in _IN_A_ROW
+
+    def after(self, before: _Tail | None) -> _Tail:
+        """This one with what came before it."""
+        if before is not None:
+            self.newest = (self.newest + before.newest)[:LAST_OF_A_REPO]
+            self.failures += 0 if self.has_passed else before.failures
+        return self
 
 
 class _Counting:
@@ -73,45 +111,74 @@ class _Counting:
         self.period = self.first or _text(now - _PERIOD)
         self.bands: list[Counter[_Group]] = [Counter() for _ in range(len(self.bounds) + 1)]
         self.days: defaultdict[str, _Day] = defaultdict(_Day)
-        self.last: defaultdict[str, deque[list[str]]] = defaultdict(lambda: deque(maxlen=LAST_OF_A_REPO))
-        self.latest: deque[list[str]] = deque(maxlen=LATEST)
-        self.streaks: defaultdict[str, int] = defaultdict(int)
-        self.seconds: Counter[str] = Counter()
-        self.turns: Counter[str] = Counter()
-        self.costs: Counter[str] = Counter()
+        self.tails: dict[str, _Tail] = {}
+        self.latest: deque[_Source] = deque(maxlen=LATEST)
+        self.usage = UsageCount()
         self.causes: Counter[tuple[str, str]] = Counter()
 
-    def add(self, batch: list[list[str]]) -> None:
-        """Count rows of one day that lie on one side of every bound."""
-        when = batch[0][0]
+    def add(self, columns: Columns) -> None:
         if self.only:
-            batch = [fields for fields in batch if fields[2] in self.only]
-        if when < self.first or not batch:
+            columns = columns.where([repo in self.only for repo in columns.repo])
+        if self.first:
+            columns = columns.where([time >= self.first for time in columns.finished_at])
+        if not columns.lines:
             return
-        self.bands[bisect_right(self.bounds, when)].update(map(_GROUP, batch))
-        day = self.days[when[:10]]
-        day.outcomes.update(map(_OUTCOME, batch))
-        costs = list(map(_COST, batch))
-        day.spend += _sum(costs)
-        if "" in costs:
-            day.unpriced += sum(1 for fields in batch if not fields[15] and fields[9])
-        self.latest.extend(batch)
-        last, streaks, failed, passed = self.last, self.streaks, _FAILED, _PASSED
-        for fields in batch:
-            repo, outcome = fields[2], fields[4]
-            last[repo].append(fields)
-            if outcome in failed:
-                streaks[repo] += 1
-            elif outcome in passed:
-                streaks[repo] = 0
-        if self.period <= when < self.bounds[-1]:
-            self._add_recent(batch)
+        first, last = min(columns.finished_at), max(columns.finished_at)
+        self._add_groups(columns, first, last)
+        self._add_days(columns, first, last)
+        self._add_last(columns)
+        if first < self.period or last >= self.bounds[-1]:
+            columns = columns.where([self.period <= time < self.bounds[-1] for time in columns.finished_at])
+        self._add_recent(columns)
 
-    def _add_recent(self, batch: list[list[str]]) -> None:
-        self.seconds.update(map(_SECONDS, batch))
-        self.turns.update(map(_TURNS, batch))
-        self.costs.update(cost[:-2] if cost[-7:-6] == "." else cost for cost in map(_COST, batch))
-        self.causes.update((fields[4], fields[17]) for fields in batch if fields[4] in _FAILED)
+    def _add_groups(self, columns: Columns, first: str, last: str) -> None:
+        groups = zip(columns.repo, columns.worker, columns.model, columns.outcome, columns.proof, strict=True)
+        band = bisect_right(self.bounds, first)
+        if band == bisect_right(self.bounds, last):
+            self.bands[band].update(groups)
+        else:
+            for time, group in zip(columns.finished_at, groups, strict=True):
+                self.bands[bisect_right(self.bounds, time)][group] += 1
+
+    def _add_days(self, columns: Columns, first: str, last: str) -> None:
+        amounts = _dollars(columns.cost_usd)
+        if first[:10] == last[:10]:
+            day = self.days[first[:10]]
+            day.outcomes.update(columns.outcome)
+            day.spend += sum(amounts)
+        else:
+            for time, outcome, amount in zip(columns.finished_at, columns.outcome, amounts, strict=True):
+                day = self.days[time[:10]]
+                day.outcomes[outcome] += 1
+                day.spend += amount
+        if "" in columns.cost_usd:
+            for time, cost, model in zip(columns.finished_at, columns.cost_usd, columns.model, strict=True):
+                self.days[time[:10]].unpriced += bool(model and not cost)
+
+    def _add_last(self, columns: Columns) -> None:
+        """From the newest back, and no further than there is something to find."""
+        tails = {repo: _Tail() for repo in set(columns.repo)}
+        unfinished = len(tails)
+        for repo, outcome, line in zip(
+            reversed(columns.repo), reversed(columns.outcome), reversed(columns.lines), strict=True
+        ):
+            tail = tails[repo]
+            if not tail.is_finished:
+                tail.add(outcome, (line, columns.layouts))
+                unfinished -= tail.is_finished
+                if not unfinished:
+                    break
+        for repo, tail in tails.items():
+            self.tails[repo] = tail.after(self.tails.get(repo))
+        self.latest.extend((line, columns.layouts) for line in columns.lines[-LATEST:])
+
+    def _add_recent(self, columns: Columns) -> None:
+        self.usage.add(columns)
+        self.causes.update(
+            (outcome, detail)
+            for outcome, detail in zip(columns.outcome, columns.detail, strict=True)
+            if outcome in _FAILED
+        )
         if len(self.causes) > _CAUSES:
             self._fold_causes()
 
@@ -124,7 +191,7 @@ class _Counting:
         for (outcome, _), count in (folded - self.causes).items():
             self.causes[outcome, ""] += count
 
-    def figures(self, lines: RawRows) -> Figures:
+    def figures(self, reader: ColumnReader) -> Figures:
         self._fold_causes()
         since = f"since {self.since:%Y-%m-%d %H:%M}" if self.since else ""
         causes = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))
@@ -133,25 +200,22 @@ class _Counting:
             since=self.since,
             period=since or "30 days",
             windows=(*self._windows(), self._window(since or "all time", None, self.bands)),
-            days=tuple(_day(date, day) for date, day in sorted(self.days.items()) if day.outcomes),
+            days=tuple(_day(date, day) for date, day in sorted(self.days.items())),
             causes=tuple(Cause(outcome, detail, count) for (outcome, detail), count in causes),
-            medians=Medians(
-                seconds=_median(self.seconds, float),
-                turns=_median(self.turns, int),
-                cost_usd=_median(self.costs, float),
-            ),
+            medians=self.usage.medians(),
+            usage=self.usage.by_worker_and_model(),
             repos=tuple(
-                RepoRuns(repo, _newest_first(last), self.streaks[repo])
-                for repo, last in sorted(self.last.items())
+                RepoRuns(repo, _parsed(tail.newest), tail.failures)
+                for repo, tail in sorted(self.tails.items())
             ),
-            latest=_newest_first(self.latest),
+            latest=_parsed(reversed(self.latest)),
             spend_usd=sum(day.spend for day in self.days.values()),
             unpriced=sum(day.unpriced for day in self.days.values()),
-            rows=lines.rows,
-            old_rows=lines.old_rows,
+            rows=reader.rows,
+            old_rows=reader.old_rows,
             future_rows=sum(self.bands[-1].values()),
-            bad_lines=lines.bad,
-            bad_examples=tuple(lines.examples),
+            bad_lines=reader.bad,
+            bad_examples=tuple(reader.examples),
         )
 
     def _windows(self) -> Iterator[Window]:
@@ -164,12 +228,14 @@ class _Counting:
         by_worker: defaultdict[str, Tally] = defaultdict(Tally)
         by_model: defaultdict[str, Tally] = defaultdict(Tally)
         outcomes: Counter[str] = Counter()
+        proofs: Counter[str] = Counter()
         total = Tally()
         for band in bands:
-            for (repo, worker, model, outcome), count in band.items():
-                tally = tally_of(VERDICTS[outcome], count)
+            for (repo, worker, model, outcome, proof), count in band.items():
+                tally = tally_of(VERDICTS[outcome], count, proof)
                 total += tally
                 outcomes[outcome] += count
+                proofs[proof] += count
                 by_repo[repo] += tally
                 by_worker[rows.plain(worker)] += tally
                 by_model[rows.plain(model)] += tally
@@ -181,6 +247,7 @@ class _Counting:
             by_worker=_named(by_worker),
             by_model=_named(by_model),
             by_outcome=dict(outcomes.most_common()),
+            by_proof={proof: count for proof, count in proofs.most_common() if proof},
         )
 
 
@@ -197,13 +264,13 @@ def _text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sum(costs: list[str]) -> float:
-    """The sum of dollars as they are written; what is no sum of money (a broken row's) is none."""
+def _dollars(costs: Sequence[str]) -> list[float]:
+    """Dollars as they are written; 0 for what is unknown, and for what is no sum of money."""
     with suppress(ValueError):
-        total = sum(map(float, filter(None, costs)))
-        if 0.0 <= total < 1e9:
-            return total
-    return sum(_sum([cost]) for cost in costs) if len(costs) > 1 else 0.0
+        amounts = [float(cost) if cost else 0.0 for cost in costs]
+        if min(amounts) >= 0.0 and 0.0 <= sum(amounts) < 1e9:
+            return amounts
+    return [amount for cost in costs for amount in _dollars([cost])] if len(costs) > 1 else [0.0]
 
 
 _PARTICULARS = re.compile(
@@ -216,22 +283,7 @@ def _cause(detail: str) -> str:
     return _PARTICULARS.sub("N", rows.plain(detail).split(";")[0])[:100].lstrip(" ,:").rstrip(" .:,\r")
 
 
-def _median(counts: Mapping[str, int], number: Callable[[str], _Number]) -> _Number | None:
-    """The lower median of numbers as they are written, with how often each is there."""
-    values = []
-    for text, count in counts.items():
-        with suppress(ValueError):
-            value = number(text)
-            if 0 <= value < 1e12:
-                values.append((value, count))
-    middle = (sum(count for _, count in values) + 1) // 2
-    for value, count in sorted(values):
-        middle -= count
-        if middle <= 0:
-            return value
-    return None
-
-
-def _newest_first(kept: Collection[list[str]]) -> tuple[LedgerRow | OldRow, ...]:
-    parsed = [row_of(fields) for fields in kept]
-    return tuple(row for row in reversed(parsed) if row is not None)
+def _parsed(kept: Iterable[_Source]) -> tuple[LedgerRow | OldRow, ...]:
+    """The rows of lines; one with a number that is none is left out."""
+    parsed = (rows.parse(line, list(layouts)) for line, layouts in kept)
+    return tuple(row for row in parsed if isinstance(row, LedgerRow | OldRow))

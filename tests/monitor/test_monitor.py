@@ -112,7 +112,7 @@ def test_the_report_says_everything(tmp_path: Path) -> None:
         "2 min ago, every 10 min  idle: no open issues",
         "LEDGER: 3 rows, 1 of the system before",
         "1 line is no row",
-        "line 3: 1 fields where 18 are expected: nonsense",
+        "line 3: 1 fields where 23 are expected: nonsense",
         "67% 2/3",
         "1  checks_failed  pytest -q: N new failures",
         "MEDIAN RUN: 5 min, 30 turns, $0.50",

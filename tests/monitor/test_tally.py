@@ -153,7 +153,7 @@ def test_lines_that_are_no_row_are_counted_and_shown(tmp_path: Path) -> None:
     write_ledger(tmp_path, a_row(), "what is this\n", b"\0\0\0\n", a_row(), b"x\0" * 9 + b"\n", torn)
     found = figures(tmp_path, NOW)
     assert (found.rows, found.bad_lines) == (2, 3)
-    assert found.bad_examples[0] == BadLine(3, "what is this", "1 fields where 18 are expected")
+    assert found.bad_examples[0] == BadLine(3, "what is this", "1 fields where 23 are expected")
     assert found.bad_examples[2].text == torn.decode()
 
 
