@@ -62,6 +62,10 @@ def row_of(run: Run) -> LedgerRow:
         cost_usd=usage.cost_usd,
         host=run.host,
         detail=run.detail,
+        worker_version=run.worker_version,
+        purpose=run.purpose,
+        round=run.round,
+        paused_s=run.paused_s,
     )
 
 
