@@ -179,7 +179,7 @@ def test_what_the_keeper_of_the_claim_says_is_in_the_runs_log(
     run, tried = make_run(), threading.Event()
 
     class Unreachable(Claims):
-        def renew(self, claim: Claim, now: datetime) -> Claim | None:
+        def renew(self, claim: Claim, now: datetime, **_: object) -> Claim | None:
             if threading.current_thread().name == "claim-lease" and (tmp_path / logs.RUN_LOG).stat().st_size:
                 tried.set()
             raise ForgeError("git.example.org does not answer")
