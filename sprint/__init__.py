@@ -1,3 +1,3 @@
 """Burns an issue backlog unattended: from a cron tick to a pull request."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

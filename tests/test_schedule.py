@@ -183,6 +183,7 @@ def test_what_cron_would_lack_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
 # --- systemd -----------------------------------------------------------------------------------
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("every", POSSIBLE_MINUTES)
 def test_calendars_are_every_so_many_minutes(tmp_path: Path, every: int) -> None:
     """As systemd itself counts them: the first two ticks of a day, and of the next."""

@@ -16,6 +16,8 @@ from sprint.demo.replies import call, finish
 from tests.own_cron import OwnCron, Step
 from tests.site import Site
 
+pytestmark = pytest.mark.machine
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="cron, and a spool of one's own, are root's only")
 
 CONFIG = """\

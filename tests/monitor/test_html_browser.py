@@ -25,6 +25,8 @@ from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW
 from tests.monitor.sample import FORGE, HOSTILE, a_month, a_run
 
+pytestmark = pytest.mark.machine
+
 PHONE, WIDE = 390, 1600
 _FLAGS = (
     "--headless",

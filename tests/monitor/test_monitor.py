@@ -316,6 +316,7 @@ def test_a_repository_that_nobody_knows_is_told(tmp_path: Path, caplog: pytest.L
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["--repo octo/gaers"]
 
 
+@pytest.mark.machine
 def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
     config = configured(tmp_path)
     write_ledger(config.paths.results, recent(3), recent(1, "limit", repo="octo/gears", cost_usd=None))
