@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 
 _SCRUBBED = re.compile(
     r"(GITEA|FORGEJO|GITHUB|GH|OPENAI|OPENROUTER|OLLAMA|ANTHROPIC|SPRINT|HERMES|GIT|XDG)_.*"

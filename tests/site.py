@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 
 PRICE = {"input": 1.0, "cached": 0.1, "output": 2.0}
 

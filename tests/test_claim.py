@@ -12,9 +12,9 @@ import pytest
 
 from sprint import git
 from sprint.claim import LEASE, Claims, Lease, ref_of
-from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Claim, Secret
 from sprint.errors import ForgeError
+from tests.servers.forge import DemoForge, Fault
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

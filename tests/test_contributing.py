@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from sprint.config import load, schema
-from sprint.demo import replies
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
 from sprint.outcomes import FACTS, Outcome
 from sprint.run_command import Options, run_command
 from sprint.worker import kinds
 from sprint.worker.local import toolbox, tools
+from tests.servers import replies
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_tick import FILES, REPO
 from tests.worker.conftest import bench

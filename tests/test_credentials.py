@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from sprint import credentials
 from sprint.config import Config, ForgeConfig, ModelConfig, load
 from sprint.credentials import forge_token, model_endpoints, ollama
-from sprint.demo.loopback import Answer, LoopbackServer, Request, json_answer
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, ModelTrouble
+from tests.servers.loopback import Answer, LoopbackServer, Request, json_answer
 
 GITEA = ForgeConfig(kind="gitea", url="https://git.example.org")
 GITHUB = ForgeConfig(kind="github")

@@ -13,14 +13,14 @@ import pytest
 from sprint import spend
 from sprint.claim import Claims
 from sprint.config import Config, load
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
 from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Run, Secret, Usage, WorkerResult
 from sprint.git import Remote
 from sprint.run_command import Options, run_command
 from sprint.runs import RunStore
 from sprint.worker import Job
 from tests.detached import Backend, Clock, nothing, plant
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_tick import CHECK, FILES, REPO
 

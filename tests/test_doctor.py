@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, bad_key, call, say
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, bad_key, call, say
 from tests.site import PRICE, Site
 
 REPO = "acme/widgets"

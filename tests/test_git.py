@@ -16,10 +16,10 @@ from urllib.parse import quote
 import pytest
 
 from sprint import git
-from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError, SprintError
 from sprint.git.server_errors import remote_fault
+from tests.servers.forge import DemoForge, Fault
 
 REPO = "octo/widgets"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -13,10 +13,10 @@ from git import Repo
 
 from sprint import git
 from sprint.claim import Claims, ref_of
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import call, finish
 from sprint.domain import Secret
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import call, finish
 from tests.site import Site
 
 REPO = "acme/wid.gets"  # a dot is nothing special in a repository's name

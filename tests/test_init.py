@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from sprint.config import Config, ForgeConfig, load
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.errors import ConfigError, SprintError
 from sprint.init import init
 from sprint.init.remotes import found_repos
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel, OllamaFacts
 from tests.site import Site
 from tests.test_model_probe import able
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from sprint.claim import Claims
-from sprint.demo.forge import DemoForge, Fault
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, finish
 from sprint.domain import Secret
 from sprint.git import Remote
 from tests.killed_at import PLACES
+from tests.servers.forge import DemoForge, Fault
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, finish
 from tests.site import Site
 from tests.test_tick import CHECK, FILES, FIX, REPO
 

@@ -19,12 +19,12 @@ import pytest
 
 from sprint import logs
 from sprint.claim import Claims, Lease
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import call, failed, finish
 from sprint.domain import Claim, Run
 from sprint.errors import ForgeError
 from sprint.git import Remote
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import call, failed, finish
 from tests.site import Site
 
 HOSTILE = "title\x1b[31m red\x1b]8;;http://evil\x07\nsprint: all is well\r\u202e gpj \u200b<!--"

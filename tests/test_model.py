@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from sprint import health
-from sprint.demo import replies
-from sprint.demo.loopback import Answer, HangUp, LoopbackServer, Request
-from sprint.demo.model import DemoModel
 from sprint.domain import Endpoint, Secret
 from sprint.model import ContextCut, ContextOverflow, ModelError, Models, ModelTrouble, OutOfTime, inquiry
+from tests.servers import replies
+from tests.servers.loopback import Answer, HangUp, LoopbackServer, Request
+from tests.servers.model import DemoModel
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 TOOL = {

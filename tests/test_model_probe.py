@@ -13,11 +13,11 @@ import pytest
 
 from sprint import health
 from sprint.credentials import NO_KEY
-from sprint.demo import replies
-from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.domain import Endpoint, Finding, Grade, Secret
 from sprint.errors import ModelTrouble
 from sprint.model.probe import examine
+from tests.servers import replies
+from tests.servers.model import DemoModel, OllamaFacts
 
 Serve = Callable[..., DemoModel]
 

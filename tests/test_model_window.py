@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sprint.demo.loopback import Answer, LoopbackServer, Request, json_answer
-from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.domain import Endpoint, Secret
 from sprint.model import inquiry
+from tests.servers.loopback import Answer, LoopbackServer, Request, json_answer
+from tests.servers.model import DemoModel, OllamaFacts
 
 ONE, OTHER = (f"sha256-{letter * 64}" for letter in "ab")
 

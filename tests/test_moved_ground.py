@@ -14,10 +14,10 @@ import pytest
 
 from sprint import git
 from sprint.claim import Claims
-from sprint.demo.forge import DemoForge, Fault
-from sprint.demo.model import DemoModel
 from sprint.domain import Secret
 from sprint.git import Remote
+from tests.servers.forge import DemoForge, Fault
+from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_kills import ROOT, assert_one_of_each, script
 from tests.test_tick import CHECK, FILES, REPO

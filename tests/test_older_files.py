@@ -16,10 +16,10 @@ import pytest
 from sprint import git, ledger
 from sprint.claim import Claims, _parse
 from sprint.config import load, resolve
-from sprint.demo.forge import DemoForge
 from sprint.domain import LedgerRow, Outcome, Phase, Purpose, Secret
 from sprint.git import Remote
 from sprint.runs import RunStore
+from tests.servers.forge import DemoForge
 from tests.site import Site
 from tests.test_kills import assert_one_of_each, killed_at, site
 from tests.test_tick import REPO

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from sprint.claim import Claims
-from sprint.demo.forge import DemoForge, Fault
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, call, finish
 from sprint.domain import Claim, Secret
 from sprint.git import Remote
+from tests.servers.forge import DemoForge, Fault
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, call, finish
 from tests.site import Site
 from tests.test_tick import CHECK, FILES, FIX, REPO
 

@@ -15,12 +15,12 @@ import pytest
 
 from sprint import health, spend
 from sprint.credentials import NO_KEY
-from sprint.demo import replies
-from sprint.demo.loopback import Answer, LoopbackServer, Request
-from sprint.demo.model import DemoModel, OllamaFacts
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ModelError, ModelTrouble
 from sprint.model import readiness
+from tests.servers import replies
+from tests.servers.loopback import Answer, LoopbackServer, Request
+from tests.servers.model import DemoModel, OllamaFacts
 
 Serve = Callable[..., DemoModel]
 

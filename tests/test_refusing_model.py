@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sprint import health
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, call, finish, no_quota
 from sprint.errors import ModelTrouble
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, call, finish, no_quota
 from tests.site import Site
 
 REPO = "acme/widgets"

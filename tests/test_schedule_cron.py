@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import call, finish
 from tests.own_cron import OwnCron, Step
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import call, finish
 from tests.site import Site
 
 pytestmark = pytest.mark.machine

@@ -18,12 +18,12 @@ from git import Repo
 from sprint.claim import Claims
 from sprint.config import load, resolve
 from sprint.context import open_context
-from sprint.demo.forge import DemoForge, Fault
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, call, finish, say
 from sprint.domain import Claim, Secret
 from sprint.git import Remote
 from sprint.tick import forget_closed
+from tests.servers.forge import DemoForge, Fault
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, call, finish, say
 from tests.site import Site
 
 REPO = "acme/widgets"

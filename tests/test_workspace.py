@@ -16,7 +16,6 @@ import pytest
 
 from sprint import git, workspace
 from sprint.config import SandboxConfig
-from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Completed, ImportedWork, Secret, Workspace
 from sprint.errors import ForgeError, SprintError
 from sprint.sandbox import Sandbox
@@ -25,6 +24,7 @@ from sprint.sandbox.none import Unconfined
 from sprint.workspace import HandoverError
 from sprint.workspace.junk import junk_patterns
 from sprint.workspace.uids import free_uid
+from tests.servers.forge import DemoForge, Fault
 
 REPO = "octo/widgets"
 FILES = {

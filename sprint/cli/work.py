@@ -37,7 +37,6 @@ def add(command: AddCommand) -> None:
         "demo", "the main job on loopback: no account, no key, no network, a scripted model", _demo
     )
     demo.add_argument("--keep", type=Path, metavar="DIR", help="leave everything in DIR to look at")
-    demo.add_argument("--kind", choices=["gitea", "github"], default="gitea", help="default: gitea")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -80,4 +79,4 @@ def _clean(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from sprint.demo.demo_command import run_demo
 
-    return run_demo(args.keep, args.kind, sys.stdout)
+    return run_demo(args.keep, sys.stdout)

@@ -1,267 +1,222 @@
-"""Gitea's REST dialect, as far as an issue burner meets it."""
+"""The part of Gitea's REST API that `sprint demo` asks."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
 
-from sprint.demo import git_data
-from sprint.demo import gitea_json as shape
-from sprint.demo import gitea_pulls as pulls
-from sprint.demo.api import ApiError, Call, Dialect, NoRoute, dispatch, issue_or_404, route, select_issues
-from sprint.demo.gitea_pulls import apply, listed, newest_first
-from sprint.demo.http_messages import Answer, json_answer
-from sprint.demo.store import StoredIssue, now
+from sprint.demo import git_server
+from sprint.demo.loopback import Answer, Request, json_answer
+from sprint.demo.store import Store, StoredComment, StoredIssue, StoredPull, StoredRepo
 
-VERSION = "1.25.4"
+T = TypeVar("T")
+
+REPO = "/repos/(?P<repo>[^/]+/[^/]+)"
+ISSUE = f"{REPO}/issues/(?P<n>[0-9]+)"
+PULL = f"{REPO}/pulls/(?P<n>[0-9]+)"
+_ZONE = timezone(timedelta(hours=-4))  # Gitea answers in its own time zone, not in UTC
 
 
-def answer(call: Call, path: str, settled: bool) -> Answer:
-    """Answer a path below the API's own; `settled` False means that a wrong token came along."""
-    try:
-        if not settled:
+class ApiError(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass
+class Call:
+    """One API request under way: `login` is None for the anonymous; `args` are the route's groups."""
+
+    store: Store
+    request: Request
+    url: str  # of the server, without a path
+    login: str | None
+    args: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer
+
+    @property
+    def repo(self) -> StoredRepo:
+        """The repository that the path names, where whoever asks may see it."""
+        repo = self.store.find(self.args["repo"])
+        if repo is None or not self.store.may(repo, self.login, "read"):
+            raise ApiError(404, "not found")
+        return repo
+
+    @property
+    def issue(self) -> StoredIssue:
+        """The issue or pull request that the path names."""
+        issue = self.repo.issues.get(int(self.args["n"]))
+        if issue is None:
+            raise ApiError(404, "not found")
+        return issue
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+
+Handler = Callable[[Call], Any]
+"""Returns the JSON to answer, or a pair of a status and the JSON, or an Answer."""
+
+
+class GiteaApi:
+    """The REST API below `prefix`: routes, the functions that answer, and the JSON that they answer with."""
+
+    prefix = "/api/v1"
+    realm = "Gitea (Basic Auth)"
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Handler] = {
+            "GET /user": lambda call: self.user_json(call, call.login or ""),
+            f"GET {REPO}": lambda call: self.repository_json(call, call.repo),
+            f"GET {REPO}/issues": self.list_issues,
+            f"GET {ISSUE}": lambda call: self.issue_json(call, call.issue),
+            f"GET {ISSUE}/comments": self.list_comments,
+            f"POST {ISSUE}/comments": self.create_comment,
+            f"GET {ISSUE}/dependencies": lambda call: [],
+            f"GET {REPO}/pulls": self.list_pulls,
+            f"POST {REPO}/pulls": self.create_pull,
+            f"GET {PULL}": lambda call: self.pull_json(call, call.issue),
+        }
+
+    def answer(self, call: Call, path: str) -> Answer:
+        try:
+            self.authenticate(call)
+            missing = Answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
+            return self.dispatch(call, path) or missing
+        except ApiError as error:
+            return self.refuse(call, error)
+
+    def authenticate(self, call: Call) -> None:
+        if call.login is None:
             raise ApiError(401, "invalid username, password or token")
-        if path.startswith("/repos/"):
-            return _in_repository(call, path)
-        return dispatch(_ROUTES, call, path)
-    except NoRoute:
-        return Answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
-    except ApiError as error:
-        if error.status == 403 and not error.message:
-            return Answer(403, b"", error.headers)
-        body = {"message": error.message, "url": f"{call.url}/api/swagger", **error.more}
-        if error.status == 404:
-            body.setdefault("errors", None)
-        return json_answer(body, error.status, error.headers)
+
+    def dispatch(self, call: Call, path: str) -> Answer | None:
+        """Answer by the first route that fits."""
+        for pattern, handler in self.routes.items():
+            if found := re.fullmatch(pattern, f"{call.request.method} {path}"):
+                call.args = found.groupdict()
+                made = handler(call)
+                if isinstance(made, Answer):
+                    return made
+                status, value = made if isinstance(made, tuple) else (200, made)
+                return json_answer(value, status, call.headers)
+        return None
+
+    def refuse(self, call: Call, error: ApiError) -> Answer:
+        return json_answer({"message": error.message, "url": f"{call.url}/api/swagger"}, error.status)
+
+    def list_issues(self, call: Call) -> Any:
+        wanted = call.query.get("type", "")
+        issues = [i for i in call.repo.issues.values() if wanted != ("issues" if i.pull else "pulls")]
+        return self.listed(call, newest_first(issues), self.issue_json)  # any `sort` is ignored
+
+    def list_comments(self, call: Call) -> Any:
+        return [self.comment_json(call, comment) for comment in call.issue.comments]  # never paged
+
+    def create_comment(self, call: Call) -> Any:
+        body = call.request.json()["body"]
+        return 201, self.comment_json(call, call.store.add_comment(call.issue, call.login or "", body))
+
+    def list_pulls(self, call: Call) -> Any:
+        pulls = [issue for issue in call.repo.issues.values() if issue.pull]  # `head` is ignored
+        return self.listed(call, newest_first(pulls), self.pull_json)
+
+    def create_pull(self, call: Call) -> Any:
+        given = call.request.json()
+        pull = StoredPull(given["head"], given["base"])
+        made = call.store.add_issue(call.repo, given["title"], given["body"], call.login or "", pull=pull)
+        return 201, self.pull_json(call, made)
+
+    def listed(self, call: Call, items: Sequence[T], shape: Callable[[Call, T], Any]) -> list[Any]:
+        """A page, of 50 at the most whatever is asked for. No list of the demo is longer than one."""
+        size = min(int(call.query.get("limit", 30)), 50)
+        start = (int(call.query.get("page", 1)) - 1) * size
+        call.headers["X-Total-Count"] = str(len(items))
+        return [shape(call, item) for item in items[start : start + size]]
+
+    def user_json(self, call: Call, login: str) -> dict[str, Any]:
+        return {"login": login, "username": login, "full_name": "", "html_url": f"{call.url}/{login}"}
+
+    def repository_json(self, call: Call, repo: StoredRepo) -> dict[str, Any]:
+        open_ones = [issue for issue in repo.issues.values() if issue.state == "open"]
+        return {
+            "full_name": repo.name,
+            "empty": not any(ref.startswith("refs/heads/") for ref in git_server.refs(repo.path)),
+            "private": True,
+            "archived": False,
+            "html_url": f"{call.url}/{repo.name}",
+            "default_branch": repo.default_branch,
+            "open_issues_count": sum(not issue.pull for issue in open_ones),
+            "permissions": {
+                name: call.store.may(repo, call.login, right)
+                for name, right in (("admin", "admin"), ("push", "write"), ("pull", "read"))
+            },
+            "has_issues": True,
+            "has_pull_requests": True,
+        }
+
+    def issue_json(self, call: Call, issue: StoredIssue) -> dict[str, Any]:
+        place = "pulls" if issue.pull else "issues"
+        return {
+            "id": issue.id,
+            "number": issue.number,
+            "html_url": f"{call.url}/{call.repo.name}/{place}/{issue.number}",
+            "user": self.user_json(call, issue.author),
+            "title": issue.title,
+            "body": issue.body,
+            "labels": [{"name": label} for label in issue.labels],
+            "assignees": None,
+            "state": issue.state,
+            "is_locked": False,
+            "comments": len(issue.comments),
+            "created_at": stamp(issue.created_at),
+            "updated_at": stamp(issue.updated_at),
+            "closed_at": None,
+            "pull_request": {"merged": False, "draft": is_draft(issue)} if issue.pull else None,
+        }
+
+    def pull_json(self, call: Call, issue: StoredIssue) -> dict[str, Any]:
+        assert issue.pull is not None
+        repo = self.repository_json(call, call.repo)
+        heads = git_server.refs(call.repo.path)
+        sides = {
+            side: {"label": name, "ref": name, "sha": heads.get(f"refs/heads/{name}", ""), "repo": repo}
+            for side, name in (("head", issue.pull.head), ("base", issue.pull.base))
+        }
+        return {
+            **self.issue_json(call, issue),
+            **sides,
+            "draft": is_draft(issue),
+            "merged": False,
+            "merged_at": None,
+        }
+
+    def comment_json(self, call: Call, comment: StoredComment) -> dict[str, Any]:
+        return {
+            "id": comment.id,
+            "html_url": f"{call.url}/{call.repo.name}/issues/{comment.issue}#issuecomment-{comment.id}",
+            "user": self.user_json(call, comment.author),
+            "body": comment.body,
+            "created_at": stamp(comment.created_at),
+            "updated_at": stamp(comment.updated_at),
+        }
 
 
-def _in_repository(call: Call, path: str) -> Answer:
-    owner, name, rest = [*path.removeprefix("/repos/").split("/", 2), "", ""][:3]
-    full = f"{owner}/{name}"
-    if full in call.store.renamed:
-        target = call.request.target.replace(f"/{full}", f"/{call.store.renamed[full]}", 1)
-        return Answer(301, b"", {"Location": target})
-    call.repo_or_none = call.store.find(full)
-    if call.repo_or_none is None or not call.may("read"):
-        raise ApiError(404, shape.GONE)
-    if call.request.method != "GET":
-        _check_writable(call, rest)
-    return dispatch(_REPO_ROUTES, call, f"/{rest}" if rest else "")
+def newest_first(issues: Sequence[StoredIssue]) -> list[StoredIssue]:
+    return sorted(issues, key=lambda issue: (issue.created_at, issue.id), reverse=True)
 
 
-def _check_writable(call: Call, rest: str) -> None:
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    # Titles, texts and states can still be changed in an archived repository; comments cannot.
-    edits = call.request.method == "PATCH" and rest.rpartition("/")[0] in ("issues", "pulls")
-    if call.repo.archived and not edits:
-        raise ApiError(423, f"{call.repo.name} is archived")
+def is_draft(issue: StoredIssue) -> bool:
+    """A draft is one by its title."""
+    return issue.title.upper().startswith(("WIP:", "[WIP]"))
 
 
-# --- the server and its users ---
-
-
-def _user(call: Call) -> Any:
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    return shape.user(call, call.login)
-
-
-def _user_by_name(call: Call) -> Any:
-    if call.args["user"] not in call.store.users:
-        raise ApiError(404, f"user redirect does not exist [name: {call.args['user']}]")
-    return shape.user(call, call.args["user"])
-
-
-def _permission(call: Call) -> Any:
-    user = call.args["user"]
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    if user != call.login and not call.may("admin"):
-        raise ApiError(
-            403,
-            "Only admins can query all permissions, repo admins can query all repo permissions, "
-            "collaborators can query only their own",
-        )
-    if user not in call.store.users:
-        raise ApiError(404, f"user does not exist [uid: 0, name: {user}]")
-    right = call.store.right(call.repo, user)
-    if call.store.has_teams(call.repo) and right == "write":
-        right = "read"  # Gitea does not count what a team's units give
-    right = "owner" if user == call.repo.owner else right
-    return {"permission": right, "role_name": right, "user": shape.user(call, user)}
-
-
-def _is_collaborator(call: Call) -> Any:
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    if call.args["user"] not in call.repo.rights:
-        raise ApiError(404, shape.GONE)
-    return 204, None
-
-
-def _assignees(call: Call) -> Any:
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    store, repo = call.store, call.repo
-    # Those who can write, and the members of any team that can read pull requests.
-    logins = [login for login in store.users if store.may(repo, login, "write") and login != repo.owner]
-    owners = [] if store.has_teams(repo) else [repo.owner]
-    members = [login for login in repo.rights if login not in logins] if store.has_teams(repo) else []
-    return [shape.user(call, login) for login in (*logins, *members, *owners)]
-
-
-def _teams(call: Call) -> Any:
-    if call.login is None:
-        raise ApiError(401, "token is required")
-    if not call.store.has_teams(call.repo):
-        raise ApiError(405, "repo is not owned by an organization")
-    levels = ("owner", *dict.fromkeys(call.repo.rights.values()))
-    return [shape.team(number, level) for number, level in enumerate(levels, 1)]
-
-
-# --- issues ---
-
-
-def _list_issues(call: Call) -> Any:
-    wanted = call.query.get("type", "")
-    if wanted == "issues" and not call.repo.has_issues:
-        raise ApiError(404, shape.GONE)
-    keep = {"issues": (False,), "pulls": (True,)}.get(wanted, (False, True))
-    on = {False: call.repo.has_issues, True: call.repo.has_pulls}
-    issues = [issue for issue in select_issues(call) if (pull := issue.pull is not None) in keep and on[pull]]
-    return listed(call, newest_first(issues), shape.issue)  # any `sort` is ignored
-
-
-def _issue(call: Call) -> StoredIssue:
-    issue = issue_or_404(call, shape.GONE)
-    if issue.pull is None and not call.repo.has_issues:
-        raise ApiError(404, shape.GONE)
-    return issue
-
-
-def _get_issue(call: Call) -> Any:
-    return shape.issue(call, _issue(call))
-
-
-def _create_issue(call: Call) -> Any:
-    given = call.json()
-    if not call.repo.has_issues:
-        raise ApiError(403, "user should have specific read permission or be a repo admin or a site admin")
-    if not given.get("title"):
-        raise ApiError(422, "[Title]: Required")
-    made = call.store.add_issue(call.repo, given["title"], given.get("body") or "", call.login or "")
-    return 201, shape.issue(call, made)
-
-
-def _edit_issue(call: Call) -> Any:
-    issue = _issue(call)
-    if not call.may("write") and issue.author != call.login:
-        raise ApiError(403, "")
-    apply(call, issue, call.json())
-    return 201, shape.issue(call, issue)
-
-
-def _talked_about(call: Call) -> StoredIssue:
-    """The issue that comments belong to: where there is none, the real server fails instead of saying so."""
-    if call.number() not in call.repo.issues:
-        raise ApiError(500, "")
-    return _issue(call)
-
-
-def _list_comments(call: Call) -> Any:
-    comments = _talked_about(call).comments
-    call.headers["X-Total-Count"] = str(len(comments))
-    return [shape.comment(call, comment) for comment in comments]  # never paged
-
-
-def _create_comment(call: Call) -> Any:
-    body = call.json().get("body")
-    if not body:
-        raise ApiError(422, "[Body]: Required")
-    issue = _talked_about(call)
-    if issue.locked and not call.may("write"):
-        raise ApiError(403, "You cannot comment on a locked issue.")
-    return 201, shape.comment(call, call.store.add_comment(issue, call.login or "", body))
-
-
-def _edit_comment(call: Call) -> Any:
-    comment = call.store.comment(call.repo, call.number("id"))
-    if comment is None:
-        raise ApiError(404, shape.GONE)
-    if comment.author != call.login and not call.may("admin"):
-        raise ApiError(403, "")
-    comment.body = call.json()["body"]
-    comment.updated_at = now()
-    return shape.comment(call, comment)
-
-
-def _timeline(call: Call) -> Any:
-    events = [{**shape.comment(call, comment), "type": "comment"} for comment in _talked_about(call).comments]
-    call.headers["X-Total-Count"] = str(len(events))
-    return events or None
-
-
-def _list_labels(call: Call) -> Any:
-    return listed(call, sorted(call.repo.labels), lambda c, name: shape.label(c, c.repo, name))
-
-
-def _issue_labels(call: Call) -> Any:
-    return [shape.label(call, call.repo, name) for name in _issue(call).labels]
-
-
-def _add_labels(call: Call) -> Any:
-    issue = _issue(call)
-    if not call.may("write"):
-        raise ApiError(403, "write permission is required")
-    by_id = {identity: name for name, identity in call.repo.labels.items()}
-    given = call.json().get("labels") or []
-    names = tuple(by_id.get(label, "") if isinstance(label, int) else label for label in given)
-    known = tuple(name for name in names if name in call.repo.labels)
-    call.store.set_labels(call.repo, issue, (*issue.labels, *known))
-    return _issue_labels(call)
-
-
-def _dependencies(call: Call) -> Any:
-    if not call.repo.has_dependencies:
-        raise ApiError(404, shape.GONE)
-    blockers = [call.repo.issues[number] for number in _issue(call).blocked_by]
-    found = listed(call, blockers, shape.issue)
-    call.headers.clear()  # the one list that is cut into pages and does not tell
-    return found
-
-
-_ROUTES = [
-    route("GET", "/version", lambda call: {"version": VERSION}),
-    route("GET", "/user", _user),
-    route("GET", "/users/{user}", _user_by_name),
-]
-
-_REPO_ROUTES = [
-    route("GET", "", lambda call: shape.repository(call, call.repo)),
-    route("GET", "/collaborators/{user}/permission", _permission),
-    route("GET", "/collaborators/{user}", _is_collaborator),
-    route("GET", "/assignees", _assignees),
-    route("GET", "/teams", _teams),
-    route("GET", "/issues", _list_issues),
-    route("POST", "/issues", _create_issue),
-    route("PATCH", "/issues/comments/{id}", _edit_comment),
-    route("GET", "/issues/{n}", _get_issue),
-    route("PATCH", "/issues/{n}", _edit_issue),
-    route("GET", "/issues/{n}/comments", _list_comments),
-    route("POST", "/issues/{n}/comments", _create_comment),
-    route("GET", "/issues/{n}/timeline", _timeline),
-    route("GET", "/issues/{n}/labels", _issue_labels),
-    route("POST", "/issues/{n}/labels", _add_labels),
-    route("GET", "/issues/{n}/dependencies", _dependencies),
-    route("GET", "/labels", _list_labels),
-    route("GET", "/pulls", pulls.list_all),
-    route("POST", "/pulls", pulls.create),
-    route("GET", "/pulls/{n}", pulls.get),
-    route("PATCH", "/pulls/{n}", pulls.edit),
-    route("POST", "/pulls/{n}/merge", pulls.merge),
-    route("GET", "/pulls/{n}/reviews", pulls.reviews),
-    *git_data.routes(listed, commit_id="id", no_status=""),
-    route("GET", "/pulls/{base}/{head:path}", pulls.by_branches),
-]
-
-DIALECT = Dialect("/api/v1", "Gitea (Basic Auth)", answer)
+def stamp(at: datetime | None) -> str | None:
+    return at.astimezone(_ZONE).isoformat(timespec="seconds") if at else None

@@ -1,140 +1,94 @@
-"""An HTTP server on loopback: whole or streamed answers, a log of what was asked, faults on demand."""
+"""An HTTP server on loopback, below the demo's forge and its model."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import socket
+import json
 import sys
 import threading
-import time
-from collections.abc import Callable, Generator
-from http import HTTPStatus
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-
-from sprint.demo.http_messages import Answer, Fault, HangUp, Request, Seen, basic_credentials, json_answer
-
-__all__ = ["Answer", "Fault", "HangUp", "LoopbackServer", "Request", "Seen", "json_answer"]
-
-_BODY_KEPT = 4_000_000
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
-class LoopbackServer:
-    """Serves `handle` on 127.0.0.1 at a free port from `start` to `stop`.
+@dataclass(frozen=True)
+class Request:
+    """One request. Header names are in lower case; `path` is decoded, `target` is as it was sent."""
 
-    `secrets` are the tokens looked for in Authorization headers, to say in `requests` who brought one.
-    """
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
 
-    def __init__(self, handle: Callable[[Request], Answer], secrets: Callable[[], list[str]] = list) -> None:
-        self.requests: list[Seen] = []
-        self.faults: list[Fault] = []
+    @property
+    def path(self) -> str:
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query_string(self) -> str:
+        return urlsplit(self.target).query
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @property
+    def credentials(self) -> list[str]:
+        """What the Authorization header brings: a token, or a user and a password in Base64."""
+        value = self.headers.get("authorization", "").partition(" ")[2].strip()
+        with contextlib.suppress(ValueError):
+            return [value, *base64.b64decode(value, validate=True).decode("utf-8", "replace").split(":")]
+        return [value]
+
+    def json(self) -> Any:
+        return json.loads(self.body or b"{}")
+
+
+@dataclass
+class Answer:
+    """An answer: bytes are sent whole, a generator's in chunks as they come."""
+
+    status: int = 200
+    body: bytes | Generator[bytes, None, None] = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    body = json.dumps(value).encode()
+    return Answer(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+class LoopbackServer(ABC):
+    """Serves `answer` on 127.0.0.1, at a free port, from entering the context to leaving it."""
+
+    def __init__(self) -> None:
         self.stopping = threading.Event()
-        self._handle = handle
-        self._secrets = secrets
-        self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def start(self) -> None:
-        self._thread.start()
+    @abstractmethod
+    def answer(self, request: Request) -> Answer:
+        """Called from a thread for each connection. With ConnectionError the client gets no answer at all."""
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
-        with self._lock:
-            still_open = list(self._sockets)
-        for connection in still_open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def wait(self, seconds: float) -> None:
-        """Wait, but never longer than the server lives. Raises HangUp once it stops."""
-        if self.stopping.wait(seconds):
-            raise HangUp
-
-    def connection_made(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._sockets.add(connection)
-
-    def connection_lost(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._sockets.discard(connection)
-
-    def answer(self, request: Request) -> Answer:
-        """The answer to a request, spoiled where a fault says so. Raises HangUp for no answer at all."""
-        fault = self._fault_for(request)
-        if fault is None:
-            return self._handle(request)
-        if fault.call is not None:
-            fault.call()
-        if fault.hang:
-            self.wait(fault.hang)
-        spoiled = fault.drop or fault.status
-        true_answer = self._handle(request) if fault.after or fault.truncate or not spoiled else Answer()
-        if fault.drop:
-            _exhaust(true_answer)
-            raise HangUp
-        if fault.truncate:
-            return Answer(true_answer.status, _first_half(true_answer), true_answer.headers)
-        if not fault.status:
-            return true_answer
-        _exhaust(true_answer)
-        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-        return Answer(fault.status, body, dict(fault.headers))
-
-    def log(self, request: Request, status: int, seconds: float) -> None:
-        headers = request.headers
-        body = (request._kept or b"")[:_BODY_KEPT]
-        seen = Seen(
-            request.method,
-            request.path,
-            request.query,
-            headers,
-            body,
-            self._brings_token(headers.get("authorization", "")),
-            status,
-            seconds,
-        )
-        with self._lock:
-            self.requests.append(seen)
-
-    def _fault_for(self, request: Request) -> Fault | None:
-        with self._lock:
-            for fault in self.faults:
-                spent = fault.times is not None and fault.hits >= fault.skip + fault.times
-                if spent or not fault.matches(request.method, request.target):
-                    continue
-                fault.hits += 1
-                if fault.hits > fault.skip:
-                    return fault
-        return None
-
-    def _brings_token(self, authorization: str) -> bool:
-        return any(secret in authorization + basic_credentials(authorization) for secret in self._secrets())
-
-
-def _exhaust(answer: Answer) -> None:
-    if not isinstance(answer.body, bytes):
-        for _ in answer.body:
-            pass
-
-
-def _first_half(answer: Answer) -> Generator[bytes, None, None]:
-    whole = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
-    yield whole[: len(whole) // 2]
-
-
-def _read_the_rest(request: Request) -> None:
-    """What is left of a body would be taken for the next request."""
-    for _ in request.pieces():
-        pass
 
 
 class _Server(ThreadingHTTPServer):
@@ -144,7 +98,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are part of the play; anything else is a fault of ours and is shown."""
-        if not isinstance(sys.exception(), (ConnectionError, HangUp)):
+        if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
@@ -153,54 +107,44 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def setup(self) -> None:
-        super().setup()
-        self.server.owner.connection_made(self.connection)
-
-    def finish(self) -> None:
-        self.server.owner.connection_lost(self.connection)
-        with contextlib.suppress(OSError):
-            super().finish()
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """The log of requests is kept for whoever asks, not printed."""
+        """Nothing is printed: the demo tells its story itself."""
 
     def serve(self) -> None:
-        """Answer one request. It is in the log before its answer is whole: who got that can look there."""
-        owner = self.server.owner
-        started = time.monotonic()
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self.rfile)
-        status = 0
+        request = Request(self.command, self.path, headers, b"".join(self._body(headers)))
         try:
-            answer = owner.answer(request)
-            status = answer.status
-            end = self._begin(answer, request)
-            _read_the_rest(request)
-        except (HangUp, ConnectionError):
+            if self.server.owner.stopping.is_set():
+                raise ConnectionAbortedError("a connection that was kept does not outlive its server")
+            self._send(self.server.owner.answer(request))
+        except ConnectionError:
             self.close_connection = True
-            end = b""
-        finally:
-            owner.log(request, status, time.monotonic() - started)
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(end)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815 - http.server's names
 
-    def _begin(self, answer: Answer, request: Request) -> bytes:
-        """Send an answer but for its end, which is returned."""
-        headers = dict(answer.headers)
-        if not isinstance(answer.body, bytes):
-            headers["Transfer-Encoding"] = "chunked"
-        elif answer.status not in (204, 304):
-            headers["Content-Length"] = str(len(answer.body))
-        reason = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else "Status"
-        head = [f"HTTP/1.1 {answer.status} {reason}", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
-        start = "\r\n".join(head).encode("latin-1")
+    def _body(self, headers: Mapping[str, str]) -> Iterator[bytes]:
+        if "chunked" not in headers.get("transfer-encoding", "").lower():
+            yield self.rfile.read(int(headers.get("content-length") or 0))
+            return
+        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
         if isinstance(answer.body, bytes):
-            return start + (b"" if request.method == "HEAD" else answer.body)
-        self.wfile.write(start)
+            if answer.status not in (204, 304):
+                self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else answer.body)
+            return
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
         with contextlib.closing(answer.body) as pieces:
             for piece in filter(None, pieces):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        return b"0\r\n\r\n"
+        self.wfile.write(b"0\r\n\r\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sprint.demo.bare import Commit
+from sprint.demo.git_server import Commit
 
 CHECK = "python3 -m unittest discover -t . -s tests"
 
@@ -75,10 +75,6 @@ class Prices(unittest.TestCase):
 
     def test_tax_is_rounded_half_up(self):
         self.assertEqual(with_tax(150, 7), 161)
-
-
-if __name__ == "__main__":
-    unittest.main()
 """
 
 _TEST_REPORT = """\
@@ -95,10 +91,6 @@ class Report(unittest.TestCase):
 
     def test_text_ends_with_the_total(self):
         self.assertTrue(as_text(self.lines).endswith("840"))
-
-
-if __name__ == "__main__":
-    unittest.main()
 """
 
 WRONG_LINE = "return quantity * cents - discount"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
+from sprint import files
+from sprint.demo.gitea import DemoGitea
+from sprint.demo.model import Reply, ScriptedModel, ToolCall
 from sprint.demo.project import CHECK, RIGHT_LINE, WRONG_LINE, commits
-from sprint.demo.replies import Reply, call, finish
 from sprint.demo.store import now
 
 REPO = "demo/stocktake"
@@ -41,21 +41,17 @@ The shop's page wants to read the stock. Please add `as_json(lines)` to `stockta
 """
 
 
-def build(forge: DemoForge) -> None:
+def build(forge: DemoGitea) -> None:
     """Put the repository and its three issues on a forge: an epic, a bug, and a later feature."""
-    forge.add_user("ada")
-    forge.add_repo(REPO, commits=commits(), private=True)
-    forge.grant(REPO, "ada")
+    repo = forge.add_repo(REPO, commits=commits())
     for days, title, body, label in (
         (60, EPIC, _EPIC_BODY, "epic"),
         (40, BUG, _BUG_BODY, "bug"),
         (10, FEATURE, _FEATURE_BODY, "feature"),
     ):
         at = now() - timedelta(days=days)
-        forge.add_issue(REPO, title, body, labels=[label], author="ada", created_at=at)
+        forge.store.add_issue(repo, title, body, "ada", created_at=at, labels=[label])
 
-
-# --- the script --------------------------------------------------------------------------------
 
 _BUG_TEST = """\
     def test_a_discount_is_a_percentage(self):
@@ -88,10 +84,6 @@ class AsJson(unittest.TestCase):
 
     def test_of_nothing_is_nothing(self):
         self.assertEqual(json.loads(as_json([])), {"lines": [], "total": 0})
-
-
-if __name__ == "__main__":
-    unittest.main()
 """
 
 _IMPORT = "from typing import NamedTuple\n"
@@ -101,24 +93,18 @@ _REPORT = "stocktake/report.py"
 
 Step = tuple[str, str, Mapping[str, Any]]  # what the model says, the tool, its arguments
 
+
+def _edit(text: str, path: str, old: str, new: str) -> Step:
+    return text, "edit_file", {"path": path, "old": old, "new": new}
+
+
+_BLAME = f"git log --oneline && git blame -L '/def line_total/,+3' {_PRICES}"
 _BUG_STEPS: Sequence[Step] = (
-    (
-        "Is it still so, and since when?",
-        "run_command",
-        {"command": f"git log --oneline && git blame -L '/def line_total/,+3' {_PRICES}"},
-    ),
+    ("Is it still so, and since when?", "run_command", {"command": _BLAME}),
     ("The discount came with the second commit.", "read_file", {"path": _PRICES}),
-    (
-        "First a test that shows it.",
-        "edit_file",
-        {"path": "tests/test_prices.py", "old": _TAX_TEST, "new": _BUG_TEST},
-    ),
+    _edit("First a test that shows it.", "tests/test_prices.py", _TAX_TEST, _BUG_TEST),
     ("It has to fail now.", "run_command", {"command": CHECK}),
-    (
-        "It fails as the issue says. Now the fix.",
-        "edit_file",
-        {"path": _PRICES, "old": WRONG_LINE, "new": RIGHT_LINE},
-    ),
+    _edit("It fails as the issue says. Now the fix.", _PRICES, WRONG_LINE, RIGHT_LINE),
     ("All tests again.", "run_command", {"command": CHECK}),
 )
 _BUG_SUMMARY = (
@@ -126,28 +112,13 @@ _BUG_SUMMARY = (
     "half up as taxes are; a test holds the issue's example."
 )
 
+_GREP = "git log --oneline --all && git grep -n -i json || true"
 _FEATURE_STEPS: Sequence[Step] = (
-    (
-        "Does anything of the kind exist already?",
-        "run_command",
-        {"command": "git log --oneline --all && git grep -n -i json || true"},
-    ),
+    ("Does anything of the kind exist already?", "run_command", {"command": _GREP}),
     ("Nothing yet.", "read_file", {"path": _REPORT}),
-    (
-        "The test first.",
-        "write_file",
-        {"path": "tests/test_as_json.py", "content": _FEATURE_TEST},
-    ),
-    (
-        "The import.",
-        "edit_file",
-        {"path": _REPORT, "old": _IMPORT, "new": f"import json\n{_IMPORT}"},
-    ),
-    (
-        "The function, before the one for people.",
-        "edit_file",
-        {"path": _REPORT, "old": "def as_text(", "new": _AS_JSON},
-    ),
+    ("The test first.", "write_file", {"path": "tests/test_as_json.py", "content": _FEATURE_TEST}),
+    _edit("The import.", _REPORT, _IMPORT, f"import json\n{_IMPORT}"),
+    _edit("The function, before the one for people.", _REPORT, "def as_text(", _AS_JSON),
     ("All tests.", "run_command", {"command": CHECK}),
 )
 _FEATURE_SUMMARY = (
@@ -162,20 +133,36 @@ _PLAYS: Mapping[str, tuple[Sequence[Step], str]] = {
 
 def policy(request: Mapping[str, Any], _number: int) -> Reply:
     """What the scripted model does next, by what the conversation holds so far."""
+    if question := answer_to_question(request):
+        return question
     messages = request["messages"]
     asked = "\n".join(_text(message) for message in messages if message["role"] == "user")
     play = next((play for title, play in _PLAYS.items() if title in asked), None)
     if play is None:
-        return finish("question", "I know three issues only.", question="Which of the demo's issues is this?")
+        return _finish("question", "I know two issues only.", question="Which of the demo's issues is this?")
     steps, summary = play
     done = sum(1 for message in messages if message["role"] == "assistant" and message.get("tool_calls"))
     if done < len(steps):
-        text, tool, arguments = steps[done]
-        return call(tool, arguments, text)
+        return _call(*steps[done])
     results = [_text(message) for message in messages if message["role"] == "tool"]
     if done == len(steps) and re.search(r"\bOK\b", results[-1]):
-        return finish("implemented", summary)
-    return finish("question", "The tests do not pass.", question="The tests fail in a way I did not expect.")
+        return _finish("implemented", summary)
+    return _finish("question", "The tests do not pass.", question="The tests fail in a way I did not expect.")
+
+
+def answer_to_question(request: Mapping[str, Any]) -> Reply | None:
+    """The call that the tiny question before a claim asks for; None for any other request."""
+    tools = [tool["function"]["name"] for tool in request.get("tools") or ()]
+    number = re.search(r"number (\d+)", _text(request["messages"][-1]))
+    return _call("", tools[0], {"number": int(number[1])}) if number and tools == ["report_number"] else None
+
+
+def _call(text: str, tool: str, arguments: Mapping[str, Any]) -> Reply:
+    return Reply(text, (ToolCall(tool, json.dumps(arguments)),))
+
+
+def _finish(status: str, summary: str, **more: str) -> Reply:
+    return _call("", "finish", {"status": status, "summary": summary, **more})
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -185,24 +172,9 @@ def _text(message: Mapping[str, Any]) -> str:
     return "\n".join(str(part.get("text", "")) for part in content)
 
 
-# --- the configuration -------------------------------------------------------------------------
-
-
-def write_config(
-    folder: Path,
-    forge: DemoForge,
-    model: DemoModel,
-    repos: Sequence[str | Mapping[str, Any]] = (REPO,),
-    **sections: Mapping[str, Any],
-) -> Path:
-    """Write sprint.yaml with its token files (0600) into a folder; returns its path.
-
-    `sections` are merged over what it holds: `defaults={"limits": {"turns": 5}}`, `pick={...}` and so on.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_secret(folder / "forge.token", forge.token)
-    _write_secret(folder / "model.key", model.key)
-    document: dict[str, Any] = {
+def write_config(folder: Path, forge: DemoGitea, model: ScriptedModel, workspaces: Path) -> Path:
+    """Write sprint.yaml and, beside it, the token and the key that it names; returns its path."""
+    document = {
         "forges": {"demo": {"kind": forge.kind, "url": forge.url, "token_file": "forge.token"}},
         "model": {
             "name": model.name,
@@ -211,16 +183,13 @@ def write_config(
             "price": {"input": 0.45, "cached": 0.05, "output": 1.80},
         },
         "defaults": {"forge": "demo", "checks": [CHECK]},
-        "repos": [name if isinstance(name, str) else dict(name) for name in repos],
-        "paths": {"results": "results", "cache": "cache", "workspaces": "workspaces"},
+        "repos": [REPO],
+        "paths": {"results": "results", "cache": "cache", "workspaces": str(workspaces)},
     }
-    for name, section in sections.items():
-        document[name] = {**document.get(name, {}), **section}
-    path = folder / "sprint.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return path
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secret + "\n")
+    for name, content in (
+        ("forge.token", forge.token),
+        ("model.key", model.key),
+        ("sprint.yaml", yaml.safe_dump(document, sort_keys=False)),
+    ):
+        files.replace(folder / name, content.encode(), durable=False)
+    return folder / "sprint.yaml"

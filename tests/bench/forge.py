@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from sprint.config import ForgeConfig
-from sprint.demo.forge import DemoForge
 from sprint.domain import Secret
 from sprint.forge import connect
 from tests.bench import measure
+from tests.servers.forge import DemoForge
 
 ISSUES = 10_000
 

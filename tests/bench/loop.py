@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sprint import proc, sandbox
 from sprint.config import SandboxConfig
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, call, finish
 from sprint.domain import Workspace
 from tests.bench import measure
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, call, finish
 from tests.site import Site
 
 TURNS = 100

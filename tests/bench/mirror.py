@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sprint import workspace
-from sprint.demo.forge import DemoForge
 from sprint.domain import Workspace
 from sprint.git import Remote
 from tests.bench import measure
+from tests.servers.forge import DemoForge
 
 COMMITS = 50_000
 FILES = 20_000

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sprint.claim import Claims
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
-from sprint.demo.replies import Reply, finish
 from sprint.domain import Secret
 from sprint.git import Remote
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import Reply, finish
 from tests.site import Site
 from tests.test_tick import CHECK, FILES, FIX, REPO
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
 from tests.bench import measure
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 from tests.site import Site
 
 TIMES = 7

@@ -10,28 +10,46 @@ from typing import Any
 import pytest
 
 from sprint.cli import main
-from sprint.demo import demo_command
+from sprint.demo import demo_command, git_server
 from sprint.demo.demo_command import run_demo
-from sprint.demo.forge import DemoForge
-from sprint.demo.replies import Reply, finish
+from sprint.demo.gitea import DemoGitea
+from sprint.demo.loopback import Answer, Request
 from sprint.errors import ConfigError
+from tests.servers.forge import DemoForge
+from tests.servers.replies import Reply, finish
 
 
-@pytest.mark.parametrize("kind", ["gitea", "github"])
+class GitHub(DemoForge):
+    def __init__(self, root: Path) -> None:
+        super().__init__("github", root)
+
+    def add_repo(self, name: str, **more: Any) -> Any:
+        return super().add_repo(name, private=True, **more)
+
+
+@pytest.mark.parametrize("kind", [DemoGitea, GitHub])
 def test_two_pull_requests_and_an_untouched_epic(
-    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: type[DemoGitea], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    forges: list[DemoForge] = []
+    """On the forge that is shipped, and on GitHub."""
+    forges: list[DemoGitea] = []
+    unanswered: list[str] = []
 
-    class Watched(DemoForge):
-        def __init__(self, *args: Any, **more: Any) -> None:
-            super().__init__(*args, **more)
+    class Watched(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, root: Path) -> None:
+            super().__init__(root)
             forges.append(self)
 
-    monkeypatch.setattr(demo_command, "DemoForge", Watched)
+        def answer(self, request: Request) -> Answer:
+            answer: Answer = super().answer(request)
+            if answer.status >= 400 and (answer.status, request.path.endswith("/info/refs")) != (401, True):
+                unanswered.append(f"{request.method} {request.target}: {answer.status}")
+            return answer
+
+    monkeypatch.setattr(demo_command, "DemoGitea", Watched)
     out = io.StringIO()
     keep = tmp_path / "kept"
-    assert run_demo(keep, kind, out) == 0, out.getvalue()
+    assert run_demo(keep, out) == 0, out.getvalue()
     told = out.getvalue()
     assert "SCRIPTED" in told
     assert "The epic, #1, is untouched." in told
@@ -42,8 +60,10 @@ def test_two_pull_requests_and_an_untouched_epic(
         ("feat/issue-2", "main"),
         ("feat/issue-3", "main"),
     ]
-    assert "100 - discount" in forge.file("demo/stocktake", "feat/issue-2", "stocktake/prices.py")
-    assert "as_json" in forge.file("demo/stocktake", "feat/issue-3", "stocktake/report.py")
+    assert unanswered == [], "the demo asks what its forge does not know"
+    path = forge.store.repos["demo/stocktake"].path
+    assert "100 - discount" in git_server.run_git(path, "show", "feat/issue-2:stocktake/prices.py")
+    assert "as_json" in git_server.run_git(path, "show", "feat/issue-3:stocktake/report.py")
     _check_no_token(keep, forge.token)
     assert main(["--config", str(keep / "sprint.yaml"), "show", "demo/stocktake#2"]) == 0
     assert "It has to fail now." in capsys.readouterr().out
@@ -64,7 +84,7 @@ def test_a_demo_that_goes_wrong_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(demo_command, "policy", lost)
     out = io.StringIO()
-    assert run_demo(None, "gitea", out) == 1
+    assert run_demo(None, out) == 1
     assert "This is NOT what should be" in out.getvalue()
 
 
@@ -72,6 +92,6 @@ def test_keep_takes_no_folder_that_is_used(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
     with pytest.raises(ConfigError, match="new or empty"):
-        run_demo(tmp_path / "mine", "gitea", io.StringIO())
+        run_demo(tmp_path / "mine", io.StringIO())
     assert main(["demo", "--keep", str(tmp_path / "mine")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
 from sprint.demo.project import CHECK
-from sprint.demo.replies import say
 from sprint.demo.scenario import BUG, EPIC, FEATURE, REPO, build, policy, write_config
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import say
 
 
 @pytest.fixture
@@ -105,12 +105,12 @@ def test_the_configuration_holds_no_secret(
     gitea: DemoForge, model_server: Callable[..., DemoModel], tmp_path: Path
 ) -> None:
     model = model_server([say("hi")])
-    path = write_config(tmp_path / "site", gitea, model, ["a/b"], pick={"max_attempts": 1})
+    path = write_config(tmp_path, gitea, model, tmp_path / "workspaces")
     text = path.read_text()
     assert gitea.token not in text
     assert model.key not in text
     document = yaml.safe_load(text)
-    assert (document["repos"], document["pick"]) == (["a/b"], {"max_attempts": 1})
+    assert (document["repos"], document["paths"]["workspaces"]) == ([REPO], str(tmp_path / "workspaces"))
     for name, secret in (("forge.token", gitea.token), ("model.key", model.key)):
         assert (path.parent / name).read_text().strip() == secret
         assert (path.parent / name).stat().st_mode & 0o777 == 0o600

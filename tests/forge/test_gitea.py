@@ -11,10 +11,10 @@ import responses
 from responses import matchers
 
 from sprint.config import ForgeConfig
-from sprint.demo.forge import DemoForge
 from sprint.domain import Issue, Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
+from tests.servers.forge import DemoForge
 
 SITE = "https://git.example.org"
 API = f"{SITE}/api/v1"

@@ -12,10 +12,10 @@ import responses
 from responses import matchers
 
 from sprint.config import ForgeConfig
-from sprint.demo.forge import DemoForge
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
+from tests.servers.forge import DemoForge
 
 API = "https://api.github.com"
 REPO = "octo/widgets"

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from sprint.config import ForgeConfig
-from sprint.demo.loopback import Answer as Served
-from sprint.demo.loopback import Fault, LoopbackServer, Request, Seen, json_answer
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import answer, connect
 from sprint.forge.http import ATTEMPTS, Api
+from tests.servers.loopback import Answer as Served
+from tests.servers.loopback import Fault, LoopbackServer, Request, Seen, json_answer
 
 TOKEN = "t0ken-of-the-test"
 
@@ -39,7 +39,6 @@ def serve() -> Iterator[Callable[..., LoopbackServer]]:
 
 
 def fine(request: Request) -> Served:
-    request.body()  # for the log
     return json_answer({"ok": request.method})
 
 
@@ -362,7 +361,6 @@ def test_a_redirect_on_the_same_host_is_followed(
         if "old" in request.path:
             query = f"?{request.query_string}" if with_query else ""
             return Served(status, b"", {"Location": f"/api/v1/new{query}"})
-        request.body()
         return json_answer([request.method, request.query])
 
     server = serve(moved)

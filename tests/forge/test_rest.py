@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sprint.config import ForgeConfig
-from sprint.demo.forge import DemoForge, Fault
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
+from tests.servers.forge import DemoForge, Fault
 
 REPO = "octo/widgets"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from sprint import heartbeat, ledger, spend
 from sprint.cli import main
 from sprint.config import Config, load
-from sprint.demo.forge import DemoForge
 from sprint.domain import Phase, Run
 from sprint.errors import ConfigError
 from sprint.monitor import pull_states
@@ -30,6 +29,7 @@ from sprint.monitor.monitor_command import Options, run, since_of
 from sprint.monitor.units import ago, dollars, percent, span
 from sprint.runs import RunStore, new_id
 from tests.monitor.ledgers import NOW, a_row, write_ledger
+from tests.servers.forge import DemoForge
 
 REPO = "octo/widgets"
 # A port that nobody listens on: everything is down at once unless a test says otherwise.

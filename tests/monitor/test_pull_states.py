@@ -9,13 +9,13 @@ import pytest
 
 from sprint import ledger
 from sprint.config import Config, load
-from sprint.demo.forge import DemoForge
 from sprint.errors import SprintError
 from sprint.forge import Forge
 from sprint.monitor import pull_states
 from sprint.monitor.figures import Figures, PullCounts
 from sprint.monitor.tally import figures
 from tests.monitor.ledgers import a_row
+from tests.servers.forge import DemoForge
 
 REPO = "octo/widgets"
 

@@ -14,13 +14,13 @@ import pytest
 
 from sprint import proc, sandbox, transcript
 from sprint.config import Limits, RepoConfig, SandboxConfig
-from sprint.demo.model import DemoModel
 from sprint.domain import Endpoint, Prompt, Run, Secret, WorkerResult, Workspace
 from sprint.errors import ForgeError
 from sprint.runs import RunStore
 from sprint.worker import Job
 from sprint.worker.attached import Attached
 from sprint.worker.local.worker import LocalPerformer
+from tests.servers.model import DemoModel
 
 UID = 60123
 

@@ -15,13 +15,13 @@ import pytest
 
 from sprint import prompts
 from sprint.config import CommandWorkerConfig
-from sprint.demo.forge import DemoForge
-from sprint.demo.model import DemoModel
 from sprint.domain import Ending
 from sprint.runs import RunStore
 from sprint.worker import handover
 from sprint.worker.attached import Attached
 from sprint.worker.command import CommandPerformer
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_prompts import a_task
 from tests.test_tick import CHECK, FILES, REPO

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sprint.demo import replies
 from sprint.domain import Ending
 from sprint.worker.local.dialects import find, without_thoughts
+from tests.servers import replies
 from tests.worker.conftest import Bench
 
 ARGUMENTS = {"path": "a.txt", "content": "x = {'a': 1}\n  y\n"}

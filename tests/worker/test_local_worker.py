@@ -18,7 +18,6 @@ import pytest
 
 from sprint import transcript
 from sprint.config import CommandWorkerConfig, Limits, LocalWorkerConfig
-from sprint.demo import replies
 from sprint.domain import Ending, Endpoint, Liveness, Secret
 from sprint.errors import Busy, ModelError
 from sprint.runs import RunStore
@@ -26,6 +25,7 @@ from sprint.worker.attached import Attached
 from sprint.worker.kinds import Services, make
 from sprint.worker.local import conversation
 from sprint.worker.local.worker import LocalPerformer
+from tests.servers import replies
 from tests.worker.conftest import Bench
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})

@@ -13,10 +13,10 @@ import pytest
 
 from sprint import spend
 from sprint.config import Limits
-from sprint.demo import replies
-from sprint.demo.model import OllamaFacts
 from sprint.domain import Ending, Liveness
 from sprint.errors import ModelError, ModelTrouble
+from tests.servers import replies
+from tests.servers.model import OllamaFacts
 from tests.worker.conftest import Bench, contents
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})

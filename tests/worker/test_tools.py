@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sprint.demo import replies
-from sprint.demo.replies import call
 from sprint.errors import ForgeError
+from tests.servers import replies
+from tests.servers.replies import call
 from tests.worker.conftest import Bench, contents
 
 END = replies.finish("question", "End.", question="End?")

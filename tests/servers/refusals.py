@@ -1,11 +1,15 @@
 """What the real servers say to pushes that they refuse, and the hook that says it."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 HOOK = """#!/bin/sh
 # Refuses what the forge's settings protect; the texts are those of the real servers.
-if [ -n "$FORGE_REFUSAL" ]; then
-    printf '\\nerror:\\nerror: %s\\nerror:\\n' "$FORGE_REFUSAL" >&2
+case $REMOTE_USER in reader:*)
+    printf '\\nerror:\\nerror: User permission denied for writing.\\nerror:\\n' >&2
     exit 1
-fi
+esac
 while read -r old new ref; do
     if grep -qxF "$ref" protected-refs 2>/dev/null; then
         cat protected-message >&2
@@ -34,3 +38,22 @@ ARCHIVED = {
 NO_WORKFLOWS = (
     "refusing to allow a Personal Access Token to create or update workflow without `workflow` scope\n"
 )
+
+
+def protect(repo: Path, branch: str, message: str) -> None:
+    with (repo / "protected-refs").open("a") as protected:
+        protected.write(f"refs/heads/{branch}\n")
+    (repo / "protected-message").write_text(message)
+    install(repo)
+
+
+def refuse_workflows(repo: Path) -> None:
+    (repo / "no-workflows").write_text(NO_WORKFLOWS)
+    install(repo)
+
+
+def install(repo: Path) -> None:
+    hook = repo / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(HOOK)
+    hook.chmod(0o755)

@@ -11,9 +11,9 @@ import openai
 import pytest
 import requests
 
-from sprint.demo import replies
-from sprint.demo.model import DemoModel, OllamaFacts
-from sprint.demo.replies import Reply, call, calls, say
+from tests.servers import replies
+from tests.servers.model import DemoModel, OllamaFacts
+from tests.servers.replies import Reply, call, calls, say
 
 Serve = Callable[..., DemoModel]
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]

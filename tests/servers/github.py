@@ -3,40 +3,94 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from typing import Any
 
-from sprint.demo import git_data
-from sprint.demo import github_json as shape
-from sprint.demo import github_pulls as pulls
-from sprint.demo.api import ApiError, Call, Dialect, dispatch, issue_or_404, route, select_issues
-from sprint.demo.github_pulls import apply, invalid, listed, ordered
-from sprint.demo.http_messages import Answer, json_answer
-from sprint.demo.store import StoredIssue, now
+from sprint.demo.gitea_api import ISSUE, PULL, REPO, ApiError, Call, GiteaApi
+from sprint.demo.loopback import Answer, json_answer
+from sprint.demo.store import now
+from tests.servers import git_data
+from tests.servers import github_json as shape
+from tests.servers import github_pulls as pulls
+from tests.servers.github_pulls import Invalid, apply, listed, ordered
+from tests.servers.rest import may, select_issues
+from tests.servers.store import StoredIssue
 
 _VERSIONS = ("2022-11-28", "2026-03-10")
 _HOURLY_LIMIT = 5000
+_META = {"verifiable_password_authentication": False, "installed_version": "3.19.1"}
+_PLACE = re.compile(f"{REPO}(?P<rest>/.*)?")
+_BY_ID = re.compile("/repositories/(?P<id>[0-9]+)(?P<rest>/.*)?")
 
 
-def answer(call: Call, path: str, settled: bool) -> Answer:
-    """Answer a path below the API's own; `settled` False means that a wrong token came along."""
-    try:
-        if not settled:
+class GitHub(GiteaApi):
+    """GitHub's manner of REST, which Gitea's routes were made after; what it says is its own."""
+
+    prefix = "/api/v3"
+    realm = "GitHub"
+
+    def __init__(self) -> None:
+        self.routes = {
+            "GET /meta": lambda _call: _META,
+            "GET /user": _user,
+            "GET /users/(?P<user>[^/]+)": _user_by_name,
+            f"GET {REPO}": lambda call: shape.repository(call, call.repo),
+            f"GET {REPO}/collaborators/(?P<user>[^/]+)/permission": _permission,
+            f"GET {REPO}/issues": _list_issues,
+            f"POST {REPO}/issues": _create_issue,
+            f"PATCH {REPO}/issues/comments/(?P<id>[0-9]+)": _edit_comment,
+            f"GET {ISSUE}": lambda call: shape.issue(call, _issue(call)),
+            f"PATCH {ISSUE}": _edit_issue,
+            f"GET {ISSUE}/comments": _list_comments,
+            f"POST {ISSUE}/comments": _create_comment,
+            f"GET {ISSUE}/labels": _issue_labels,
+            f"POST {ISSUE}/labels": _add_labels,
+            f"GET {ISSUE}/events": _events,
+            f"GET {ISSUE}/dependencies/blocked_by": _blocked_by,
+            f"GET {REPO}/labels": _list_labels,
+            f"GET {REPO}/pulls": pulls.list_all,
+            f"POST {REPO}/pulls": pulls.create,
+            f"GET {PULL}": pulls.get,
+            f"PATCH {PULL}": pulls.edit,
+            f"PUT {PULL}/merge": pulls.merge,
+            f"GET {PULL}/reviews": pulls.reviews,
+            f"GET {PULL}/comments": pulls.review_comments,
+            **git_data.routes(listed, commit_id="sha", no_status="pending"),
+        }
+
+    def answer(self, call: Call, path: str) -> Answer:
+        return _with_standing_headers(call, super().answer(call, path))
+
+    def authenticate(self, call: Call) -> None:
+        if call.login is None and call.request.headers.get("authorization"):
             raise ApiError(401, "Bad credentials")
         version = call.request.headers.get("x-github-api-version", _VERSIONS[0])
         if version not in _VERSIONS:
             raise ApiError(400, f"{version} is not a supported version of the GitHub API.")
-        inside = path.startswith(("/repos/", "/repositories/"))
-        made = _in_repository(call, path) if inside else dispatch(_ROUTES, call, path)
-    except ApiError as error:
-        body = {
-            "message": error.message,
-            **error.more,
-            "documentation_url": "https://docs.github.com/rest",
-            "status": str(error.status),
-        }
-        made = json_answer(body, error.status, error.headers)
-    return _with_standing_headers(call, made)
+
+    def dispatch(self, call: Call, path: str) -> Answer:
+        if by_id := _BY_ID.fullmatch(path):
+            names = [repo.name for repo in call.store.repos.values() if str(repo.id) == by_id["id"]]
+            path = f"/repos/{names[0] if names else 'no/such'}{by_id['rest'] or ''}"
+        if found := _PLACE.fullmatch(path):
+            if found["repo"] in call.store.renamed:
+                return _moved(call, found["repo"], found["rest"] or "")
+            call.args = found.groupdict()
+            _ = call.repo  # a repository that may not be seen has no routes either
+            if call.request.method != "GET":
+                _check_writable(call)
+        made = super().dispatch(call, path)
+        if made is None:
+            raise ApiError(404, "Not Found")
+        return made
+
+    def refuse(self, call: Call, error: ApiError) -> Answer:
+        body: dict[str, Any] = {"message": "Not Found" if error.message == "not found" else error.message}
+        if isinstance(error, Invalid):
+            body["errors"] = error.errors
+        rest = {"documentation_url": "https://docs.github.com/rest", "status": str(error.status)}
+        return json_answer({**body, **rest}, error.status)
 
 
 def _with_standing_headers(call: Call, made: Answer) -> Answer:
@@ -63,28 +117,10 @@ def _with_standing_headers(call: Call, made: Answer) -> Answer:
     return made
 
 
-def _in_repository(call: Call, path: str) -> Answer:
-    if path.startswith("/repositories/"):
-        identity, _, rest = path.removeprefix("/repositories/").partition("/")
-        found = next((r for r in call.store.repos.values() if str(r.id) == identity), None)
-    else:
-        owner, name, rest = [*path.removeprefix("/repos/").split("/", 2), "", ""][:3]
-        full = f"{owner}/{name}"
-        if full in call.store.renamed:
-            return _moved(call, full, rest)
-        found = call.store.repos.get(full)
-    call.repo_or_none = found
-    if found is None or not call.may("read"):
-        raise ApiError(404, "Not Found")
-    if call.request.method != "GET":
-        _check_writable(call)
-    return dispatch(_REPO_ROUTES, call, f"/{rest}" if rest else "")
-
-
 def _moved(call: Call, old: str, rest: str) -> Answer:
     repo = call.store.repos[call.store.renamed[old]]
     query = f"?{call.request.query_string}" if call.request.query_string else ""
-    target = f"{call.url}/api/v3/repositories/{repo.id}{'/' if rest else ''}{rest}{query}"
+    target = f"{call.url}/api/v3/repositories/{repo.id}{rest}{query}"
     status = 301 if call.request.method == "GET" else 307
     return json_answer({"message": "Moved Permanently", "url": target}, status, {"Location": target})
 
@@ -113,7 +149,7 @@ def _user_by_name(call: Call) -> Any:
 
 def _permission(call: Call) -> Any:
     user = call.args["user"]
-    if not call.may("write"):
+    if not may(call, "write"):
         raise ApiError(403, "Must have push access to view collaborator permission.")
     if user not in call.store.users:
         raise ApiError(404, f"{user} is not a user")
@@ -132,31 +168,27 @@ def _list_issues(call: Call) -> Any:
 
 
 def _issue(call: Call) -> StoredIssue:
-    issue = issue_or_404(call, "Not Found")
+    issue = call.issue
     if issue.pull is None and not call.repo.has_issues:
         raise ApiError(410, "Issues are disabled for this repo")
     return issue
 
 
-def _get_issue(call: Call) -> Any:
-    return shape.issue(call, _issue(call))
-
-
 def _create_issue(call: Call) -> Any:
-    given = call.json()
+    given = call.request.json()
     if not call.repo.has_issues:
         raise ApiError(410, "Issues are disabled for this repo")
     if not given.get("title"):
-        raise invalid({"resource": "Issue", "code": "missing_field", "field": "title"})
+        raise Invalid({"resource": "Issue", "code": "missing_field", "field": "title"})
     made = call.store.add_issue(call.repo, given["title"], given.get("body") or "", call.login or "")
     return 201, shape.issue(call, made)
 
 
 def _edit_issue(call: Call) -> Any:
     issue = _issue(call)
-    if not call.may("write") and issue.author != call.login:
+    if not may(call, "write") and issue.author != call.login:
         raise ApiError(403, "Must have admin rights to Repository.")
-    apply(call, issue, call.json())
+    apply(call, issue, call.request.json())
     return shape.issue(call, issue)
 
 
@@ -166,21 +198,21 @@ def _list_comments(call: Call) -> Any:
 
 def _create_comment(call: Call) -> Any:
     issue = _issue(call)
-    if issue.locked and not call.may("write"):
+    if issue.locked and not may(call, "write"):
         raise ApiError(403, "Unable to create comment because issue is locked.")
-    body = call.json().get("body")
+    body = call.request.json().get("body")
     if not body:
-        raise invalid({"resource": "IssueComment", "code": "missing_field", "field": "body"})
+        raise Invalid({"resource": "IssueComment", "code": "missing_field", "field": "body"})
     return 201, shape.comment(call, call.store.add_comment(issue, call.login or "", body))
 
 
 def _edit_comment(call: Call) -> Any:
-    comment = call.store.comment(call.repo, call.number("id"))
+    comment = call.store.comment(call.repo, int(call.args["id"]))
     if comment is None:
         raise ApiError(404, "Not Found")
-    if comment.author != call.login and not call.may("write"):
+    if comment.author != call.login and not may(call, "write"):
         raise ApiError(403, "Must have admin rights to Repository.")
-    comment.body = call.json()["body"]
+    comment.body = call.request.json()["body"]
     comment.updated_at = now()
     return shape.comment(call, comment)
 
@@ -191,9 +223,9 @@ def _issue_labels(call: Call) -> Any:
 
 def _add_labels(call: Call) -> Any:
     issue = _issue(call)
-    if not call.may("write"):
+    if not may(call, "write"):
         raise ApiError(403, "Must have admin rights to Repository.")
-    call.store.set_labels(call.repo, issue, (*issue.labels, *call.json().get("labels", [])))
+    call.store.set_labels(call.repo, issue, (*issue.labels, *call.request.json().get("labels", [])))
     return _issue_labels(call)
 
 
@@ -212,41 +244,3 @@ def _blocked_by(call: Call) -> Any:
 
 def _list_labels(call: Call) -> Any:
     return listed(call, sorted(call.repo.labels), lambda c, name: shape.label(c, c.repo, name))
-
-
-_ROUTES = [
-    route(
-        "GET",
-        "/meta",
-        lambda _call: {"verifiable_password_authentication": False, "installed_version": "3.19.1"},
-    ),
-    route("GET", "/user", _user),
-    route("GET", "/users/{user}", _user_by_name),
-]
-
-_REPO_ROUTES = [
-    route("GET", "", lambda call: shape.repository(call, call.repo)),
-    route("GET", "/collaborators/{user}/permission", _permission),
-    route("GET", "/issues", _list_issues),
-    route("POST", "/issues", _create_issue),
-    route("PATCH", "/issues/comments/{id}", _edit_comment),
-    route("GET", "/issues/{n}", _get_issue),
-    route("PATCH", "/issues/{n}", _edit_issue),
-    route("GET", "/issues/{n}/comments", _list_comments),
-    route("POST", "/issues/{n}/comments", _create_comment),
-    route("GET", "/issues/{n}/labels", _issue_labels),
-    route("POST", "/issues/{n}/labels", _add_labels),
-    route("GET", "/issues/{n}/events", _events),
-    route("GET", "/issues/{n}/dependencies/blocked_by", _blocked_by),
-    route("GET", "/labels", _list_labels),
-    route("GET", "/pulls", pulls.list_all),
-    route("POST", "/pulls", pulls.create),
-    route("GET", "/pulls/{n}", pulls.get),
-    route("PATCH", "/pulls/{n}", pulls.edit),
-    route("PUT", "/pulls/{n}/merge", pulls.merge),
-    route("GET", "/pulls/{n}/reviews", pulls.reviews),
-    route("GET", "/pulls/{n}/comments", pulls.review_comments),
-    *git_data.routes(listed, commit_id="sha", no_status="pending"),
-]
-
-DIALECT = Dialect("/api/v3", "GitHub", answer)

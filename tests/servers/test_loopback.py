@@ -1,4 +1,4 @@
-"""The server below the demo's forge and model: bodies, faults, the log."""
+"""The server below every forge and model of the tests: bodies, faults, the log."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from sprint.demo.loopback import Answer, Fault, LoopbackServer, Request, json_answer
+from tests.servers.loopback import Answer, Fault, LoopbackServer, Request, json_answer
 
 
 def echo(request: Request) -> Answer:
     if request.path == "/stream":
         return Answer(200, (piece for piece in (b"one ", b"", b"two")), {"Content-Type": "text/plain"})
-    return json_answer({"method": request.method, "query": request.query, "body": request.body().decode()})
+    return json_answer({"method": request.method, "query": request.query, "body": request.body.decode()})
 
 
 @pytest.fixture

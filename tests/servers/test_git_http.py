@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sprint.demo.forge import DemoForge, Fault
+from tests.servers.forge import DemoForge, Fault
 
 REPO = "acme/widgets"
 

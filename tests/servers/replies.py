@@ -7,17 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-
-@dataclass(frozen=True)
-class ToolCall:
-    """A call as the model words it: `arguments` is the text that it sends, JSON or not."""
-
-    name: str
-    arguments: str
+from sprint.demo import model
+from sprint.demo.model import ToolCall
 
 
 @dataclass(frozen=True)
-class Reply:
+class Reply(model.Reply):
     """One answer of the model.
 
     Token counts left None are estimated from the conversation. With `status`, the answer is `body` with that
@@ -27,8 +22,6 @@ class Reply:
     every `heartbeat` seconds for ever, "error" sends `body` as an event and ends.
     """
 
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     finish_reason: str = ""  # "": as the content asks for
     prompt_tokens: int | None = None
@@ -43,6 +36,10 @@ class Reply:
     keep: int | None = None
     then: Literal["end", "drop", "silence", "error"] = "end"
     heartbeat: float = 0.05
+
+    @property
+    def ending(self) -> str:
+        return self.finish_reason or super().ending
 
 
 FOR_EVER = 3600.0

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sprint.demo import bare
-from sprint.demo import github_json as shape
-from sprint.demo.api import ApiError, Call, Paging, T, issue_or_404, page, select_issues
-from sprint.demo.store import Rejected, StoredIssue, now
+from sprint.demo import git_server
+from sprint.demo.gitea_api import ApiError, Call, T
+from sprint.demo.store import now
+from tests.servers import github_json as shape
+from tests.servers.rest import Paging, may, page, select_issues
+from tests.servers.store import Rejected, StoredIssue
 
 _PAGING = Paging("per_page", 30, 100, ", ")
 
@@ -44,14 +46,19 @@ def apply(call: Call, issue: StoredIssue, given: dict[str, Any]) -> None:
     issue.updated_at = now()
 
 
-def invalid(*errors: dict[str, str] | str) -> ApiError:
+class Invalid(ApiError):
     """GitHub's 422."""
-    return ApiError(422, "Validation Failed", errors=list(errors))
+
+    def __init__(self, *errors: dict[str, str] | str) -> None:
+        super().__init__(422, "Validation Failed")
+        self.errors = list(errors)
 
 
 def find(call: Call) -> StoredIssue:
     call.store.follow_heads(call.repo)
-    return issue_or_404(call, "Not Found", pull=True)
+    if call.issue.pull is None:
+        raise ApiError(404, "Not Found")
+    return call.issue
 
 
 def get(call: Call) -> Any:
@@ -73,13 +80,13 @@ def list_all(call: Call) -> Any:
 
 
 def create(call: Call) -> Any:
-    given = call.json()
+    given = call.request.json()
     head_owner, _, head = str(given.get("head") or "").rpartition(":")
     base = str(given.get("base") or "")
     if not call.repo.has_pulls:
         raise ApiError(404, "Not Found")
     if not given.get("title"):
-        raise invalid({"resource": "PullRequest", "code": "missing_field", "field": "title"})
+        raise Invalid({"resource": "PullRequest", "code": "missing_field", "field": "title"})
     if given.get("draft") and not call.store.drafts_supported:
         raise ApiError(422, "Draft pull requests are not supported in this repository.")
     source = _head_repo(call, head_owner)
@@ -111,11 +118,11 @@ def _head_repo(call: Call, owner: str) -> str:
 
 
 def _check_commits(call: Call, source: str, head: str, base: str) -> None:
-    refs = bare.refs(call.repo.path)
+    refs = git_server.refs(call.repo.path)
     ends = [refs.get(f"refs/heads/{branch}") for branch in (base, head)]
     if source != call.repo.name or not ends[0] or not ends[1]:
         return
-    if not bare.commits_between(call.repo.path, ends[0], ends[1]):
+    if git_server.run_git(call.repo.path, "rev-list", "--count", f"{ends[0]}..{ends[1]}") == "0\n":
         raise _custom(f"No commits between {base} and {head}")
 
 
@@ -128,22 +135,22 @@ def _refused(call: Call, reason: str, head: str, base: str, source: str) -> ApiE
 
 
 def _custom(message: str) -> ApiError:
-    return invalid({"resource": "PullRequest", "code": "custom", "message": message})
+    return Invalid({"resource": "PullRequest", "code": "custom", "message": message})
 
 
 def _field_invalid(name: str) -> ApiError:
-    return invalid({"resource": "PullRequest", "field": name, "code": "invalid"})
+    return Invalid({"resource": "PullRequest", "field": name, "code": "invalid"})
 
 
 def edit(call: Call) -> Any:
     issue = find(call)
-    apply(call, issue, call.json())
+    apply(call, issue, call.request.json())
     return shape.pull_in_full(call, issue)
 
 
 def merge(call: Call) -> Any:
     issue = find(call)
-    if issue.state != "open" or not call.may("write"):
+    if issue.state != "open" or not may(call, "write"):
         raise ApiError(405, "Pull Request is not mergeable")
     try:
         call.store.merge(call.repo, issue, call.login or "")

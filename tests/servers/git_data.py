@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sprint.demo import bare
-from sprint.demo.api import ApiError, Call, Route, issue_or_404, route
+from sprint.demo import git_server
+from sprint.demo.gitea_api import PULL, REPO, ApiError, Call, Handler
 
 Listed = Callable[[Call, Sequence[Any], Callable[[Call, Any], Any]], list[Any]]
 
@@ -16,7 +16,7 @@ _MOST_COMMITS = 1000
 _STATUS = {"A": "added", "M": "modified", "D": "removed", "R": "renamed"}
 
 
-def routes(listed: Listed, *, commit_id: str, no_status: str) -> list[Route]:
+def routes(listed: Listed, *, commit_id: str, no_status: str) -> dict[str, Handler]:
     """`commit_id` is the field of a branch's commit, `no_status` the state of a commit without statuses."""
 
     def branch(call: Call, name: str) -> dict[str, Any]:
@@ -37,32 +37,31 @@ def routes(listed: Listed, *, commit_id: str, no_status: str) -> list[Route]:
             "statuses": statuses or None,
         }
 
-    return [
-        route("GET", "/branches", lambda call: listed(call, sorted(_heads(call)), branch)),
-        route("GET", "/branches/{branch:path}", one_branch),
-        route("GET", "/commits", lambda call: listed(call, _log(call), _commit)),
-        route("GET", "/commits/{sha}/status", status),
-        route("GET", "/pulls/{n}/files", lambda call: listed(call, _files(call), lambda _call, file: file)),
-        *(route("GET", path, lambda call: listed(call, [], branch)) for path in _EMPTY_LISTS),
-    ]
-
-
-_EMPTY_LISTS = ("/tags", "/milestones", "/releases")
+    return {
+        f"GET {REPO}/branches": lambda call: listed(call, sorted(_heads(call)), branch),
+        f"GET {REPO}/branches/(?P<branch>.+)": one_branch,
+        f"GET {REPO}/commits": lambda call: listed(call, _log(call), _commit),
+        f"GET {REPO}/commits/(?P<sha>[^/]+)/status": status,
+        f"GET {PULL}/files": lambda call: listed(call, _files(call), lambda _call, file: file),
+        f"GET {REPO}/(tags|milestones|releases)": lambda call: listed(call, [], branch),
+    }
 
 
 def _heads(call: Call) -> dict[str, str]:
     prefix = "refs/heads/"
-    return {ref.removeprefix(prefix): sha for ref, sha in bare.refs(call.repo.path).items() if prefix in ref}
+    return {
+        ref.removeprefix(prefix): sha for ref, sha in git_server.refs(call.repo.path).items() if prefix in ref
+    }
 
 
 def _log(call: Call) -> list[str]:
     start = call.query.get("sha") or call.repo.default_branch
-    refs = bare.refs(call.repo.path)
+    refs = git_server.refs(call.repo.path)
     sha = refs.get(f"refs/heads/{start}", start)
     if not set(sha) <= set("0123456789abcdef"):
         raise ApiError(404, "Not Found")
     flags = (f"--max-count={_MOST_COMMITS}", f"--format={_LOG_FORMAT}")
-    log = bare.git(call.repo.path, "log", *flags, sha, "--", check=False)
+    log = _git(call, "log", *flags, sha, "--")
     return [entry.lstrip("\n") for entry in log.split(_COMMIT)[:-1]]
 
 
@@ -76,9 +75,18 @@ def _commit(call: Call, entry: str) -> dict[str, Any]:
 
 
 def _files(call: Call) -> list[dict[str, str]]:
-    pull = issue_or_404(call, "Not Found", pull=True).pull
-    assert pull is not None
+    pull = call.issue.pull
+    if pull is None:
+        raise ApiError(404, "Not Found")
     span = f"{pull.base_sha}...{pull.head_sha}"
-    changed = bare.git(call.repo.path, "diff", "--name-status", "--no-renames", span, check=False)
+    changed = _git(call, "diff", "--name-status", "--no-renames", span)
     pairs = (line.split("\t", 1) for line in changed.splitlines())
     return [{"filename": name, "status": _STATUS[status]} for status, name in pairs]
+
+
+def _git(call: Call, *args: str) -> str:
+    """What git prints, nothing where it fails: the commit may not be there."""
+    try:
+        return git_server.run_git(call.repo.path, *args)
+    except RuntimeError:
+        return ""

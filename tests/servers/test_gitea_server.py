@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from sprint.demo.forge import DemoForge
+from tests.servers.forge import DemoForge
 
 REPO = "acme/widgets"
 Ask = Callable[..., requests.Response]

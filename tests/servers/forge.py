@@ -1,31 +1,29 @@
-"""The embedded forge: REST in Gitea's or GitHub's dialect and git over HTTP, on loopback."""
+"""The forges of the tests: Gitea's or GitHub's REST API and git over HTTP, on loopback."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from sprint.demo import bare, gitea_api, github_api, refusals
-from sprint.demo.api import Call, credentials
-from sprint.demo.bare import Commit
-from sprint.demo.git_http import serve_git
-from sprint.demo.http_messages import Answer, Fault, Request, Seen
-from sprint.demo.loopback import LoopbackServer
-from sprint.demo.store import Store, StoredComment, StoredIssue, StoredRepo, now
+from sprint.demo import git_server
+from sprint.demo.git_server import Commit
+from sprint.demo.gitea import DemoGitea
+from sprint.demo.loopback import Answer, Request
+from sprint.demo.store import StoredComment, now
+from tests.servers import refusals
+from tests.servers.gitea import Gitea
+from tests.servers.github import GitHub
+from tests.servers.loopback import Fault, FaultyServer
+from tests.servers.store import Store, StoredIssue, StoredRepo, update_ref
 
 Kind = Literal["gitea", "github"]
-_GIT_PATH = re.compile(
-    r"/(?P<repo>[^/]+/[^/]+?)(\.git)?(?P<rest>/(info/refs|git-(upload|receive)-pack|HEAD|objects/.*))"
-)
-_DIALECTS = {"gitea": gitea_api.DIALECT, "github": github_api.DIALECT}
+_APIS = {"gitea": Gitea, "github": GitHub}
 __all__ = ["Commit", "DemoForge", "Fault"]
 
 
-class DemoForge:
+class DemoForge(FaultyServer, DemoGitea):
     """A forge with one account for the runner, `login`, whose token is `token`.
 
     `url` is what a configuration holds: the API is at `url`/api/v1 for gitea, at `url`/api/v3 for github.
@@ -33,73 +31,42 @@ class DemoForge:
     """
 
     def __init__(self, kind: Kind = "gitea", root: Path = Path(), *, login: str = "sprint-bot") -> None:
+        super().__init__(root, login)
         self.kind = kind
-        self.login = login
         self.store = Store(root)
         self.token = self.store.add_token(login)
-        self._server = LoopbackServer(self._answer, lambda: list(self.store.tokens))
-        self.faults: list[Fault] = self._server.faults
-        self._dialect = _DIALECTS[kind]
+        self.api = _APIS[kind]()
 
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
-
-    @property
-    def url(self) -> str:
-        return self._server.url
+    def secrets(self) -> list[str]:
+        return list(self.store.tokens)
 
     @property
     def api_url(self) -> str:
-        return self.url + self._dialect.prefix
+        return self.url + self.api.prefix
 
-    @property
-    def requests(self) -> list[Seen]:
-        return self._server.requests
-
-    def _answer(self, request: Request) -> Answer:
-        login, settled = credentials(request, self.store.tokens)
-        path = request.path
-        if path.startswith(self._dialect.prefix):
-            request.body()  # before the lock: a slow body must not hold up the others
-            with self.store.lock:
-                call = Call(self.store, request, self.url, login)
-                return self._dialect.answer(call, path.removeprefix(self._dialect.prefix), settled)
-        if found := _GIT_PATH.fullmatch(path):
-            return self._git(request, found["repo"], found["rest"], login, settled)
-        return Answer(404, b"<html><title>Page Not Found</title></html>", {"Content-Type": "text/html"})
-
-    def _git(self, request: Request, name: str, rest: str, login: str | None, settled: bool) -> Answer:
+    def serve_git(self, request: Request, name: str, path_info: str, login: str | None) -> Answer:
         if name in self.store.renamed:
             query = f"?{request.query_string}" if request.query_string else ""
-            return Answer(301, b"", {"Location": f"/{self.store.renamed[name]}{rest}{query}"})
+            return Answer(301, b"", {"Location": f"/{self.store.renamed[name]}{path_info}{query}"})
+        if login is None and request.headers.get("authorization"):
+            return Answer(401, b"Failed to authenticate user\n", self.challenge().headers)
+        pushes = "git-receive-pack" in f"{path_info}?{request.query_string}"
+        if pushes and login is None:
+            return self.challenge()
         repo = self.store.find(name)
-        pushes = "git-receive-pack" in f"{rest}?{request.query_string}"
-        if not settled or (login is None and (pushes or repo is None or repo.private)):
-            words = b"Unauthorized\n" if settled else b"Failed to authenticate user\n"
-            return Answer(401, words, {"WWW-Authenticate": f'Basic realm="{self._dialect.realm}"'})
-        if repo is None or not self.store.may(repo, login, "read"):
-            return Answer(404, b"Repository not found\n", {"Content-Type": "text/plain"})
-        may_write = self.store.may(repo, login, "write")
-        if pushes and (repo.archived or (not may_write and self.kind == "github")):
-            denied = f"Permission to {repo.name}.git denied to {login}."
-            reason = refusals.ARCHIVED[self.kind] if repo.archived else denied
-            return Answer(403, f"{reason}\n".encode(), {"Content-Type": "text/plain"})
-        if pushes and not may_write:
-            bare.install_hook(repo.path)
-        return serve_git(
-            request,
-            repo.path,
-            rest,
-            login or "",
-            lambda: self.store.follow_heads(repo),
-            refusal="" if may_write else "User permission denied for writing.",
-        )
+        if pushes and repo is not None and self.store.may(repo, login, "read"):
+            may_write = self.store.may(repo, login, "write")
+            if repo.archived or (not may_write and self.kind == "github"):
+                denied = f"Permission to {repo.name}.git denied to {login}."
+                reason = refusals.ARCHIVED[self.kind] if repo.archived else denied
+                return Answer(403, f"{reason}\n".encode(), {"Content-Type": "text/plain"})
+            if not may_write:
+                refusals.install(repo.path)
+                return git_server.serve(request, repo.path, path_info, f"reader:{login}")
+        made = super().serve_git(request, name, path_info, login)
+        if pushes and repo is not None:
+            self.store.follow_heads(repo)
+        return made
 
     # --- making things ---
 
@@ -131,7 +98,7 @@ class DemoForge:
             repo.rights[self.login] = right
         first = [Commit("Start", dict(files))] if files else []
         if first or commits:
-            bare.commit(repo.path, default_branch, [*first, *commits])
+            git_server.commit(repo.path, default_branch, [*first, *commits])
         return repo
 
     def grant(self, repo: str, login: str, right: str = "write") -> None:
@@ -143,11 +110,11 @@ class DemoForge:
     def commit(self, repo: str, branch: str, message: str, files: Mapping[str, str | bytes | None]) -> str:
         """A commit of somebody else's on a branch; returns its id. A new branch starts at the default one."""
         path = self.path(repo)
-        known = bare.refs(path)
+        known = git_server.refs(path)
         start = known.get(f"refs/heads/{self.repo(repo).default_branch}")
         if f"refs/heads/{branch}" not in known and start:
-            bare.update_ref(path, f"refs/heads/{branch}", start)
-        return bare.commit(path, branch, [Commit(message, files)])
+            update_ref(self.repo(repo), f"refs/heads/{branch}", start)
+        return git_server.commit(path, branch, [Commit(message, files)])
 
     def add_issue(
         self,
@@ -221,7 +188,7 @@ class DemoForge:
     # --- changing things ---
 
     def delete_branch(self, repo: str, branch: str) -> None:
-        bare.git(self.path(repo), "update-ref", "-d", f"refs/heads/{branch}")
+        git_server.run_git(self.path(repo), "update-ref", "-d", f"refs/heads/{branch}")
 
     def close_issue(self, repo: str, number: int) -> None:
         with self.store.lock:
@@ -263,16 +230,11 @@ class DemoForge:
 
     def protect(self, repo: str, branch: str) -> None:
         """From now on pushes to the branch are rejected by a pre-receive hook."""
-        path = self.path(repo)
-        with (path / "protected-refs").open("a") as protected:
-            protected.write(f"refs/heads/{branch}\n")
-        (path / "protected-message").write_text(refusals.PROTECTED[self.kind].format(branch=branch))
-        bare.install_hook(path)
+        refusals.protect(self.path(repo), branch, refusals.PROTECTED[self.kind].format(branch=branch))
 
     def refuse_workflows(self, repo: str) -> None:
         """From now on pushes that change .github/workflows/ are rejected, as without the `workflow` scope."""
-        (self.path(repo) / "no-workflows").write_text(refusals.NO_WORKFLOWS)
-        bare.install_hook(self.path(repo))
+        refusals.refuse_workflows(self.path(repo))
 
     # --- looking ---
 
@@ -284,10 +246,10 @@ class DemoForge:
         return self.repo(repo).path
 
     def refs(self, repo: str) -> dict[str, str]:
-        return bare.refs(self.path(repo))
+        return git_server.refs(self.path(repo))
 
     def file(self, repo: str, ref: str, name: str) -> str:
-        return bare.show(self.path(repo), ref, name).decode()
+        return git_server.run_git(self.path(repo), "cat-file", "blob", f"{ref}:{name}")
 
     def issue(self, repo: str, number: int) -> StoredIssue:
         return self.repo(repo).issues[number]

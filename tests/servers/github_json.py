@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sprint.demo import bare
-from sprint.demo.api import Call
-from sprint.demo.store import StoredComment, StoredIssue, StoredPull, StoredRepo, StoredReview
+from sprint.demo import git_server
+from sprint.demo.gitea_api import Call
+from sprint.demo.store import StoredComment
+from tests.servers.store import StoredIssue, StoredPull, StoredRepo, StoredReview
 
 _NEWEST_VERSION = "2026-03-10"
 _PERMISSIONS = {"admin": "admin", "write": "push", "read": "pull"}
@@ -47,7 +48,7 @@ def association(call: Call, repo: StoredRepo, login: str) -> str:
 def repository(call: Call, repo: StoredRepo) -> dict[str, Any]:
     html = f"{call.url}/{repo.name}"
     right = call.store.right(repo, call.login)
-    is_empty = not any(ref.startswith("refs/heads/") for ref in bare.refs(repo.path))
+    is_empty = not any(ref.startswith("refs/heads/") for ref in git_server.refs(repo.path))
     return {
         "id": repo.id,
         "node_id": f"R_{repo.id}",
