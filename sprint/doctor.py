@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from sprint import credentials, files, git, sandbox
+from sprint import check_command, credentials, environment, files, git, sandbox
 from sprint.config import Config, RepoConfig, SandboxConfig, resolve
-from sprint.context import fit_repository, forge_of
-from sprint.domain import Endpoint, Finding, Grade
+from sprint.context import fit_repository, forge_of, open_context
+from sprint.domain import Endpoint, Finding, Grade, Repository
 from sprint.errors import SprintError
 from sprint.forge import Forge, Rights
 
@@ -57,7 +58,7 @@ def _findings(
     if not repos:
         yield Finding(Grade.WARNING, "repositories", "none configured; name one: sprint doctor OWNER/REPO")
     for repo in repos:
-        yield from _repository(config, repo, environ, home)
+        yield from _repository(config, repo, environ, home, deep=deep)
     if any(repo.worker == "local" for repo in (repos or [config.defaults])):
         remember = config.paths.results if results.grade is Grade.OK else None
         seconds = max(repo.limits.first_token_seconds for repo in (repos or [config.defaults]))
@@ -95,7 +96,7 @@ def _writable(results: Path) -> str:
 
 
 def _repository(
-    config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path
+    config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path, *, deep: bool
 ) -> Iterator[Finding]:
     try:
         forge = forge_of(config, repo, environ, home)
@@ -109,6 +110,44 @@ def _repository(
     )
     yield from _rights(repo.name, forge, rights)
     yield _check(f"{repo.name} git", lambda: _git_server(forge, repository.clone_url))
+    if deep:
+        yield from _examined(config, repo, environ, home)
+    else:
+        yield from _found(config, repo, forge, repository)
+
+
+def _examined(config: Config, repo: RepoConfig, environ: Mapping[str, str], home: Path) -> Iterator[Finding]:
+    """Set-up and checks as they are, run."""
+    try:
+        for finding in check_command.examine(open_context(config, repo, environ, home)):
+            yield replace(finding, what=f"{repo.name} {finding.what}")
+    except SprintError as error:
+        yield Finding(Grade.FAULT, f"{repo.name} checks", str(error))
+
+
+def _found(config: Config, repo: RepoConfig, forge: Forge, repository: Repository) -> Iterator[Finding]:
+    """Which commands there would be, told from the base's files; nothing is run."""
+    base = repo.base or repository.default_branch
+    try:
+        with tempfile.TemporaryDirectory(prefix="sprint-doctor-") as folder:
+            scratch = Path(folder, "base.git")
+            git.init_bare(scratch)
+            remote = git.Remote(repository.clone_url, forge.token)
+            git.fetch(scratch, remote, f"+refs/heads/{base}:refs/heads/base", depth=1)
+            files = environment.of_commit(scratch, "refs/heads/base")
+            found = environment.found_in(repo, files, sandbox.make(repo.sandbox), config.paths.cache)
+    except SprintError as error:
+        yield Finding(Grade.FAULT, f"{repo.name} checks", str(error))
+        return
+    for what, commands in (("set-up", found.setup), ("build", found.build)):
+        if commands:
+            yield Finding(Grade.OK, f"{repo.name} {what}", "; ".join(commands))
+    if found.checks:
+        says = f"{'; '.join(found.checks)} (not run: `sprint check {repo.name}` does)"
+        yield Finding(Grade.OK, f"{repo.name} checks", says)
+    else:
+        says = "none found: no change can be proven; name them as `checks` of it in sprint.yaml"
+        yield Finding(Grade.WARNING, f"{repo.name} checks", says)
 
 
 def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:

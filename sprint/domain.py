@@ -259,6 +259,35 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class EnvironmentUse:
+    """How a workspace was made ready: the commands that held, and whether their work was at hand.
+
+    `key` names the environment ("" where none was needed). `is_hit`: it was kept, and `seconds` are those of
+    putting it there; else those of set-up. `bytes` is what is kept of it, 0 where nothing is. `is_found`: the
+    commands were found rather than configured. `note` says why something is not as one would expect.
+    """
+
+    key: str = ""
+    is_hit: bool = False
+    seconds: float = 0.0
+    bytes: int = 0
+    setup: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    build_seconds: float = 0.0
+    is_found: bool = False
+    note: str = ""
+
+    @property
+    def says(self) -> str:
+        """In a few words: whether it was at hand, how long that took, how large it is."""
+        if not self.setup:
+            return self.note
+        how = "put from where it is kept" if self.is_hit else "made by set-up"
+        size = f", {self.bytes / 1_000_000:.0f} MB" if self.bytes else ""
+        return f"{how} in {self.seconds:.1f} s{size}{f' ({self.note})' if self.note else ''}"
+
+
+@dataclass(frozen=True)
 class CheckComparison:
     """One check at the base and at the result; `note` explains the judgement where it needs that."""
 
@@ -270,11 +299,41 @@ class CheckComparison:
     note: str = ""
 
 
+class ProofVerdict(StrEnum):
+    """What the checks say for a change."""
+
+    PROVEN = "proven"  # at least one passed at base and result, and each that passed at the base passes
+    NONE = "none"  # the project has no checks
+    UNPROVEN = "unproven"
+
+
 @dataclass(frozen=True)
 class Proof:
-    """The project's checks at the base and at the result; empty where the project has none."""
+    """The project's checks at the base and at the result; empty where the project has none.
+
+    `reason` says why they could not be run at the result, "" where they were.
+    """
 
     comparisons: tuple[CheckComparison, ...] = ()
+    reason: str = ""
+
+    @property
+    def verdict(self) -> ProofVerdict:
+        if not self.comparisons and not self.reason:
+            return ProofVerdict.NONE
+        is_sound = not self.reason and not self.regressions
+        return ProofVerdict.PROVEN if is_sound and self.proving else ProofVerdict.UNPROVEN
+
+    @property
+    def proving(self) -> tuple[CheckComparison, ...]:
+        """Those that passed at the base and at the result, with a test at least where tests are counted."""
+        return tuple(
+            c
+            for c in self.comparisons
+            if c.base.status is c.result.status is CheckStatus.PASSED
+            and c.base.ran != 0
+            and c.result.ran != 0
+        )
 
     @property
     def regressions(self) -> tuple[CheckComparison, ...]:
@@ -387,6 +446,7 @@ class Run:
     finished_at: datetime | None = None
     leftovers: tuple[str, ...] = ()  # paths that setup and base checks made: not the agent's work
     base_checks: tuple[CheckResult, ...] = ()
+    environment: EnvironmentUse | None = None
 
     @property
     def number(self) -> int:

@@ -10,6 +10,7 @@ from sprint import git
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Pick
+from sprint.environment import Recipe, found_in, of_commit
 from sprint.scope import task_for
 from sprint.tick import new_run, pick_issue, why_not_now
 
@@ -21,6 +22,7 @@ class Preview:
     repo: str
     pick: Pick
     prompt: str = ""
+    recipe: Recipe | None = None
 
     def as_data(self) -> Mapping[str, Any]:
         issue = self.pick.issue
@@ -31,6 +33,9 @@ class Preview:
             "passed_over": [
                 {"number": p.number, "title": p.title, "reason": p.reason} for p in self.pick.passed_over
             ],
+            "setup": self.recipe.setup if self.recipe else (),
+            "build": self.recipe.build if self.recipe else (),
+            "checks": self.recipe.checks if self.recipe else (),
             "prompt": self.prompt,
         }
 
@@ -43,7 +48,25 @@ class Preview:
         if issue is None:
             return "\n".join([f"{self.repo}: would pick nothing: {safe_line(self.pick.why_none)}", *passed])
         head = f"{self.repo}: would pick #{issue.number} {safe_line(issue.title)}"
-        return "\n".join([head, *passed, "", self.prompt])
+        return "\n".join([head, *passed, *self._commands(), "", self.prompt])
+
+    def _commands(self) -> list[str]:
+        """What would be run, and where each comes from."""
+        recipe = self.recipe
+        if recipe is None:
+            return []
+        given = {
+            "set-up": (recipe.setup, recipe.is_found),
+            "build": (recipe.build, recipe.is_build_found),
+            "check": (recipe.checks, recipe.are_checks_found),
+        }
+        said = [
+            f"  {what:6} {command}{'  (found)' if is_found else ''}"
+            for what, (commands, is_found) in given.items()
+            for command in commands
+        ]
+        none = [] if recipe.checks else ["  check  none: name them as `checks` in sprint.yaml"]
+        return [*said, *none, *([f"  {recipe.note}"] if recipe.note else [])]
 
 
 def preview(context: Context, *, only: int | None, force: bool) -> Preview:
@@ -60,4 +83,5 @@ def preview(context: Context, *, only: int | None, force: bool) -> Preview:
     run = replace(new_run(context, pick.issue), base_branch=context.base, base_sha=base_sha)
     task = task_for(context, run, pick.issue, scratch)
     prompt = context.worker(context.repo_config.worker).prompt(task)
-    return Preview(name, pick, f"{prompt.system}\n\n{prompt.user}")
+    recipe = found_in(context.repo_config, of_commit(scratch, base_sha), context.sandbox)
+    return Preview(name, pick, f"{prompt.system}\n\n{prompt.user}", recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sprint import workspace
+from sprint import environment, workspace
 from sprint.config import Config
 from sprint.logs import bound_cron_log
 from sprint.runs import RunStore
@@ -10,6 +10,8 @@ from sprint.runs import RunStore
 KEEP_WORKSPACES = 24
 KEEP_RUNS = 100
 MIRROR_DAYS = 30
+ENVIRONMENT_DAYS = 14  # since it was made: after that, what is not pinned is resolved anew
+ENVIRONMENT_BYTES = 20_000_000_000
 
 
 def sweep(config: Config) -> list[str]:
@@ -23,5 +25,6 @@ def sweep(config: Config) -> list[str]:
     return [
         *workspace.clean(config.paths.workspaces, keep=KEEP_WORKSPACES, in_use=in_use),
         *store.clean(keep=KEEP_RUNS),
+        *environment.clean(config.paths.cache, days=ENVIRONMENT_DAYS, most_bytes=ENVIRONMENT_BYTES),
         *workspace.clean_mirrors(config.paths.cache, days=MIRROR_DAYS),
     ]

@@ -53,5 +53,10 @@ def _head(run: Run) -> Iterator[str]:
     yield f"attempt    {run.attempt} on {run.host}, {began}, {row.duration_s:.0f} s"
     tokens = f"{row.prompt_tokens} + {row.completion_tokens} tokens"
     yield f"worker     {run.worker} {row.model}: {row.turns} turns, {tokens}, cost {cost}"
+    if run.environment and run.environment.says:
+        yield f"environ    {safe_line(run.environment.says)}"
+    if run.proof:
+        why = f": {safe_line(run.proof.reason)}" if run.proof.reason else ""
+        yield f"proof      {run.proof.verdict}{why}"
     for check in run.proof.comparisons if run.proof else ():
         yield f"check      {check.command}: {check.base.status} before, {check.result.status} after"

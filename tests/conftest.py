@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sprint.sandbox import toolchains
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 
@@ -27,10 +28,12 @@ _IDENTITY = {"NAME": "Tess Tester", "EMAIL": "tess@example.org"}
 
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the machine's home, tokens, proxies or git configuration."""
+    """No test sees the machine's home, toolchains in it, tokens, proxies or git configuration."""
     for name in list(os.environ):
         if _SCRUBBED.fullmatch(name):
             monkeypatch.delenv(name)
+    outside_homes = [path for path in os.environ["PATH"].split(":") if not toolchains.on(path).shown]
+    monkeypatch.setenv("PATH", ":".join(outside_homes))
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for name, folder in (

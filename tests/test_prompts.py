@@ -446,7 +446,7 @@ def test_the_pull_request_shows_the_proof() -> None:
     body = prompts.pull_request_body(
         a_run(result=result, proof=proof((PASSED, PASSED, False), (before, before, False)))
     )
-    assert body.startswith("Closes #7\n")
+    assert body.startswith("**Proven**: one check passes at the base and with this change.\n\nCloses #7\n")
     assert "| `pytest -q` | passed | passed | ok |" in body
     assert "| `npm test` | failed (exit 1, 1 test) | failed (exit 1, 1 test) | no new failures |" in body
     assert "at the base (`bbbbbbbbbbbb`)" in body
@@ -458,9 +458,67 @@ def test_the_pull_request_shows_the_proof() -> None:
 
 def test_a_pull_request_without_proof_says_so() -> None:
     body = prompts.pull_request_body(a_run(result=WorkerResult(Ending.IMPLEMENTED, usage=Usage(1))))
+    assert body.startswith("**Not proven**: this repository has no checks")
     assert "**None were run**" in body
     assert "in 1 turn. A person" in body
     assert "$" not in body, "an unknown cost is not zero"
+
+
+MISSING = CheckResult("pytest -q", CheckStatus.NOT_RUN, note="its program is not there")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "line"),
+    [
+        (
+            [(replace(PASSED, ran=41), replace(PASSED, ran=42), False)],
+            "**Proven**: one check passes at the base and with this change (42 tests).",
+        ),
+        (
+            [(PASSED, PASSED, False), (MISSING, MISSING, False), (PASSED, PASSED, False)],
+            "**Proven**: 2 checks pass at the base and with this change.",
+        ),
+        (
+            [(MISSING, MISSING, False)],
+            "**Unproven**: `pytest -q` could not run (its program is not there).",
+        ),
+        (
+            [(MISSING, PASSED, False)],
+            "**Unproven**: `pytest -q` could not run at the base (its program is not there).",
+        ),
+        ([(FAILED, FAILED, False)], "**Unproven**: `pytest -q` did not pass at the base either."),
+        ([(FAILED, PASSED, False)], "**Unproven**: `pytest -q` passes, and did not at the base."),
+        (
+            [(replace(PASSED, ran=0), replace(PASSED, ran=0), False)],
+            "**Unproven**: `pytest -q` ran no test.",
+        ),
+        ([(PASSED, FAILED, True)], "**Unproven**: `pytest -q` got worse."),
+        (
+            [(FAILED, FAILED, False)] * 5,
+            f"**Unproven**: {'; '.join(['`pytest -q` did not pass at the base either'] * 3)}, and 2 more.",
+        ),
+    ],
+)
+def test_a_pull_request_begins_with_what_is_proven(
+    pairs: list[tuple[CheckResult, CheckResult, bool]], line: str
+) -> None:
+    assert prompts.pull_request_body(a_run(proof=proof(*pairs))).splitlines()[0] == line
+
+
+def test_a_set_up_that_fails_with_the_change_is_said_and_not_what_it_printed() -> None:
+    from sprint import verify
+
+    unproven = verify.not_run([PASSED], "set-up fails with this change: npm ci `closes #3` @you")
+    line = prompts.pull_request_body(a_run(proof=unproven)).splitlines()[0]
+    assert line.startswith("**Unproven**: `set-up fails with this change: npm ci 'closes #")
+    assert CLOSING.search(line) is None
+
+
+def test_what_did_not_run_is_never_free_of_new_failures() -> None:
+    for pair in ((MISSING, MISSING), (MISSING, PASSED), (PASSED, MISSING)):
+        body = prompts.pull_request_body(a_run(proof=proof((*pair, False))))
+        assert "| proves nothing |" in body
+        assert "no new failures" not in body
 
 
 def test_counts_and_notes_of_checks_are_shown() -> None:

@@ -675,3 +675,14 @@ def test_what_one_removes_another_may_remove_as_well(workspaces: Path) -> None:
                 (gone / f"{folder}/inner/{file}").touch()
     at_once(lambda number: bool(workspace.clean(workspaces, keep=0, in_use=set())))
     assert list(workspaces.iterdir()) == []
+
+
+def test_git_in_the_checkout_says_nothing_of_what_tools_leave(bench: Bench) -> None:
+    space, _, _ = bench.create()
+    script = (
+        "mkdir -p lib/__pycache__ node_modules vendor/node_modules; touch lib/__pycache__/a.pyc "
+        "node_modules/x vendor/node_modules/new work.py; git status --short --untracked-files=all"
+    )
+    seen = bench.sandbox.run(["sh", "-c", script], space, timeout=20)
+    # The base tracks one node_modules, so that name alone tells nothing here.
+    assert seen.out.split() == ["??", "node_modules/x", "??", "vendor/node_modules/new", "??", "work.py"]

@@ -23,6 +23,10 @@ def add(command: AddCommand) -> None:
     run.add_argument("--jobs", type=positive, default=1, metavar="N", help="repositories at once (default 1)")
     run.add_argument("--json", action="store_true", help="one JSON object a line in place of text")
 
+    check = command("check", "set-up and checks of a repository as it is: no model, no claim", _check)
+    check.add_argument("repo", metavar="OWNER/REPO")
+    check.add_argument("--ref", default="", metavar="REF", help="branch, tag or commit (default: its base)")
+
     show = command("show", "what a run did, from its transcript, for a person", _show)
     show.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
     show.add_argument("--html", type=Path, metavar="FILE", help="write it as a page for a browser instead")
@@ -31,7 +35,9 @@ def add(command: AddCommand) -> None:
     stop.add_argument("run", metavar="RUN", help="a run's id or the beginning of it, or OWNER/REPO#N")
     stop.add_argument("--hand-in", action="store_true", help="what is sound becomes a draft pull request")
 
-    command("clean", "remove old workspaces, run folders and mirrors; each tick does it too", _clean)
+    command(
+        "clean", "remove old workspaces, run folders, environments and mirrors; each tick does it too", _clean
+    )
 
     demo = command(
         "demo", "the main job on loopback: no account, no key, no network, a scripted model", _demo
@@ -54,6 +60,12 @@ def _run(args: argparse.Namespace) -> int:
         by_hand=sys.stderr.isatty(),
     )
     return run_command(configuration(args), options, os.environ, Path.home())
+
+
+def _check(args: argparse.Namespace) -> int:
+    from sprint.check_command import check_command
+
+    return check_command(configuration(args), args.repo, args.ref, os.environ, Path.home(), sys.stdout)
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -305,8 +305,8 @@ def _check_repo(repo: RepoConfig, forges: Mapping[str, ForgeConfig], at: str) ->
         raise ConfigError(f"{at}.forge: no forge is called {repo.forge!r}; there are {', '.join(forges)}")
     if repo.base and not is_branch(repo.base):
         raise ConfigError(f"{at}.base: {repo.base!r} is no branch name that git accepts")
-    for key, commands in (("setup", repo.setup), ("checks", repo.checks or ())):
-        for index, command in enumerate(commands):
+    for key, commands in (("setup", repo.setup), ("build", repo.build), ("checks", repo.checks)):
+        for index, command in enumerate(commands or ()):
             if not command.strip() or "\0" in command:
                 raise ConfigError(f"{at}.{key}[{index}]: expected a command")
     _check_publish(repo.publish, f"{at}.publish")

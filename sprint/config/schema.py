@@ -94,6 +94,7 @@ class PublishConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     branch: str = "feat/issue-{number}"
     draft: bool = False
+    unproven: Literal["draft", "ready"] = "draft"
     protected: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     max_files: Count = 50
@@ -129,8 +130,10 @@ WORKER_KINDS: dict[str, type[WorkerConfig]] = {
 
 
 class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One repository with the defaults applied. `base` empty: its default branch. `checks` None: found.
+    """One repository with the defaults applied. `base` empty: its default branch.
 
+    `setup`, `build` and `checks` are shell commands; None has them found, an empty list means none. What
+    `setup` makes is kept, `build` is run each time; where `setup` is configured, no `build` is found.
     `every`: minutes from tick to tick, for `sprint schedule`; None: as asked there.
     """
 
@@ -138,7 +141,8 @@ class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     forge: str = ""
     worker: str = "local"
     base: str = ""
-    setup: tuple[str, ...] = ()
+    setup: tuple[str, ...] | None = None
+    build: tuple[str, ...] | None = None
     checks: tuple[str, ...] | None = None
     every: Count | None = None
     limits: Limits = field(default_factory=Limits)

@@ -152,6 +152,17 @@ def sizes(git_dir: Path, shas: Iterable[str]) -> dict[str, Blob]:
     return found
 
 
+def ls_tree(git_dir: Path, commit: str) -> dict[str, tuple[str, str]]:
+    """Every path of a commit, to its octal mode and its object; bytes that are no UTF-8 as surrogates."""
+    done = git("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir, output_cap=_MOST_AT_ONCE)
+    found = {}
+    for record in done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        meta, _, path = record.partition("\t")
+        mode, _, sha = meta.split(" ")
+        found[path] = (mode, sha)
+    return found
+
+
 def read_blobs(git_dir: Path, shas: Iterable[str], cap: int) -> dict[str, bytes]:
     """The raw content of blobs: no filter, no attribute, no text conversion.
 

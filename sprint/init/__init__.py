@@ -87,6 +87,13 @@ def _report(found: Found, target: Path) -> list[str]:
     ]
     if not found.repos:
         said.append("  repository  none found: list some under repos:")
+    if found.project:
+        said += [f"  set-up      {command}" for command in (*found.project.setup, *found.project.build)]
+        said += [f"  check       {command}" for command in found.project.checks]
+        if not found.project.checks:
+            said.append(
+                "  check       none found: name what proves a change as `checks`, what it needs as `setup`"
+            )
     said.append(f"  model       {safe_line(found.model.says if found.model else found.no_model, 300)}")
     return said
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sprint import credentials
+from sprint import credentials, sandbox
 from sprint.config import Config, ForgeConfig, Paths, RepoConfig
 from sprint.config.values import server_url
+from sprint.environment import Recipe, found_in, of_folder
 from sprint.errors import SprintError
 from sprint.init.remotes import FoundRepo, found_repos
 
@@ -65,6 +66,7 @@ class Found:
     elsewhere: tuple[FoundRepo, ...]
     model: FoundModel | None
     no_model: str = ""
+    project: Recipe | None = None  # of the checkout here; None where there is none
 
 
 def look(directory: Path, environ: Mapping[str, str], home: Path) -> Found:
@@ -86,7 +88,14 @@ def look(directory: Path, environ: Mapping[str, str], home: Path) -> Found:
         elsewhere=tuple(repo for repo in repos if not repo.forge),
         model=model,
         no_model=no_model,
+        project=_project(directory) if repos else None,
     )
+
+
+def _project(directory: Path) -> Recipe:
+    """How the checkout's project would be set up and checked."""
+    usual = RepoConfig(name="")
+    return found_in(usual, of_folder(directory), sandbox.make(usual.sandbox))
 
 
 def _forges(environ: Mapping[str, str], home: Path) -> list[FoundForge]:

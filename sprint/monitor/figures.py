@@ -188,7 +188,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run that is not settled. `seconds` since it started; stuck once it is past its limit."""
+    """A run that is not settled. `seconds` since it started; stuck once it is past its limit.
+
+    `environment` says whether what its checks need was at hand, how long that took and how large it is.
+    """
 
     run_id: str
     forge: str
@@ -203,6 +206,7 @@ class ActiveRun:
     deadline: datetime
     seconds: float
     is_stuck: bool
+    environment: str = ""
 
 
 @dataclass(frozen=True)

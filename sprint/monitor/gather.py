@@ -121,6 +121,7 @@ def _active(run: Run, now: datetime) -> ActiveRun:
         deadline=run.deadline,
         seconds=max((now - run.started_at).total_seconds(), 0.0),
         is_stuck=now > run.deadline + LIMIT_GRACE,
+        environment=run.environment.says if run.environment else "",
     )
 
 

@@ -7,7 +7,7 @@ unknown. The definitions of all figures are in figures.py. The object's keys:
 - `schema`, `made_at`, `since` (null: all time), `results`
 - `alarms`: `[{key, text}]`
 - `active`: `[{run_id, forge, repo, issue, title, issue_url, phase, host, worker, started_at, deadline,
-  seconds, is_stuck}]`
+  seconds, is_stuck, environment}]`
 - `repos`: `[{forge, repo, last_six: TALLY, latest: RUN|null, latest_title, failures_in_a_row, open_issues,
   open_issues_note, ticked_at, tick_outcome, interval_s, is_late}]`
 - `windows`: `[{name, hours, total: TALLY, by_repo: {name: TALLY}, by_worker, by_model,

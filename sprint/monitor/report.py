@@ -92,6 +92,8 @@ def _active(report: Report) -> Iterator[Text | Table]:
             span(run.seconds),
             Text(safe_line(run.host, 40)),
         )
+        if run.environment:
+            table.add_row("", Text(f"environment {safe_line(run.environment, 100)}", "dim"), "", "", "")
     if report.active:
         yield table
     yield Text()

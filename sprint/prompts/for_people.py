@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sprint.clean_text import code_block, inert_block
-from sprint.domain import Outcome, Run
-from sprint.prompts.templates import FAILURES_CAP, render
+from sprint.clean_text import code_block, inert, inert_block, safe_line
+from sprint.domain import CheckComparison, CheckStatus, Outcome, Proof, ProofVerdict, Run
+from sprint.prompts.templates import FAILURES_CAP, quiet_span, render, tests_of
 from sprint.prompts.titles import pull_request_title
 
 COMMENT_MARKER = "<!-- sprint:issue-"
@@ -32,10 +32,63 @@ def pull_request_body(run: Run) -> str:
         "pull_request",
         run=run,
         summary=_quoted(result.summary) if result else "",
+        proof=proof_line(run.proof or Proof()),
         comparisons=run.proof.comparisons if run.proof else (),
+        words=_comparison,
         failures_cap=FAILURES_CAP,
         unfinished=_quoted(result.detail) if result and result.ending == "limit" else "",
     )
+
+
+def proof_line(proof: Proof) -> str:
+    """What the checks say for a change, in one line of Markdown."""
+    if proof.verdict is ProofVerdict.PROVEN:
+        tests = [c.result.ran for c in proof.proving if c.result.ran]
+        ran = f" ({tests_of(sum(tests))})" if tests else ""
+        count = len(proof.proving)
+        checks = "one check passes" if count == 1 else f"{count} checks pass"
+        return f"**Proven**: {checks} at the base and with this change{ran}."
+    if proof.verdict is ProofVerdict.NONE:
+        return "**Not proven**: this repository has no checks that sprint knows of."
+    return f"**Unproven**: {_why_unproven(proof)}."
+
+
+def _why_unproven(proof: Proof) -> str:
+    if proof.reason:
+        return quiet_span(proof.reason)
+    why = [f"{quiet_span(c.command)} {_no_proof(c)}" for c in proof.comparisons if c not in proof.proving]
+    more = f", and {len(why) - 3} more" if len(why) > 3 else ""
+    return "; ".join(why[:3]) + more
+
+
+def _no_proof(pair: CheckComparison) -> str:
+    """Why one check proves nothing, after its name."""
+    if pair.is_regression:
+        return "got worse"
+    if pair.result.status is CheckStatus.NOT_RUN:
+        return f"could not run{_in_brackets(pair.result.note)}"
+    if pair.base.status is CheckStatus.NOT_RUN:
+        return f"could not run at the base{_in_brackets(pair.base.note)}"
+    if pair.base.status is not CheckStatus.PASSED:
+        return (
+            "did not pass at the base either"
+            if pair.result.status is not CheckStatus.PASSED
+            else ("passes, and did not at the base")
+        )
+    return "ran no test"
+
+
+def _in_brackets(note: str) -> str:
+    return f" ({inert(safe_line(note))})" if note else ""
+
+
+def _comparison(pair: CheckComparison) -> str:
+    """What the table of a pull request says of a check: only what ran twice has no new failures."""
+    if pair.is_regression:
+        return "**new failures**"
+    if pair.result.status is CheckStatus.NOT_RUN or pair.base.status is CheckStatus.NOT_RUN:
+        return "proves nothing"
+    return "ok" if pair.result.status is CheckStatus.PASSED else "no new failures"
 
 
 def comment_marker(issue: int) -> str:

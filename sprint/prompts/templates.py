@@ -33,7 +33,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(span=code_span, quiet_span=_quiet_span, state=_state)
+    environment.filters.update(span=code_span, quiet_span=quiet_span, state=_state)
     return environment
 
 
@@ -42,7 +42,7 @@ def render(name: str, **context: Any) -> str:
     return _environment().get_template(f"{name}.j2").render(**context).strip() + "\n"
 
 
-def _quiet_span(text: str) -> str:
+def quiet_span(text: str) -> str:
     """A code span in which a forge finds nothing to act on, wherever it may copy it."""
     return code_span(inert(safe_line(text)))
 
@@ -54,13 +54,13 @@ def _state(check: CheckResult) -> str:
         facts.append(f"exit {check.exit_code}")
     failed = len(check.failures) if check.failed is None else check.failed
     if failed:
-        facts.append(f"{failed} of {check.ran} tests" if check.ran else _tests(failed))
+        facts.append(f"{failed} of {check.ran} tests" if check.ran else tests_of(failed))
     elif check.ran:
-        facts.append(_tests(check.ran))
+        facts.append(tests_of(check.ran))
     if check.note:
         facts.append(safe_line(inert(check.note)).replace("|", "¦"))
     return f"{_STATUS[check.status]} ({', '.join(facts)})" if facts else _STATUS[check.status]
 
 
-def _tests(count: int) -> str:
+def tests_of(count: int) -> str:
     return f"{count} test{'s' if count != 1 else ''}"

@@ -14,7 +14,7 @@ from sprint import proc
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
-from sprint.sandbox import launch, probing, profile, seccomp
+from sprint.sandbox import launch, probing, profile, seccomp, toolchains
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.handed import Handed, drain
 from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
@@ -73,7 +73,7 @@ class Bwrap:
             workspace=workspace.root,
             is_writable=writable_workspace,
             has_network=network,
-            read_only={**_readable(self._config), **(read_only or {})},
+            read_only={**_toolchains(), **_readable(self._config), **(read_only or {})},
         )
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
         with contextlib.ExitStack() as stack:
@@ -115,6 +115,10 @@ class Bwrap:
             done = _judged(done, facts, limits)
             # What only looks at a workspace is not to blame for its size.
             return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+
+
+def _toolchains() -> dict[Path, str]:
+    return {Path(path): path for path in toolchains.found().shown}
 
 
 def _readable(config: SandboxConfig) -> dict[Path, str]:

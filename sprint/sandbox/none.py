@@ -74,7 +74,8 @@ class Unconfined:
             home, tmp = workspace.home, workspace.tmp
             if not writable_workspace:
                 home = tmp = stack.enter_context(_scratch(uid))
-            variables = {**environment(self._config, home=str(home), tmp=str(tmp)), **(env or {})}
+            given = {name: real(value) for name, value in (env or {}).items()}
+            variables = {**environment(self._config, home=str(home), tmp=str(tmp)), **given}
             limits = stack.enter_context(group(self._config))
             handed = stack.enter_context(Handed())
             each = of_each_process(
@@ -82,7 +83,7 @@ class Unconfined:
             )
             job = {
                 "argv": [real(word) for word in argv],
-                "env": {name: real(value) for name, value in variables.items()},
+                "env": variables,
                 "cwd": str(workspace.checkout),
                 "uid": uid if os.getuid() == 0 else None,
                 "limits": each,

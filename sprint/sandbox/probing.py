@@ -34,19 +34,20 @@ def probe(sandbox: Sandbox) -> None:
     """Try to get out of a throwaway workspace. Raises SandboxError where that works, or nothing does."""
     with tempfile.NamedTemporaryFile(prefix="sprint-outside-") as outside:
         Path(outside.name).chmod(0o644)
-        done = _in_throwaway(sandbox, ["/bin/sh", "-c", _ATTEMPTS, Path(outside.name).name, outside.name])
+        done = in_throwaway(sandbox, ["/bin/sh", "-c", _ATTEMPTS, Path(outside.name).name, outside.name])
     if fault := _fault(done):
         raise SandboxError(f"the sandbox does not hold: {fault}; {remedy(fault)}")
 
 
 def probe_commands(sandbox: Sandbox) -> None:
     """Only see whether commands run at all, and not as root. Raises SandboxError otherwise."""
-    done = _in_throwaway(sandbox, ["/bin/sh", "-c", '[ "$(id -u)" != 0 ] && true >made-here'])
+    done = in_throwaway(sandbox, ["/bin/sh", "-c", '[ "$(id -u)" != 0 ] && true >made-here'])
     if fault := _fault(done):
         raise SandboxError(f"commands cannot be run: {fault}; see that /tmp is a usable folder")
 
 
-def _in_throwaway(sandbox: Sandbox, argv: list[str]) -> Completed:
+def in_throwaway(sandbox: Sandbox, argv: list[str], *, timeout: float = _SECONDS) -> Completed:
+    """Run a command in a workspace that is made for it, and gone afterwards."""
     uid = None if os.getuid() else _ANY_UID
     with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
         space = Workspace(Path(folder), uid)
@@ -54,7 +55,7 @@ def _in_throwaway(sandbox: Sandbox, argv: list[str]) -> Completed:
         for path in (space.checkout, space.home, space.tmp):
             path.mkdir()
             path.chmod(0o777)
-        return sandbox.run(argv, space, timeout=_SECONDS)
+        return sandbox.run(argv, space, timeout=timeout)
 
 
 def _fault(done: Completed) -> str:

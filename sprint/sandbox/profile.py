@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sprint.config import SandboxConfig
 from sprint.sandbox.limits import MEGABYTE
+from sprint.sandbox.toolchains import CREDENTIALS
+from sprint.sandbox.variables import STAND_IN, stand_in_for_python
 
 WORK = "/work"
 REPO = "/work/repo"
@@ -78,8 +80,6 @@ def options(
     descriptors with the text of the files that are made up.
     """
     listed = [*_ISOLATION, *_system(view), *_devices(config)]
-    for path, descriptor in files.items():
-        listed += ("--perms", "0644", "--ro-bind-data", str(descriptor), path)
     # Only the workspace's root is bound: all that is below it may have been replaced by links.
     root = str(instead.get(view.workspace, view.workspace))
     if view.is_writable:
@@ -88,11 +88,14 @@ def options(
         listed += ("--ro-bind", root, WORK, "--size", _memory_backed(config), "--tmpfs", SCRATCH)
     for source, target in view.read_only.items():
         listed += ("--ro-bind", str(instead.get(source, source)), target)
+    for path, descriptor in files.items():
+        mode = "0755" if path.startswith(f"{STAND_IN}/") else "0644"
+        listed += ("--perms", mode, "--ro-bind-data", str(descriptor), path)
     return [*listed, "--remount-ro", "/"]
 
 
 def made_up_files(uid: int, view: View) -> dict[str, str]:
-    """The files of /etc that the host's own must not be shown for, and their text."""
+    """The files that the host's own must not be shown for, or that it lacks, and their text."""
     files = {
         "/etc/passwd": f"sprint:x:{uid}:{uid}:sprint:{HOME}:/bin/sh\n"
         "nobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -100,6 +103,11 @@ def made_up_files(uid: int, view: View) -> dict[str, str]:
     }
     if not view.has_network:
         files["/etc/hosts"] = "127.0.0.1 localhost\n::1 localhost\n"
+    files[f"{STAND_IN}/python"] = stand_in_for_python()
+    for source, target in view.read_only.items():
+        for name, text in CREDENTIALS.items():
+            if (source / name).is_file():
+                files[f"{target}/{name}"] = text
     return files
 
 

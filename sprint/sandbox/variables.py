@@ -6,6 +6,10 @@ from pathlib import Path
 
 from sprint import proc
 from sprint.config import SandboxConfig
+from sprint.sandbox import toolchains
+
+STAND_IN = "/run/sprint/bin"  # in the sandbox, and the last folder on its PATH
+_STAND_IN_FILE = Path(__file__).with_name("bin") / "python"
 
 
 def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]:
@@ -33,8 +37,8 @@ def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]
         "PIP_BREAK_SYSTEM_PACKAGES": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
-        # Compiled files are kept, but not in the checkout, where they would look like work.
-        "PYTHONPYCACHEPREFIX": f"{home}/.cache/pycache",
+        # What is not there cannot be fetched from where uv would look for it.
+        "UV_PYTHON_DOWNLOADS": "never",
         "npm_config_prefix": f"{home}/.local",
         "npm_config_update_notifier": "false",
         "npm_config_fund": "false",
@@ -44,8 +48,30 @@ def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]
 
 
 def _search_path(config: SandboxConfig, home: str) -> str:
-    shown = ["/usr/local/go/bin"]  # where Go's own installer puts it, outside everybody's PATH
-    shown += [path if Path(path).name == "bin" else f"{path}/bin" for path in config.readable]
+    """The project's environment, the operator's toolchains, the system, and what stands in for `python`."""
+    toolchain = toolchains.found()
+    shown = [_programs_of(path) for path in (*config.readable, *toolchain.first)]
+    shown.append("/usr/local/go/bin")  # where Go's own installer puts it, outside everybody's PATH
+    last = [
+        *map(_programs_of, toolchain.last),
+        STAND_IN if config.kind == "bwrap" else str(_STAND_IN_FILE.parent),
+    ]
     return ":".join(
-        [f"{home}/.local/bin", *(path for path in shown if Path(path).is_dir()), proc.SEARCH_PATH]
+        [
+            *(f"{home}/.venv/bin", f"{home}/.local/bin"),
+            *(path for path in shown if Path(path).is_dir()),
+            proc.SEARCH_PATH,
+            *last,
+        ]
     )
+
+
+def _programs_of(path: str) -> str:
+    if Path(path).is_file():
+        return str(Path(path).parent)
+    return path if Path(path).name == "bin" else f"{path}/bin"
+
+
+def stand_in_for_python() -> str:
+    """A script that is `python` where there is only `python3`, as on Debian."""
+    return _STAND_IN_FILE.read_text()

@@ -28,7 +28,7 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         guide=_guide(mirror, run.base_sha),
         history=history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
         layout=layout(mirror, run.base_sha),
-        setup=context.repo_config.setup,
+        setup=run.environment.setup if run.environment else (),
         checks=run.base_checks,
         tools=tools,
         forge_kind=context.forge.kind,

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Sequence
 
-from sprint import verify, workspace
-from sprint.domain import CheckResult, Liveness, Phase, Prompt
+from sprint import environment, verify, workspace
+from sprint.domain import Liveness, Phase, Prompt
 from sprint.settle import repository
 from sprint.settle.early import ended_early
-from sprint.settle.prove import setup_failure
 from sprint.settle.under_way import UnderWay
 from sprint.worker import Status
 
 
 def begin(current: UnderWay) -> UnderWay:
     """Phase claimed. What an earlier process began of it is begun anew: nobody has worked on it yet."""
-    current = _with_workspace(current)
-    if failed := _setup(current):
+    current, prepared = _prepared(current)
+    if prepared.failed:
         if reason := current.reason_to_stop():
             return ended_early(current, reason)
-        raise repository.set_up_failed(current, setup_failure(failed))
+        raise repository.set_up_failed(current, f"setup failed: {environment.failure(prepared.failed)}")
     repository.set_up_works(current)
-    current = _checked(current)
+    current = _checked(current, prepared.checks)
     if reason := current.reason_to_stop():
         return ended_early(current, reason)
     return start(current, current.prompt())
@@ -37,41 +36,30 @@ def start(current: UnderWay, prompt: Prompt) -> UnderWay:
     return current.with_status(None if current.worker.attached else Status(Liveness.RUNNING))
 
 
-def _with_workspace(current: UnderWay) -> UnderWay:
+def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     context, run = current.context, current.run
-    mirror, base_sha = workspace.update_mirror(
+    _, base_sha = workspace.update_mirror(
         context.config.paths.cache, run.forge, run.repo, context.remote, branch=context.base
     )
-    if run.workspace:
-        workspace.remove(Path(run.workspace))
+    workspace.remove_all_of(context.config.paths.workspaces, run.id)
     branch = context.repo_config.publish.branch.format(number=run.number)
-    space = workspace.create(context.config.paths.workspaces, run.id, mirror, base_sha, context.base, branch)
-    return current.advance(
-        Phase.CLAIMED,
-        pid=os.getpid(),
-        base_branch=context.base,
-        base_sha=base_sha,
-        branch=branch,
-        workspace=str(space.root),
-        uid=space.uid,
+    current = current.advance(
+        Phase.CLAIMED, pid=os.getpid(), base_branch=context.base, base_sha=base_sha, branch=branch
     )
-
-
-def _setup(current: UnderWay) -> CheckResult | None:
-    context, repo = current.context, current.context.repo_config
-    return verify.run_setup(
-        context.sandbox,
-        current.space,
-        repo.setup,
-        network=repo.sandbox.setup_network == "host",
-        timeout=repo.limits.check_minutes * 60,
+    prepared = environment.prepare(
+        current.project,
+        environment.Checkout(run.id, base_sha, context.base, branch),
         watching=current.watching("setup"),
     )
+    space = prepared.workspace
+    current = current.advance(
+        Phase.CLAIMED, workspace=str(space.root), uid=space.uid, environment=prepared.use
+    )
+    return current, prepared
 
 
-def _checked(current: UnderWay) -> UnderWay:
+def _checked(current: UnderWay, checks: Sequence[str]) -> UnderWay:
     context, repo, space = current.context, current.context.repo_config, current.space
-    checks = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
     base_checks = verify.run_checks(
         context.sandbox,
         space,

@@ -62,6 +62,7 @@ def row_of(run: Run) -> LedgerRow:
         cost_usd=usage.cost_usd,
         host=run.host,
         detail=run.detail,
+        proof=run.proof.verdict if run.proof else "",
         worker_version=run.worker_version,
         purpose=run.purpose,
         round=run.round,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sprint import prompts
 from sprint.context import Context
-from sprint.domain import Outcome, PullRequest, Run
+from sprint.domain import Outcome, ProofVerdict, PullRequest, Run
 from sprint.errors import ForgeError
 from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
@@ -21,13 +21,15 @@ def propose(current: UnderWay) -> UnderWay:
         pull = _handed_in(context, run)
         return _concluded_with(current, pull) if pull else current.concluded(Outcome.CANCELLED, reason)
     is_unfinished = run.result is not None and run.result.ending in UNFINISHED
+    is_unproven = run.proof is not None and run.proof.verdict is ProofVerdict.UNPROVEN
+    publishing = context.repo_config.publish
     proposal = Proposal(
         commit=run.commit,
         branch=run.branch,
         base=run.base_branch,
         title=prompts.pull_request_title(run.title, run.number, run.labels),
         body=prompts.pull_request_body(run),
-        draft=context.repo_config.publish.draft or is_unfinished,
+        draft=publishing.draft or is_unfinished or (is_unproven and publishing.unproven == "draft"),
     )
     try:
         pull = publish(context.forge, context.repository, current.mirror, proposal)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from sprint import git, policy, prompts, verify, workspace
-from sprint.clean_text import safe_line
+from sprint import environment, git, policy, prompts, verify, workspace
 from sprint.credentials import NO_KEY
 from sprint.domain import (
     CheckComparison,
-    CheckResult,
     Ending,
+    EnvironmentUse,
     ImportedWork,
     Outcome,
     Phase,
@@ -33,10 +32,6 @@ UNFINISHED = {
     Ending.INTERRUPTED: Outcome.INTERRUPTED,
     Ending.CANCELLED: Outcome.CANCELLED,
 }
-
-
-class SetupFailed(SprintError):
-    """The project's setup fails on the result, as it did not at the base."""
 
 
 def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -> UnderWay:
@@ -62,10 +57,7 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
         return current.concluded(unfinished or Outcome.POLICY_REFUSED, detail, tree=work.tree)
     commit = _commit(current, work, result)
     current = current.advance(Phase.WORKED, tree=work.tree, commit=commit)
-    try:
-        proof = _checked(current, commit)
-    except SetupFailed as error:
-        return current.concluded(unfinished or Outcome.CHECKS_FAILED, str(error))
+    proof = _checked(current, commit)
     current = current.advance(Phase.WORKED, proof=proof)
     if not proof.regressions:
         return current.advance(Phase.VERIFIED)
@@ -141,29 +133,28 @@ def _commit(current: UnderWay, work: ImportedWork, result: WorkerResult) -> str:
 def _checked(current: UnderWay, commit: str) -> Proof:
     """The checks in a checkout of the commit itself: nothing that the agent left beside it can help it."""
     context, repo, run = current.context, current.context.repo_config, current.run
-    seconds = repo.limits.check_minutes * 60
-    space = workspace.create(
-        context.config.paths.workspaces,
-        f"{run.id}-proof",
-        current.mirror,
-        commit,
-        run.base_branch,
-        run.branch,
-    )
+    watching = current.watching("result")
+    checkout = environment.Checkout(f"{run.id}-proof", commit, run.base_branch, run.branch)
+    at_base = run.environment or EnvironmentUse()
+    prepared = environment.prepare(current.project, checkout, at_base, watching=watching)
     try:
-        network = repo.sandbox.setup_network == "host"
-        watching = current.watching("result")
-        if failed := verify.run_setup(
-            context.sandbox, space, repo.setup, network=network, timeout=seconds, watching=watching
-        ):
-            raise SetupFailed(setup_failure(failed))
-        commands = repo.checks if repo.checks is not None else verify.find_checks(space, context.sandbox)
+        if failed := prepared.failed:
+            if prepared.is_built:
+                return verify.build_broken(run.base_checks, failed)
+            # What it said may name servers, and goes to nobody but the operator.
+            _log.info("#%s: set-up failed: %s", run.issue, environment.failure(failed))
+            return verify.not_run(run.base_checks, f"set-up fails with this change: {failed.command}")
         results = verify.run_checks(
-            context.sandbox, space, commands, timeout=seconds, base=run.base_checks, watching=watching
+            context.sandbox,
+            prepared.workspace,
+            prepared.checks,
+            timeout=repo.limits.check_minutes * 60,
+            base=run.base_checks,
+            watching=watching,
         )
         return verify.compare(run.base_checks, results)
     finally:
-        workspace.remove(space.root)
+        workspace.remove(prepared.workspace.root)
 
 
 def _listed(refusals: Sequence[Refusal]) -> str:
@@ -177,8 +168,3 @@ def _listed(refusals: Sequence[Refusal]) -> str:
 def _failure(regression: CheckComparison) -> str:
     names = ", ".join(regression.new_failures[:5])
     return f"{regression.command}: {names or f'{regression.base.status}, then {regression.result.status}'}"
-
-
-def setup_failure(failed: CheckResult) -> str:
-    last = failed.tail.strip().splitlines()[-1:] or [failed.status]
-    return f"setup failed: {failed.command}: {safe_line(last[0])}"

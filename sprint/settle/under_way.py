@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sprint import transcript, verify, workspace
+from sprint import environment, transcript, verify, workspace
 from sprint.claim import Lease
 from sprint.context import Context
 from sprint.domain import CheckResult, Outcome, Phase, Prompt, Run, Workspace
@@ -52,6 +52,13 @@ class UnderWay:
         return workspace.mirror_path(self.context.config.paths.cache, self.run.forge, self.run.repo)
 
     @property
+    def project(self) -> environment.Project:
+        context, run = self.context, self.run
+        return environment.Project(
+            run.forge, run.repo, context.repo_config, context.config.paths, self.mirror, context.sandbox
+        )
+
+    @property
     def worker(self) -> Worker:
         return self.context.worker(self.run.worker)
 
@@ -91,7 +98,8 @@ class UnderWay:
         """What the worker is told about the issue as it is now."""
         context = self.context
         issue = context.forge.issue(context.repository.name, self.run.number)
-        return self.worker.prompt(task_for(context, self.run, issue, self.mirror))
+        tools = environment.tools(context.sandbox, context.repo_config.sandbox, context.config.paths.cache)
+        return self.worker.prompt(task_for(context, self.run, issue, self.mirror, tools=tools))
 
     def reason_to_stop(self) -> str:
         """Why the work shall end now, or "". Raises Stopped where the runner itself has to."""

@@ -26,6 +26,25 @@ def compare(base: Sequence[CheckResult], result: Sequence[CheckResult]) -> Proof
     )
 
 
+def not_run(base: Sequence[CheckResult], reason: str) -> Proof:
+    """What is proven where the checks could not be run at the result: nothing, and nothing got worse."""
+    return Proof(
+        tuple(
+            CheckComparison(check.command, check, CheckResult(check.command, _NOT_RUN, note="set-up failed"))
+            for check in base
+        ),
+        reason,
+    )
+
+
+def build_broken(base: Sequence[CheckResult], failed: CheckResult) -> Proof:
+    """What a command of the build that fails at the result alone does to the proof: it got worse."""
+    worked = CheckResult(failed.command, _PASSED)
+    broken = CheckComparison(failed.command, worked, failed, is_regression=True, note="it worked at the base")
+    rest = not_run(base, f"{failed.command} failed").comparisons
+    return Proof((broken, *(replace(c, result=replace(c.result, note="the build failed")) for c in rest)))
+
+
 def no_check(command: str) -> CheckResult:
     """What stands for a check that the base did not have."""
     return CheckResult(command, _NOT_RUN, note="not a check at the base")

@@ -163,6 +163,11 @@ _RUNNERS = {
         _mocha,
         r"^  (?:(?P<passed>\d+) passing|(?P<failed>\d+) failing)\b",
     ),
+    "ava": _Runner(
+        r"^  \d+ tests? (?:passed|failed)$",
+        _lines(r"^ *✘ \[fail\]: (.+)$"),
+        r"^  (?:(?P<passed>\d+) tests? passed|(?P<failed>\d+) tests? failed)$",
+    ),
     "bun test": _Runner(
         r"^Ran \d+ tests? across ",
         _lines(r"^\(fail\) (.+?)(?: \[[^\]\n]*\])?$"),

@@ -88,12 +88,19 @@ def run_checks(
 def _of_two(first: CheckResult, second: CheckResult) -> CheckResult:
     """The second run counts; what failed only once is flaky."""
     if second.status is CheckStatus.PASSED:
-        return replace(second, note="failed once, passed when run again")
+        return replace(second, note=f"flaky: {_named(first.failures)}failed once, passed when repeated")
     stable = tuple(name for name in second.failures if name in first.failures)
-    if not stable or stable == second.failures:
+    flaky = [name for name in (*first.failures, *second.failures) if name not in stable]
+    if not stable or not flaky:
         return second
-    flaky = len(second.failures) - len(stable)
-    return replace(second, failures=stable, note=f"{flaky} more failed in one of two runs")
+    return replace(second, failures=stable, note=f"flaky: {_named(flaky)}failed in one of two runs")
+
+
+def _named(tests: Sequence[str]) -> str:
+    """The first of them, and how many more, before what is said of them."""
+    if not tests:
+        return ""
+    return f"{tests[0]} and {len(tests) - 1} more " if len(tests) > 1 else f"{tests[0]} "
 
 
 def _check(

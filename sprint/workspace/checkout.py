@@ -15,6 +15,7 @@ from sprint.domain import Workspace
 from sprint.errors import SprintError
 from sprint.workspace import mirror as mirrors
 from sprint.workspace import removal
+from sprint.workspace.junk import junk_patterns
 from sprint.workspace.uids import free_uid
 
 KEPT_INDEX = ".index"
@@ -134,6 +135,8 @@ def _copy_repository(mirror: Path, space: Workspace, sha: str, branch: str, new_
         "HEAD": f"ref: refs/heads/{new_branch}\n",
         "config": _CONFIG + (_ORIGIN.format(url=url) if url else ""),
         "packed-refs": "".join(f"{at} {ref}\n" for ref, at in _refs(mirror, sha, branch, new_branch)),
+        # What tools leave behind is no work: `git status` should not speak of it where the project is silent.
+        "info/exclude": "".join(f"{pattern}\n" for pattern in junk_patterns(git.ls_tree(mirror, sha))),
     }
     for name, text in files.items():
         (target / name).write_bytes(text.encode("utf-8", "surrogateescape"))

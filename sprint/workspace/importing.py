@@ -85,7 +85,7 @@ def import_work(
         raise HandoverError(f"{base} is no longer in {mirror}; the repository was cloned anew meanwhile")
     mirrors.pin(mirror, run, "base", base)
     left = leftover.decode(leftovers)
-    patterns = [*junk_patterns(_tracked(mirror, base)), *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
+    patterns = [*junk_patterns(git.ls_tree(mirror, base)), *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
     index = _kept_index(workspace) or _fresh_index(mirror, base, scratch)
     done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=max_bundle_bytes)
     tree = _let_in(mirror, run, base, done.stdout)
@@ -232,11 +232,6 @@ def _changes(mirror: Path, base: str, tree: str) -> list[Change]:
         )
         for old_mode, new_mode, _, new, status, path in rows
     ]
-
-
-def _tracked(mirror: Path, base: str) -> list[str]:
-    done = git.git("ls-tree", "-r", "-z", "--name-only", base, git_dir=mirror)
-    return done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
 def _without(mirror: Path, base: str, tree: str, changes: Sequence[Change], scratch: Path) -> str:

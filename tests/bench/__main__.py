@@ -6,12 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import forge, loop, mirror, monitor, storm, tick
+from tests.bench import environment, forge, loop, mirror, monitor, storm, tick
 
 BENCHES = {
     "tick": tick.bench,
     "loop": loop.bench,
     "mirror": mirror.bench,
+    "environment": environment.bench,
     "forge": forge.bench,
     "monitor": monitor.bench,
     "storm": storm.bench,

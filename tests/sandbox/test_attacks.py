@@ -61,7 +61,8 @@ def test_files_of_others(
     os.chown(path, UID, -1)
     assert DECOY in outside(f"cat {path}")
     assert DECOY not in attack(space, f"cat {path}; cat /proc/1/root{path}; cat /proc/1/cwd{path}").out
-    assert not {"home", "root", "var", "run", "sys", "mnt"} & set(attack(space, "ls /").out.split())
+    assert not {"home", "root", "var", "sys", "mnt"} & set(attack(space, "ls /").out.split())
+    assert attack(space, "ls /run").out.split() == ["sprint"]
 
 
 def test_links_that_the_agent_put_in_the_place_of_its_folders(space: Workspace, workspaces: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sprint import verify
-from sprint.domain import CheckResult, CheckStatus
+from sprint.domain import CheckResult, CheckStatus, ProofVerdict
 
 PASSED, FAILED = CheckStatus.PASSED, CheckStatus.FAILED
 TIMED_OUT, NOT_RUN = CheckStatus.TIMED_OUT, CheckStatus.NOT_RUN
@@ -82,3 +83,57 @@ def test_checks_of_one_side_only() -> None:
 
 def test_no_checks_prove_nothing() -> None:
     assert verify.compare([], []).comparisons == ()
+    assert verify.compare([], []).verdict is NONE
+
+
+PROVEN, NONE, UNPROVEN = ProofVerdict.PROVEN, ProofVerdict.NONE, ProofVerdict.UNPROVEN
+GOOD, BAD, MISSING = check(PASSED, ran=9, failed=0), check(FAILED, "a", ran=9, failed=1), check(NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "verdict"),
+    [
+        ([(GOOD, GOOD)], PROVEN),
+        ([(check(PASSED), check(PASSED))], PROVEN),  # its output does not count
+        ([(check(PASSED, ran=0), check(PASSED, ran=0))], UNPROVEN),
+        ([(GOOD, check(PASSED, ran=0, failed=0))], UNPROVEN),
+        ([(MISSING, MISSING)], UNPROVEN),
+        ([(MISSING, GOOD)], UNPROVEN),
+        ([(GOOD, MISSING)], UNPROVEN),
+        ([(GOOD, BAD)], UNPROVEN),
+        ([(BAD, BAD)], UNPROVEN),
+        ([(BAD, GOOD)], UNPROVEN),
+        ([(check(TIMED_OUT), check(TIMED_OUT))], UNPROVEN),
+        ([(check(TIMED_OUT), GOOD)], UNPROVEN),
+        ([(GOOD, check(TIMED_OUT))], UNPROVEN),
+        ([(GOOD, GOOD), (MISSING, MISSING)], PROVEN),
+        ([(GOOD, GOOD), (BAD, BAD)], PROVEN),
+        ([(GOOD, GOOD), (BAD, GOOD)], PROVEN),
+        ([(GOOD, GOOD), (GOOD, BAD)], UNPROVEN),
+        ([(GOOD, GOOD), (MISSING, BAD)], UNPROVEN),
+        ([(MISSING, MISSING), (BAD, BAD)], UNPROVEN),
+    ],
+)
+def test_verdicts(pairs: list[tuple[CheckResult, CheckResult]], verdict: ProofVerdict) -> None:
+    named = [(replace(b, command=str(n)), replace(r, command=str(n))) for n, (b, r) in enumerate(pairs)]
+    proof = verify.compare([base for base, _ in named], [result for _, result in named])
+    assert proof.verdict is verdict
+
+
+def test_a_set_up_that_fails_leaves_all_unproven_and_nothing_worse() -> None:
+    proof = verify.not_run([GOOD], "set-up failed: npm ci: no such package")
+    assert (proof.verdict, proof.regressions) == (UNPROVEN, ())
+    assert [c.result.status for c in proof.comparisons] == [NOT_RUN]
+    assert verify.not_run([], "set-up failed").verdict is UNPROVEN
+
+
+def test_a_build_that_fails_is_worse() -> None:
+    failed = CheckResult("make", FAILED, 2, tail="error: x")
+    proof = verify.build_broken([GOOD], failed)
+    (regression,) = proof.regressions
+    assert (regression.command, regression.result, regression.note) == (
+        "make",
+        failed,
+        "it worked at the base",
+    )
+    assert proof.verdict is UNPROVEN

@@ -100,6 +100,12 @@ _OUTPUTS = {
         ("N.T.B",),
         (3, 1),
     ),
+    "ava": (
+        "  ✔ adds (368ms)\n  ✘ [fail]: takes: 1\n  ─\n\n  takes: 1\n\n"
+        "  1 test failed\n  2 tests passed\n  1 test skipped\n",
+        ("takes: 1",),
+        (3, 1),
+    ),
     "none of them": ("make: *** [Makefile:2: test] Error 1\nFAILED somehow\n", (), (None, None)),
 }
 

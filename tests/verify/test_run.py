@@ -90,7 +90,7 @@ def test_a_failure_that_passes_when_run_again_is_not_believed(box: sandbox.Sandb
     command = _FLAKY.format(first="exit 1", second="exit 0")
     base = [CheckResult(command, PASSED, 0)]
     (result,) = run(box, space, command, base=base)
-    assert (result.status, result.note) == (PASSED, "failed once, passed when run again")
+    assert (result.status, result.note) == (PASSED, "flaky: failed once, passed when repeated")
     (space.checkout / "ran").unlink()
     (result,) = run(box, space, command)
     assert result.status is FAILED, "without a base nothing is run twice"
@@ -110,7 +110,10 @@ def test_of_two_failed_runs_the_stable_failures_count(box: sandbox.Sandbox, spac
     write(space, {"test_a.py": BAD + "import pathlib\ndef test_flaky():\n    p = pathlib.Path('seen')\n"
                   "    was = p.exists()\n    p.touch()\n    assert not was\n"})  # fmt: skip
     (result,) = run(box, space, PYTEST, base=[CheckResult(PYTEST, PASSED, 0, ran=2, failed=0)])
-    assert (result.failures, result.note) == (("test_a.py::test_bad",), "1 more failed in one of two runs")
+    assert (result.failures, result.note) == (
+        ("test_a.py::test_bad",),
+        "flaky: test_a.py::test_flaky failed in one of two runs",
+    )
 
 
 def test_checks_of_the_base_are_run_though_the_result_has_lost_them(

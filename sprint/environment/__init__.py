@@ -1,0 +1,28 @@
+"""What a project needs to run its checks: found, made once, kept."""
+
+from sprint.environment.ecosystems import propose
+from sprint.environment.kept import clean
+from sprint.environment.prepare import Checkout, Prepared, failure, prepare
+from sprint.environment.proposal import Proposal
+from sprint.environment.recipe import Project, Recipe, choose, found_in, recipe_for
+from sprint.environment.snapshot import of_commit, of_folder
+from sprint.environment.tools import tools, versions
+
+__all__ = [
+    "Checkout",
+    "Prepared",
+    "Project",
+    "Proposal",
+    "Recipe",
+    "choose",
+    "clean",
+    "failure",
+    "found_in",
+    "of_commit",
+    "of_folder",
+    "prepare",
+    "propose",
+    "recipe_for",
+    "tools",
+    "versions",
+]

@@ -1,0 +1,201 @@
+"""The one way from a commit to a workspace in which its checks can run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sprint import verify, workspace
+from sprint.clean_text import safe_line
+from sprint.domain import CheckResult, CheckStatus, EnvironmentUse, Workspace
+from sprint.environment import kept
+from sprint.environment.recipe import Project, Recipe, recipe_for
+from sprint.errors import Busy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What a workspace is made of: `name` is its own, `commit` is checked out on `new_branch`."""
+
+    name: str
+    commit: str
+    branch: str
+    new_branch: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workspace that is ready, with its checks; or one that is not, and the command that `failed`."""
+
+    workspace: Workspace
+    checks: tuple[str, ...]
+    use: EnvironmentUse
+    failed: CheckResult | None = None
+    is_built: bool = False  # what failed works on the project's own sources, and fetches not only
+
+
+def prepare(
+    project: Project,
+    checkout: Checkout,
+    at_base: EnvironmentUse | None = None,
+    *,
+    watching: verify.Watching = verify.UNWATCHED,
+) -> Prepared:
+    """Make a workspace of a commit, with the environment that its manifests ask for.
+
+    Set-up runs once for all commits with the same manifests, and then is put by copy; build runs each time.
+    `at_base` is given for the proof of a change: what is made of its sources is never kept, and where its
+    manifests are the base's, so is its environment. Commands that were found and fail are done without, and
+    `use.note` says so; those that are configured, and all of a proof's, come back as `failed`. Raises
+    SprintError, and leaves nothing, where a workspace cannot be made. `watching` follows set-up and build.
+    """
+    wanted = recipe_for(project, checkout.commit)
+    if at_base is not None and wanted.key == at_base.key:
+        wanted = replace(wanted, setup=at_base.setup, build=at_base.build)
+    job = _Job(project, checkout, wanted, at_base is not None, watching)
+    use = EnvironmentUse(
+        wanted.key, setup=wanted.setup, build=wanted.build, is_found=wanted.is_found, note=wanted.note
+    )
+    fresh = Prepared(job.workspace(), wanted.checks, use)
+    try:
+        prepared = _built(job, _set_up(job, fresh) if wanted.setup else fresh)
+    except BaseException:
+        workspace.remove(fresh.workspace.root)
+        raise
+    _tell(prepared)
+    return prepared
+
+
+@dataclass(frozen=True)
+class _Job:
+    project: Project
+    checkout: Checkout
+    wanted: Recipe
+    is_proof: bool
+    watching: verify.Watching
+
+    @property
+    def folder(self) -> Path:
+        project = self.project
+        return kept.place(project.paths.cache, project.forge, project.repo, self.wanted.key)
+
+    @property
+    def seconds(self) -> float:
+        """For each command."""
+        return self.project.config.limits.check_minutes * 60
+
+    def workspace(self) -> Workspace:
+        checkout = self.checkout
+        return workspace.create(
+            self.project.paths.workspaces,
+            checkout.name,
+            self.project.mirror,
+            checkout.commit,
+            checkout.branch,
+            checkout.new_branch,
+        )
+
+    def anew(self, prepared: Prepared) -> Prepared:
+        workspace.remove(prepared.workspace.root)
+        return replace(prepared, workspace=self.workspace())
+
+
+def _set_up(job: _Job, fresh: Prepared) -> Prepared:
+    if job.project.sandbox.kind == "none":
+        note = "not kept: commands are not isolated (sandbox: none)"
+        return _made(job, replace(fresh, use=replace(fresh.use, note=note)))
+    with contextlib.ExitStack() as stack:
+        try:
+            # Whoever makes the same one now may take as long as we would.
+            stack.enter_context(kept.alone(job.folder, wait=job.seconds * (len(job.wanted.setup) + 1)))
+        except Busy as error:
+            note = f"not kept: {error}"
+            return _made(job, replace(fresh, use=replace(fresh.use, note=note)))
+        return _taken_or_made(job, fresh)
+
+
+def _taken_or_made(job: _Job, fresh: Prepared) -> Prepared:
+    if found := kept.find(job.folder):
+        started = time.monotonic()
+        fault = kept.put(found, fresh.workspace, job.project.sandbox)
+        if not fault:
+            use = replace(fresh.use, is_hit=True, seconds=_since(started), bytes=found.bytes)
+            return replace(fresh, use=use)
+        _log.warning("the environment at %s is damaged (%s); it is made anew", job.folder, safe_line(fault))
+        fresh = job.anew(fresh)
+    made = _made(job, fresh)
+    return made if job.is_proof or made.failed or not made.use.setup else _kept(job, made)
+
+
+def _made(job: _Job, fresh: Prepared) -> Prepared:
+    """Run set-up; where it was only found, and fails, do without."""
+    started = time.monotonic()
+    failed = _run(job, fresh, job.wanted.setup)
+    made = replace(fresh, use=replace(fresh.use, seconds=_since(started)), failed=failed)
+    if failed is None or job.is_proof or not job.wanted.is_found or job.watching.watch():
+        return replace(made, is_built=not job.wanted.is_dependencies_only)
+    note = f"set-up was found and failed: {failure(failed)}"
+    return job.anew(replace(made, use=replace(made.use, setup=(), build=(), note=note), failed=None))
+
+
+def _kept(job: _Job, made: Prepared) -> Prepared:
+    project, seconds = job.project, made.use.seconds
+    try:
+        saved = kept.keep(
+            made.workspace, job.checkout.commit, project.sandbox, project.config.sandbox, job.folder, seconds
+        )
+    except kept.NotKept as error:
+        return replace(made, use=replace(made.use, note=f"not kept: {error}"))
+    return replace(made, use=replace(made.use, bytes=saved.bytes))
+
+
+def _built(job: _Job, prepared: Prepared) -> Prepared:
+    if prepared.failed or not prepared.use.build:
+        return prepared
+    started = time.monotonic()
+    failed = _run(job, prepared, prepared.use.build)
+    use = replace(prepared.use, build_seconds=_since(started))
+    if failed is None or job.is_proof or not job.wanted.is_build_found:
+        return replace(prepared, use=use, failed=failed, is_built=True)
+    return replace(
+        prepared, use=replace(use, build=(), note=f"build was found and failed: {failure(failed)}")
+    )
+
+
+def _run(job: _Job, prepared: Prepared, commands: Sequence[str]) -> CheckResult | None:
+    network = job.project.config.sandbox.setup_network == "host"
+    return verify.run_setup(
+        job.project.sandbox,
+        prepared.workspace,
+        commands,
+        network=network,
+        timeout=job.seconds,
+        watching=job.watching,
+    )
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
+
+
+def failure(failed: CheckResult) -> str:
+    """A command that failed, and the last that it said."""
+    last = failed.tail.strip().splitlines()[-1:] or [failed.status]
+    said = "it ran out of time" if failed.status is CheckStatus.TIMED_OUT else safe_line(last[0])
+    return f"{failed.command}: {said}"
+
+
+def _tell(prepared: Prepared) -> None:
+    use = prepared.use
+    origin = "found" if use.is_found else "configured"
+    for name, commands in (("set-up", use.setup), ("build", use.build), ("checks", prepared.checks)):
+        if commands:
+            _log.info("%s, %s: %s", name, origin, "; ".join(commands))
+    if use.says:
+        _log.info("environment: %s", use.says)

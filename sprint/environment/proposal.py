@@ -1,0 +1,44 @@
+"""What is proposed for a project: how it is set up, built and checked, as people of its ecosystem would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sprint.environment.snapshot import Snapshot
+
+Tools = Mapping[str, str]  # programs of the sandbox to their versions, as `tools.versions` tells them
+
+
+@dataclass(frozen=True)
+class Check:
+    """`command` runs the tests with `tool`; `script` is what the project itself says that it runs."""
+
+    command: str
+    tool: str
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one ecosystem has to say of a project."""
+
+    setup: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Shell commands, in their order, from the root of a checkout.
+
+    `setup` fetches what the project depends on, `build` makes what its own sources have to be made into, and
+    `checks` prove a change. Each is made of fixed words: nothing of it is the project's own text.
+    """
+
+    setup: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+Ecosystem = Callable[[Snapshot, Tools], Part]
