@@ -10,7 +10,11 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
+from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST
+
 _SAFE = (
+    COMPILE_GO,
+    COMPILE_RUST,
     'ln -sfn "$PWD/.venv" ~/.venv',
     'ln -sfn "$(poetry env info --path)" ~/.venv',
     *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sprint.environment.node import node
-from sprint.environment.proposal import Check, Ecosystem, Part, Proposal, Tools
+from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, Check, Ecosystem, Part, Proposal, Tools
 from sprint.environment.python import python
 from sprint.environment.snapshot import Snapshot
 
@@ -34,8 +34,8 @@ def _go(project: Snapshot, _: Tools) -> Part:
         return Part()
     is_fetched = re.search(r"^require\b", project.text("go.mod"), re.MULTILINE) is not None
     is_vendored = project.has("vendor/modules.txt")
-    setup = ("go mod download",) if is_fetched and not is_vendored else ()
-    return Part(setup, checks=(Check("go test ./...", "go test"),))
+    fetch = ("go mod download",) if is_fetched and not is_vendored else ()
+    return Part((*fetch, COMPILE_GO), checks=(Check("go test ./...", "go test"),))
 
 
 def _rust(project: Snapshot, _: Tools) -> Part:
@@ -48,7 +48,8 @@ def _rust(project: Snapshot, _: Tools) -> Part:
     )
     locked = " --locked" if project.has("Cargo.lock") else ""
     test = "cargo test --workspace" if is_workspace else "cargo test"
-    return Part((f"cargo fetch{locked}",) if is_fetched else (), checks=(Check(test, "cargo"),))
+    setup = (f"cargo fetch{locked}", COMPILE_RUST) if is_fetched else ()
+    return Part(setup, checks=(Check(test, "cargo"),))
 
 
 def _deno(project: Snapshot, _: Tools) -> Part:

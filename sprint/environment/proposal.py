@@ -9,6 +9,11 @@ from sprint.environment.snapshot import Snapshot
 
 Tools = Mapping[str, str]  # programs of the sandbox to their versions, as `tools.versions` tells them
 
+# Compilers that keep what they made by its content, or by its time, which a new checkout's files are always
+# after: what is the same is at hand for each check, and what is not is compiled anew.
+COMPILE_GO = "go test -run '^$' ./... || true"
+COMPILE_RUST = "cargo test --no-run --workspace || true"
+
 
 @dataclass(frozen=True)
 class Check:

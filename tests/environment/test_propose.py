@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sprint.environment import propose, snapshot
-from sprint.environment.proposal import Proposal
+from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, Proposal
 from sprint.environment.snapshot import Snapshot
 
 _TEST = "def test_one(): pass\n"
@@ -174,8 +174,8 @@ def test_tests_that_need_nothing_are_set_up_with_nothing() -> None:
     with_source = {"tests/test_a.py": _UNITTEST, "pyproject.toml": _PROJECT, "src/x.py": ""}
     assert found(with_source).setup == (_VENV, "pip install -e .")
     assert found({"package.json": json.dumps({"scripts": {"test": "node --test"}})}).setup == ()
-    assert found({"go.mod": _GO}).setup == ()
-    assert found({"go.mod": _GO + "require a.b/c v1.0.0\n", "vendor/modules.txt": ""}).setup == ()
+    assert found({"go.mod": _GO}).setup == (COMPILE_GO,)
+    assert found({"go.mod": _GO + "require a.b/c v1.0.0\n", "vendor/modules.txt": ""}).setup == (COMPILE_GO,)
     assert found({"Cargo.toml": "[package]\nname = 'x'\n"}).setup == ()
 
 
@@ -210,10 +210,10 @@ def test_node_is_built_as_its_scripts_say() -> None:
 
 
 def test_go_and_rust_fetch_what_they_name() -> None:
-    assert found({"go.mod": _GO + "require (\n\ta.b/c v1.0.0\n)\n"}).setup == ("go mod download",)
+    assert found({"go.mod": _GO + "require (\n\ta.b/c v1.0.0\n)\n"}).setup == ("go mod download", COMPILE_GO)
     manifest = "[package]\nname = 'x'\n[dev-dependencies]\nrand = '1'\n"
-    assert found({"Cargo.toml": manifest}).setup == ("cargo fetch",)
-    assert found({"Cargo.toml": manifest, "Cargo.lock": ""}).setup == ("cargo fetch --locked",)
+    assert found({"Cargo.toml": manifest}).setup == ("cargo fetch", COMPILE_RUST)
+    assert found({"Cargo.toml": manifest, "Cargo.lock": ""}).setup == ("cargo fetch --locked", COMPILE_RUST)
 
 
 def test_commands_are_made_of_fixed_words_only() -> None:
