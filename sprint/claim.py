@@ -9,33 +9,38 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-import threading
-from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
-from sprint import git
+from sprint import git, repo_pause
 from sprint.domain import Claim
-from sprint.errors import ForgeError, SprintError
+from sprint.errors import ForgeError
+from sprint.outcomes import Outcome
+from sprint.repo_pause import RepoPause
 
 LEASE = timedelta(minutes=15)
 MOST_ATTEMPTS = 1_000_000  # whatever somebody wrote into a claim
-RENEW_SECONDS = 240.0  # two renewals may fail before the lease runs out
 
 _log = logging.getLogger(__name__)
-# Every state is a loose object, and after months they are many.
+# Every state is a loose object, and after months they are many; so are refs, each a file of its own.
 _TIDY = ("-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
-_REF = re.compile(r"refs/sprint/issue-([1-9][0-9]{0,17})")
+_MANY_LOOSE = 200
+CLAIMS = "refs/sprint/issue-"
+_BOARD = (f"+{CLAIMS}*:{CLAIMS}*", f"+{repo_pause.REF}*:{repo_pause.REF}*")
+_REF = re.compile(rf"{CLAIMS}([1-9][0-9]{{0,17}})")
 
 
 def ref_of(issue: int) -> str:
-    return f"refs/sprint/issue-{issue}"
+    return f"{CLAIMS}{issue}"
+
+
+def copy_path(cache: Path, forge: str, repo: str) -> Path:
+    """Where this host keeps its copy of the claims of a repository (OWNER/REPO)."""
+    owner, name = repo.split("/")
+    return cache / "claims" / forge / owner / f"{name}.git"
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -52,6 +57,16 @@ class _State(msgspec.Struct, frozen=True):
     pr: int | None = None
     seen: str = ""
     paused: bool = False
+    purpose: str = "issue"
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the server says to all hosts: who works on which issue, and whether any may begin to."""
+
+    claims: dict[int, Claim]
+    pause: RepoPause | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,10 @@ class Claims:
 
     def read(self) -> dict[int, Claim]:
         """Every claim on the server, by issue number. Raises ForgeError where the server fails."""
+        return self.board().claims
+
+    def board(self) -> Board:
+        """Every claim and the pause, in one dialogue with the server. Raises ForgeError where that fails."""
         try:
             refs = self._fetched()
         except (git.GitError, git.Unexplained):
@@ -80,15 +99,26 @@ class Claims:
             if match := _REF.fullmatch(ref):
                 number = int(match[1])
                 claims[number] = _parse(number, sha, message)
-        return claims
+        paused = refs.get(repo_pause.REF)
+        return Board(claims, repo_pause.parse(paused[1]) if paused else None)
 
     def _fetched(self) -> dict[str, tuple[str, str]]:
         git.init_bare(self.git_dir)
-        git.fetch(self.git_dir, self.remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
+        git.fetch(self.git_dir, self.remote, *_BOARD, prune=True)
         git.git(*_TIDY, git_dir=self.git_dir)
+        git.pack_refs(self.git_dir, "refs/sprint", unless_fewer_than=_MANY_LOOSE)
         return git.read_refs(self.git_dir, "refs/sprint/")
 
-    def take(self, issue: int, run: str, seen: str, previous: Claim | None, now: datetime) -> Claim | None:
+    def take(
+        self,
+        issue: int,
+        run: str,
+        seen: str,
+        previous: Claim | None,
+        now: datetime,
+        *,
+        lease: timedelta = LEASE,
+    ) -> Claim | None:
         """Begin the next attempt; None where another process was faster."""
         return self._swap(
             Claim(
@@ -97,7 +127,7 @@ class Claims:
                 run=run,
                 host=self.host,
                 attempt=_attempts(previous, seen) + 1,
-                expires=now + LEASE,
+                expires=now + lease,
                 seen=seen,
             ),
             previous,
@@ -117,7 +147,6 @@ class Claims:
         now: datetime,
         *,
         outcome: str,
-        detail: str = "",
         not_before: datetime | None = None,
         pr: int | None = None,
         seen: str = "",
@@ -125,7 +154,9 @@ class Claims:
     ) -> Claim | None:
         """End the attempt and tell every host how it ended; None where the claim was no longer ours.
 
-        `counts` False: it was no attempt, for it failed through no fault of the issue."""
+        `counts` False: it was no attempt, for it failed through no fault of the issue. Everybody who can
+        fetch reads it, so its words are our own: none of a server's or a model's.
+        """
         released = replace(
             claim,
             state="released",
@@ -133,7 +164,7 @@ class Claims:
             attempt=claim.attempt - (not counts),
             expires=now,
             outcome=outcome,
-            detail=detail[:500],
+            detail=_words(outcome),
             not_before=not_before,
             pr=pr,
             seen=seen or claim.seen,
@@ -190,6 +221,11 @@ class Claims:
         return replace(new, sha=sha)
 
 
+def _words(outcome: str) -> str:
+    known = {one.value: one.facts.means for one in Outcome}
+    return known.get(outcome, "")
+
+
 def _attempts(previous: Claim | None, seen: str) -> int:
     """Attempts that count: an issue that people changed since the last one starts anew."""
     if previous is None or (previous.state == "released" and previous.seen != seen):
@@ -220,75 +256,7 @@ def _parse(number: int, sha: str, message: str) -> Claim:
         pr=state.pr,
         seen=state.seen,
         paused=state.paused,
+        purpose=state.purpose,
+        rounds=max(state.rounds, 0),
         sha=sha,
     )
-
-
-class Lease:
-    """Renews a claim in the background while a run is worked on, and watches for reasons to stop.
-
-    `still_wanted` is asked at each renewal and returns a reason to stop, or ""; `length` says how long each
-    renewal is to hold. Failing to reach the forge
-    is no such reason: the lease outlives two failures, and publishing looks again.
-    """
-
-    def __init__(
-        self,
-        claims: Claims,
-        claim: Claim,
-        still_wanted: Callable[[], str],
-        length: Callable[[], timedelta] = lambda: LEASE,
-    ) -> None:
-        self._claims = claims
-        self._claim = claim
-        self._still_wanted = still_wanted
-        self._length = length
-        self._reason = ""
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        keep = partial(copy_context().run, self._keep)  # what it logs is about the run, too
-        self._thread = threading.Thread(target=keep, name="claim-lease", daemon=True)
-
-    def reason_to_stop(self) -> str:
-        return self._reason
-
-    @property
-    def claim(self) -> Claim:
-        with self._lock:
-            return self._claim
-
-    def __enter__(self) -> Lease:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
-        while not self._done.wait(RENEW_SECONDS):
-            self.renew()
-
-    def renew(self) -> None:
-        """One renewal now, if the forge answers."""
-        try:
-            self.confirm()
-        except SprintError as error:
-            _log.warning("cannot renew the claim on issue #%d: %s", self._claim.issue, error)
-
-    def confirm(self) -> None:
-        """One renewal now. Raises SprintError where the forge does not tell whether to go on."""
-        with self._lock:
-            renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=self._length())
-            if renewed is not None:
-                self._claim = renewed
-        self._reason = self._still_wanted() if renewed else "another host has taken the issue over"
-
-    def rest(self, lease: timedelta) -> None:
-        """Have the claim of a run that rests last so long. Raises SprintError where the forge is away."""
-        with self._lock:
-            renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=lease, paused=True)
-            if renewed is not None:
-                self._claim = renewed

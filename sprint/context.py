@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sprint import credentials, proc, sandbox
-from sprint.claim import Claims
+from sprint import host as host_ids
+from sprint.claim import Claims, copy_path
 from sprint.config import Config, RepoConfig
 from sprint.domain import Endpoint, Repository
 from sprint.errors import ConfigError, ForgeError
 from sprint.forge import Forge, connect
 from sprint.git import Remote
+from sprint.pick.discussions import Discussions
 from sprint.runs import RunStore
 from sprint.sandbox import Sandbox
 from sprint.worker import Worker
@@ -30,8 +32,10 @@ class Context:
     repository: Repository
     sandbox: Sandbox
     claims: Claims
+    discussions: Discussions
     store: RunStore
-    host: str
+    host: str  # this machine's name, for what stays here
+    host_id: str  # what others may know of it
     environ: Mapping[str, str]
     home: Path
     stopping: threading.Event = field(default_factory=threading.Event)  # set: come to an end soon
@@ -39,7 +43,7 @@ class Context:
 
     @property
     def remote(self) -> Remote:
-        return Remote(self.repository.clone_url, self.forge.token)
+        return self.forge.remote(self.repository)
 
     @property
     def base(self) -> str:
@@ -105,17 +109,20 @@ def open_context(
     forge = forge_of(config, repo, environ, home)
     repository = fit_repository(forge, repo)
     owner, name = repository.name.split("/")
-    claims_dir = (cache or config.paths.cache) / "claims" / repo.forge / owner / f"{name}.git"
-    host = proc.hostname()
+    claims_dir = copy_path(cache or config.paths.cache, repo.forge, repository.name)
+    host_id = host_ids.make_id(config.paths.results) if cache is None else ""
+    remembered = config.paths.cache / "discussions" / repo.forge / owner / f"{name}.json"
     return Context(
         config=config,
         repo_config=repo,
         forge=forge,
         repository=repository,
         sandbox=sandbox.make(repo.sandbox),
-        claims=Claims(claims_dir, Remote(repository.clone_url, forge.token), host),
+        discussions=Discussions(forge, repository.name, remembered, is_kept=cache is None),
+        claims=Claims(claims_dir, forge.remote(repository), host_id),
         store=RunStore(config.paths.results),
-        host=host,
+        host=proc.hostname(),
+        host_id=host_id,
         environ=environ,
         home=home,
         stopping=stopping or threading.Event(),

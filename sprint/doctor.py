@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from sprint import check_command, credentials, environment, files, git, sandbox
+from sprint import check_command, credentials, environment, files, git, push_trial, repo_pause, sandbox
+from sprint.claim import CLAIMS
 from sprint.config import Config, RepoConfig, SandboxConfig, resolve
 from sprint.context import fit_repository, forge_of, open_context
 from sprint.domain import Endpoint, Finding, Grade, Repository
@@ -17,12 +18,6 @@ from sprint.errors import SprintError
 from sprint.forge import Forge, Rights
 
 _OLDEST_GIT = (2, 39)
-_GITEA_REMEDY = "give the account write access and the token write:repository, write:issue, read:user"
-_REMEDY = {
-    "gitea": _GITEA_REMEDY,
-    "forgejo": _GITEA_REMEDY,
-    "github": "give the account write access and the token contents, issues and pull requests (or `repo`)",
-}
 
 
 def doctor(
@@ -36,7 +31,7 @@ def doctor(
 ) -> int:
     """Print a line for each check as it is made; returns 1 where anything would stop a tick, else 0.
 
-    `deep`: also what costs money or time.
+    `deep`: also what costs money or time, or is on the server for a moment.
     """
     repos = [resolve(config, name) for name in names] or list(config.repos)
     sick = False
@@ -86,8 +81,9 @@ def _git() -> str:
 
 
 def _sandbox(box: SandboxConfig) -> str:
-    sandbox.make(box).probe()
-    return "a command ran in it" if box.kind != "none" else "commands run without isolation, as configured"
+    made = sandbox.make(box)
+    made.probe()
+    return "a command ran in it" if made.is_confined else "commands run without isolation, as configured"
 
 
 def _writable(results: Path) -> str:
@@ -109,8 +105,11 @@ def _repository(
         Grade.OK, repo.name, f"reachable at {forge.url}, base {repo.base or repository.default_branch}"
     )
     yield from _rights(repo.name, forge, rights)
-    yield _check(f"{repo.name} git", lambda: _git_server(forge, repository.clone_url))
+    remote, branch = forge.remote(repository), repo.publish.branch.format(number=0)
+    yield _check(f"{repo.name} git", lambda: _git_server(remote))
+    yield _rules(f"{repo.name} branch rules", forge, repository.name, branch)
     if deep:
+        yield from _pushes(repo.name, remote, repo.base or repository.default_branch, branch)
         yield from _examined(config, repo, environ, home)
     else:
         yield from _found(config, repo, forge, repository)
@@ -132,8 +131,7 @@ def _found(config: Config, repo: RepoConfig, forge: Forge, repository: Repositor
         with tempfile.TemporaryDirectory(prefix="sprint-doctor-") as folder:
             scratch = Path(folder, "base.git")
             git.init_bare(scratch)
-            remote = git.Remote(repository.clone_url, forge.token)
-            git.fetch(scratch, remote, f"+refs/heads/{base}:refs/heads/base", depth=1)
+            git.fetch(scratch, forge.remote(repository), f"+refs/heads/{base}:refs/heads/base", depth=1)
             files = environment.of_commit(scratch, "refs/heads/base")
             found = environment.found_in(repo, files, sandbox.make(repo.sandbox), config.paths.cache)
     except SprintError as error:
@@ -150,6 +148,30 @@ def _found(config: Config, repo: RepoConfig, forge: Forge, repository: Repositor
         yield Finding(Grade.WARNING, f"{repo.name} checks", says)
 
 
+def _rules(what: str, forge: Forge, repo: str, branch: str) -> Finding:
+    try:
+        against = forge.branch_rules(repo, branch)
+    except SprintError as error:
+        return Finding(Grade.FAULT, what, str(error))
+    if against is None:
+        return Finding(
+            Grade.OK, what, "the forge does not tell this account; `sprint doctor --deep` tries a push"
+        )
+    if against:
+        return Finding(Grade.WARNING, what, f"pushes of {branch} may be refused: {'; '.join(against)}")
+    return Finding(Grade.OK, what, f"none against {branch}")
+
+
+def _pushes(name: str, remote: git.Remote, base: str, branch: str) -> Iterator[Finding]:
+    yield Finding(
+        Grade.OK,
+        f"{name} deep",
+        f"pushes {base}'s own commit to {branch} and removes it, then a claim; this may start CI",
+    )
+    yield _check(f"{name} push", lambda: push_trial.try_branch(remote, base, branch))
+    yield _check(f"{name} claim", lambda: push_trial.try_claim(remote))
+
+
 def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
     if forge.token is None:
         yield Finding(Grade.FAULT, f"{name} token", "there is none; set token_file or token_env of its forge")
@@ -157,7 +179,7 @@ def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
     needed = {"push": rights.can_push, "comment": rights.can_comment}
     lacking = [right for right, has in needed.items() if has is False]
     if lacking:
-        says = f"the token of {rights.login} may not {' or '.join(lacking)}; {_REMEDY[forge.kind]}"
+        says = f"the token of {rights.login} may not {' or '.join(lacking)}; it needs {forge.rights_needed}"
         yield Finding(Grade.FAULT, f"{name} token", says)
         return
     untold = [right for right, has in needed.items() if has is None]
@@ -167,10 +189,12 @@ def _rights(name: str, forge: Forge, rights: Rights) -> Iterator[Finding]:
     yield Finding(Grade.OK if not untold else Grade.WARNING, f"{name} token", says)
 
 
-def _git_server(forge: Forge, url: str) -> str:
-    refs = git.ls_remote(git.Remote(url, forge.token), "refs/heads/*", "refs/sprint/*")
-    claims = sum(ref.startswith("refs/sprint/") for ref in refs)
-    return f"{_count(len(refs) - claims, 'branch', 'es')}, {_count(claims, 'claim', 's')} at {url}"
+def _git_server(remote: git.Remote) -> str:
+    refs = git.ls_remote(remote, "refs/heads/*", "refs/sprint/*")
+    claims = sum(ref.startswith(CLAIMS) for ref in refs)
+    branches = sum(ref.startswith("refs/heads/") for ref in refs)
+    paused = "; paused: `sprint resume` has hosts begin runs again" if repo_pause.REF in refs else ""
+    return f"{_count(branches, 'branch', 'es')}, {_count(claims, 'claim', 's')} at {remote.url}{paused}"
 
 
 def _count(number: int, thing: str, plural: str) -> str:

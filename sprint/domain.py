@@ -147,7 +147,8 @@ class Claim:
 
     `sha` is the commit that holds it ("" before it is written). `attempt` counts the attempts begun so far.
     `seen` is a digest of the issue's title, body and people's comments when the last attempt began:
-    another digest lifts the back-off. `paused`: its run rests through no fault of the issue.
+    another digest lifts the back-off. `paused`: its run rests through no fault of the issue. `rounds` counts
+    the follow-ups of its pull request.
     """
 
     issue: int
@@ -162,6 +163,8 @@ class Claim:
     pr: int | None = None
     seen: str = ""
     paused: bool = False
+    purpose: str = "issue"  # | "follow_up"
+    rounds: int = 0
     sha: str = ""
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sprint import git
+from sprint.backlog import Backlog
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Pick
 from sprint.environment import Recipe, found_in, of_commit
 from sprint.scope import task_for
-from sprint.tick import new_run, pick_issue, why_not_now
+from sprint.tick import new_run, why_not_now
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def preview(context: Context, *, only: int | None, force: bool) -> Preview:
     name = context.repository.name
     if reason := why_not_now(context):
         return Preview(name, Pick(None, why_none=reason))
-    pick = pick_issue(context, context.claims.read(), only=only, force=force)
+    board = context.claims.board()
+    if board.pause:
+        return Preview(name, Pick(None, why_none=board.pause.says(name)))
+    pick = Backlog(context, only=only, force=force).pick(board.claims)
     if pick.issue is None:
         return Preview(name, pick)
     scratch = context.claims.git_dir

@@ -41,7 +41,7 @@ def publish(forge: Forge, repository: Repository, mirror: Path, proposal: Propos
     Raises PushRefused where the server rejects the commit, PullRefused where it does so with the pull
     request, ForgeError where it cannot be reached, or shows us the repository no more.
     """
-    remote = git.Remote(repository.clone_url, forge.token)
+    remote = forge.remote(repository)
     branch = _push(remote, mirror, proposal)
     for pull in forge.pulls_of_branch(repository.name, branch):
         if pull.is_open:

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sprint import runs, spend
+from sprint.backlog import Backlog
 from sprint.clean_text import safe_line
 from sprint.context import Context
 from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
 from sprint.errors import ConfigError, ForgeError, SprintError
 from sprint.lock import lock
 from sprint.logs import run_log
-from sprint.pick import choose, issue_digest
 from sprint.settle import settle
 from sprint.settle.lost import look_for_lost
 from sprint.settle.repository import blocked
@@ -27,7 +27,7 @@ _MANY_CLAIMS = 100
 _REMEMBERED = timedelta(days=30)
 _FORGOTTEN_AT_ONCE = 5
 _FARTHEST = timedelta(days=30)
-_RACES = 3  # how often a tick that lost an issue to another host looks for the next one
+_RACES = 20  # how many issues a tick may lose to other hosts before it leaves the rest to them
 
 _log = logging.getLogger(__name__)
 
@@ -135,18 +135,38 @@ def _with_new_runs(context: Context, report: TickReport, only: int | None, force
         return replace(report, idle=f"run {resting[0].id} is under way")
     if reason := why_not_now(context):
         return replace(report, idle=reason)
-    claims = context.claims.read()
+    board = context.claims.board()
+    if board.pause:
+        return replace(report, idle=board.pause.says(context.repository.name))
+    return _begun(context, report, board.claims, Backlog(context, only=only, force=force))
+
+
+def _begun(context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog) -> TickReport:
     own = {run.issue for run in report.waiting}
-    while only is not None or len(unsettled := _unsettled(claims, own)) < context.repo_config.pick.at_once:
-        begun = _new_run(context, claims, only, force)
-        report = replace(report, run=begun.run or report.run, idle=begun.idle, passed_over=begun.passed_over)
-        if begun.run is None or begun.run.phase is Phase.SETTLED or only is not None:
+    lost = 0
+    while backlog.only or len(unsettled := _unsettled(claims, own)) < context.repo_config.pick.at_once:
+        pick = backlog.pick(claims)
+        forget_closed(context, claims, backlog)
+        report = replace(report, passed_over=pick.passed_over)
+        if pick.issue is None:
+            return replace(report, idle=pick.why_none)
+        context.worker(context.repo_config.worker).check()
+        context.sandbox.probe()
+        made = _claim(context, pick, pick.issue, claims.get(pick.issue.number), backlog.force)
+        if made is None:
+            _log.info("#%d: another host claimed it first", pick.issue.number)
+            backlog.pass_over(pick.issue, "another host claimed it first")
+            claims, lost = context.claims.read(), lost + 1
+            if lost == _RACES:
+                return replace(report, idle="other hosts were faster each time")
+            continue
+        run = settle(context, *made, is_new=True)
+        report = replace(report, run=run)
+        if run.phase is Phase.SETTLED or backlog.only:
             return report
-        own.add(begun.run.issue)
-        report = replace(report, waiting=(*report.waiting, begun.run))
-    if report.run is None:
-        report = replace(report, idle=_crowd(claims, unsettled))
-    return report
+        own.add(run.issue)
+        report = replace(report, waiting=(*report.waiting, run))
+    return report if report.run else replace(report, idle=_crowd(claims, unsettled))
 
 
 def _unsettled(claims: Mapping[int, Claim], own: Set[int | None]) -> Set[int | None]:
@@ -169,32 +189,14 @@ def _crowd(claims: Mapping[int, Claim], unsettled: Set[int | None]) -> str:
     return f"{'; '.join(said)} (pick.at_once)"
 
 
-def _new_run(context: Context, claims: dict[int, Claim], only: int | None, force: bool) -> TickReport:
-    name = context.repository.name
-    for _ in range(_RACES):
-        forget_closed(context, claims)
-        pick = pick_issue(context, claims, only=only, force=force)
-        if pick.issue is None:
-            return TickReport(name, idle=pick.why_none, passed_over=pick.passed_over)
-        context.worker(context.repo_config.worker).check()
-        context.sandbox.probe()
-        made = _claim(context, pick, pick.issue, claims.get(pick.issue.number), force)
-        if made is not None:
-            run, claim = made
-            run = settle(context, run, claim, is_new=True)
-            return TickReport(name, run=run, passed_over=pick.passed_over)
-        _log.info("#%d: another host claimed it first", pick.issue.number)
-        claims.clear()
-        claims.update(context.claims.read())
-    return TickReport(name, idle="other hosts were faster each time")
-
-
-def forget_closed(context: Context, claims: dict[int, Claim]) -> None:
+def forget_closed(context: Context, claims: Mapping[int, Claim], backlog: Backlog) -> None:
     """Where claims have become many, remove some of long closed issues: each fetch reads them all."""
     if len(claims) <= _MANY_CLAIMS:
         return
     long_ago = datetime.now(UTC) - _REMEMBERED
-    old = [claim for claim in claims.values() if claim.state == "released" and claim.expires < long_ago]
+    old = [
+        claim for claim in backlog.unlisted(claims) if claim.state == "released" and claim.expires < long_ago
+    ]
     for claim in random.sample(old, min(len(old), _FORGOTTEN_AT_ONCE)):
         try:
             is_open = context.forge.issue(context.repository.name, claim.issue).is_open
@@ -218,38 +220,11 @@ def why_not_now(context: Context) -> str:
     return ""
 
 
-def pick_issue(context: Context, claims: dict[int, Claim], *, only: int | None, force: bool) -> Pick:
-    """The oldest fit issue, with what the forge and the claims say now; the list is read page by page."""
-    forge, name = context.forge, context.repository.name
-    pulls = forge.open_pulls(name)
-    return choose(
-        [forge.issue(name, only)] if only is not None else forge.oldest_issues(name),
-        policy=context.repo_config.pick,
-        repository=context.repository,
-        claims=claims,
-        open_pulls=pulls,
-        me=forge.whoami(),
-        branch_pattern=context.repo_config.publish.branch,
-        blockers=lambda issue: forge.open_blockers(name, issue),
-        can_write=lambda user: forge.can_write(name, user),
-        seen=lambda issue: digest(context, issue),
-        reviewed=lambda pull: forge.is_reviewed(name, pull),
-        now=datetime.now(UTC),
-        only=only,
-        force=force,
-    )
-
-
-def digest(context: Context, issue: Issue) -> str:
-    comments = context.forge.comments(context.repository.name, issue.number) if issue.comments else []
-    return issue_digest(issue, comments)
-
-
 def _claim(
     context: Context, pick: Pick, issue: Issue, previous: Claim | None, forced: bool
 ) -> tuple[Run, Claim] | None:
     """Write the run down, then claim the issue for it; None where another host was faster."""
-    seen = digest(context, issue)
+    seen = context.discussions.digest(issue)
     run = replace(new_run(context, issue), forced=forced)
     context.store.create(run)
     claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)

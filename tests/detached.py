@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sprint import claim, runs, settle, tick
+from sprint import claim, renewal, runs, settle, tick
 from sprint.config import WorkerConfig, schema
 from sprint.domain import Ending, Liveness, Outcome, Prompt, Run, Secret, Usage, WorkerResult
 from sprint.errors import SprintError
@@ -144,7 +144,8 @@ class Clock:
         # It reads the types of its records when it first decodes one, and must not read a moved clock there.
         msgspec.json.decode(_A_CLAIM, type=claim._State)
         packages = [module.name for module in pkgutil.iter_modules(settle.__path__, f"{settle.__name__}.")]
-        for name in (settle.__name__, *packages, tick.__name__, runs.__name__, claim.__name__):
+        modules = (settle, tick, runs, claim, renewal)
+        for name in (*packages, *(module.__name__ for module in modules)):
             module = importlib.import_module(name)
             if getattr(module, "datetime", None) is datetime:
                 monkeypatch.setattr(module, "datetime", Moved)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sprint import git
-from sprint.claim import LEASE, Claims, Lease, ref_of
-from sprint.domain import Claim, Secret
+from sprint.claim import LEASE, Claims, ref_of
+from sprint.domain import Claim, Outcome, Secret
 from sprint.errors import ForgeError
+from sprint.renewal import Lease
 from tests.servers.forge import DemoForge, Fault
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -90,6 +94,9 @@ def test_a_page_that_is_not_gits_is_no_board_without_claims(tmp_path: Path, gite
 def test_ten_processes_on_one_issue_give_one_winner(tmp_path: Path, server: git.Remote) -> None:
     code = """
 import sys
+import threading
+import time
+from dataclasses import replace
 from datetime import datetime, UTC
 from pathlib import Path
 from sprint import git
@@ -159,12 +166,12 @@ def test_history_tells_how_earlier_attempts_ended(tmp_path: Path, server: git.Re
         assert taken is not None
         renewed = here.renew(taken, NOW + timedelta(minutes=1))
         assert renewed is not None
-        previous = here.release(renewed, NOW, outcome=outcome, detail=f"why {n}")
+        previous = here.release(renewed, NOW, outcome=outcome)
     there = claims_of(tmp_path, server, "there")
     there.read()
     assert [(c.attempt, c.outcome, c.detail) for c in there.history(7)] == [
-        (1, "checks_failed", "why 0"),
-        (2, "limit", "why 1"),
+        (1, "checks_failed", Outcome.CHECKS_FAILED.facts.means),
+        (2, "limit", Outcome.LIMIT.facts.means),
     ]
     assert there.history(8) == []
 
@@ -201,6 +208,84 @@ def test_a_forgotten_claim_is_gone_everywhere(tmp_path: Path, server: git.Remote
     assert there.read().keys() == {7}
     here.forget(taken)
     assert there.read() == {}
+
+
+def test_every_outcome_has_words_that_may_be_published(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    for outcome in Outcome:
+        assert taken is not None
+        taken = here.release(taken, NOW, outcome=outcome)
+        assert taken is not None
+        assert taken.detail == outcome.facts.means != ""
+
+
+def test_a_lease_is_as_long_as_it_is_asked_to_be(tmp_path: Path, server: git.Remote) -> None:
+    here, day = claims_of(tmp_path, server, "here"), timedelta(days=1)
+    taken = here.take(7, "run-1", "", None, NOW, lease=day)
+    assert taken is not None
+    assert here.read()[7].expires == NOW + day
+    renewed = here.renew(taken, NOW + day, lease=day)
+    assert renewed is not None
+    assert here.read()[7].expires == NOW + 2 * day
+    again = here.renew(renewed, NOW)
+    assert again is not None
+    assert again.expires == NOW + LEASE
+
+
+TODAYS = {
+    "state": "claimed",
+    "run": "20261121T120102Z-acme-widgets-7-3f9c21aa",
+    "host": "laptop",
+    "attempt": 2,
+    "expires": "2026-01-02T03:19:05Z",
+    "not_before": None,
+    "outcome": "",
+    "detail": "",
+    "pr": None,
+    "seen": "abc",
+}
+
+
+def test_a_claim_of_the_version_before_is_understood(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    here.read()
+    tree = git.empty_tree(here.git_dir)
+    sha = git.commit_tree(here.git_dir, tree, [], json.dumps(TODAYS), "x", "x@example.org", when=NOW)
+    git.push(here.git_dir, server, sha, ref_of(7), expected="")
+    claim = here.read()[7]
+    assert (claim.host, claim.attempt, claim.purpose, claim.rounds) == ("laptop", 2, "issue", 0)
+    assert here.renew(claim, NOW) is not None, "and it is ours if its run is"
+
+
+def test_what_a_claim_counts_stays_with_it(tmp_path: Path, server: git.Remote) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    follow_up = here.renew(replace(taken, purpose="follow_up", rounds=3), NOW)
+    assert follow_up is not None
+    assert here.read()[7] == follow_up
+    assert (here.read()[7].purpose, here.read()[7].rounds) == ("follow_up", 3)
+    message = git.read_refs(here.git_dir, "refs/sprint/")[ref_of(7)][1]
+    assert set(TODAYS) <= set(json.loads(message)), "the version before finds all that it needs"
+
+
+def test_many_claims_are_read_from_one_file(tmp_path: Path, server: git.Remote) -> None:
+    stream = [
+        f"commit {ref_of(n)}\ncommitter x <x@x> 1767323045 +0000\ndata {len(text)}\n{text}\n"
+        for n in range(1, 301)
+        for text in [json.dumps({**TODAYS, "run": f"run-{n}"})]
+    ]
+    git.git("fast-import", "--quiet", git_dir=Path(server.url), stdin="".join(stream).encode())
+    here = claims_of(tmp_path, server, "here")
+    assert len(here.read()) == 300
+    assert not list((here.git_dir / "refs/sprint").iterdir())
+    assert here.read()[300].run == "run-300"
+    taken = here.take(7, "mine", "", here.read()[7], NOW)
+    assert taken is not None
+    assert here.read()[7] == taken
+    here.forget(taken)
+    assert 7 not in here.read()
 
 
 def test_the_keeper_renews_and_tells_when_the_work_is_not_wanted(tmp_path: Path, server: git.Remote) -> None:
@@ -249,3 +334,71 @@ def test_a_broken_copy_of_the_claims_is_made_anew(tmp_path: Path, server: git.Re
         path.write_bytes(b"")  # as a machine leaves them that lost its power
     assert here.read() == {7: taken}
     assert here.renew(taken, NOW) is not None
+
+
+def test_between_renewals_the_issue_alone_is_looked_at(
+    tmp_path: Path, server: git.Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look costs next to nothing: a closed issue is noticed long before the claim is due."""
+    monkeypatch.setattr("sprint.renewal.GLANCE_SECONDS", 0.01)
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    glances = iter(["", "", "the issue was closed"])
+    seen = threading.Event()
+
+    def glance() -> str:
+        reason = next(glances, "")
+        if reason:
+            seen.set()
+        return reason
+
+    def asked_in_full() -> str:
+        raise AssertionError("not before the renewal is due")
+
+    with Lease(here, taken, asked_in_full, glance=glance) as lease:
+        assert seen.wait(30)
+        deadline = time.monotonic() + 30
+        while not lease.reason_to_stop() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert lease.reason_to_stop() == "the issue was closed"
+        assert lease.claim == taken, "nothing was pushed for it"
+
+
+def test_the_renewal_comes_when_it_is_due_and_asks_in_full(
+    tmp_path: Path, server: git.Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sprint.renewal.GLANCE_SECONDS", 0.01)
+    monkeypatch.setattr("sprint.renewal.RENEW_SECONDS", 0.05)
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+    asked = threading.Event()
+
+    def in_full() -> str:
+        asked.set()
+        return ""
+
+    with Lease(here, taken, in_full) as lease:
+        assert asked.wait(30)
+    assert lease.claim.sha != taken.sha
+
+
+def test_what_a_renewal_found_outlasts_a_glance_that_cannot_see_it(
+    tmp_path: Path, server: git.Remote
+) -> None:
+    here = claims_of(tmp_path, server, "here")
+    taken = here.take(7, "run-1", "", None, NOW)
+    assert taken is not None
+
+    def away() -> str:
+        raise ForgeError("away")
+
+    glances = iter([lambda: "", away])
+    with Lease(
+        here, taken, lambda: "pull request #9 closes it already", glance=lambda: next(glances)()
+    ) as lease:
+        lease.renew()
+        for _ in range(2):
+            lease.glance()
+            assert lease.reason_to_stop() == "pull request #9 closes it already"

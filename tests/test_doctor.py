@@ -11,6 +11,7 @@ import pytest
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, bad_key, call, say
+from tests.servers.store import update_ref
 from tests.site import PRICE, Site
 
 REPO = "acme/widgets"
@@ -80,3 +81,69 @@ def test_results_that_cannot_be_written_are_said_once(
     said = [line for line in (done.stdout + done.stderr).splitlines() if "/proc/self" in line]
     assert (done.returncode, len(said)) == (2 if command == "run" else 1, 1)
     assert "cannot write in /proc/self: No such file or directory; see that the path is right" in said[0]
+
+
+def test_rules_against_our_branches_are_told(
+    github: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(github, model_server, workspaces, able)
+    assert "branch rules: none against feat/issue-0" in site.sprint("doctor").stdout
+    github.protect(REPO, "feat/issue-0")
+    done = site.sprint("doctor")
+    assert (
+        "warn  acme/widgets branch rules: pushes of feat/issue-0 may be refused: the rule update"
+        in done.stdout
+    )
+    assert done.returncode == 0
+
+
+def test_what_the_forge_does_not_tell_is_tried_with_deep(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    """Gitea tells its rules to administrators only."""
+    site = site_of(gitea, model_server, workspaces, able)
+    before = gitea.refs(REPO)
+    flat = site.sprint("doctor").stdout
+    assert "`sprint doctor --deep` tries a push" in flat
+    assert not [seen for seen in gitea.requests if seen.method == "POST" and "receive-pack" in seen.path]
+    deep = site.sprint("doctor", "--deep")
+    assert deep.returncode == 0, deep.stdout
+    lines = deep.stdout.splitlines()
+    said, pushed, claimed = (
+        next(n for n, line in enumerate(lines) if text in line)
+        for text in (
+            "may start CI",
+            "feat/issue-0 could be pushed and removed",
+            "refs/sprint/issue-0 could be",
+        )
+    )
+    assert said < pushed < claimed
+    assert gitea.refs(REPO) == before
+
+
+def test_deep_finds_the_server_that_refuses_every_push(
+    forge_server: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(forge_server, model_server, workspaces, able)
+    forge_server.protect(REPO, "feat/issue-0")
+    before = forge_server.refs(REPO)
+    done = site.sprint("doctor", "--deep")
+    assert done.returncode == 1
+    assert f"FAIL  {REPO} push: the server refuses refs/heads/feat/issue-0" in done.stdout
+    assert "set publish.branch" in done.stdout
+    assert forge_server.refs(REPO) == before
+
+
+def test_deep_clears_up_after_one_that_was_killed_and_leaves_a_persons_branch_alone(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(gitea, model_server, workspaces, able)
+    main = gitea.refs(REPO)["refs/heads/main"]
+    for ref in ("refs/heads/feat/issue-0", "refs/sprint/issue-0"):
+        update_ref(gitea.repo(REPO), ref, main)
+    assert site.sprint("doctor", "--deep").returncode == 0
+    assert set(gitea.refs(REPO)) == {"refs/heads/main"}
+    theirs = gitea.commit(REPO, "feat/issue-0", "Mine", {"mine": "x\n"})
+    done = site.sprint("doctor", "--deep")
+    assert "there is a branch feat/issue-0 already" in done.stdout
+    assert gitea.refs(REPO)["refs/heads/feat/issue-0"] == theirs

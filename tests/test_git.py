@@ -150,7 +150,7 @@ FAULTS = {
     "forbidden": (Fault("info/refs", status=403), 403, "forbids"),
     "gone": (Fault("info/refs", status=404), 404, "no repository octo/widgets"),
     "moved": (Fault("info/refs", status=302, headers={"Location": "http://127.0.0.1:1/x"}), 301, "moved"),
-    "busy": (Fault("info/refs", status=429), 429, "slow down"),
+    "busy": (Fault("info/refs", status=429), 429, "limits our requests"),
     "failing": (Fault("info/refs", status=503), 503, "HTTP 503"),
     "hung up": (Fault("info/refs", drop=True), None, "broke off|cannot reach"),
     "cut": (Fault("git-upload-pack", truncate=True), None, "broke off|not git"),
@@ -158,7 +158,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_one_clear_sentence(forge: DemoForge, store: Path, name: str) -> None:
+def test_each_fault_is_one_clear_sentence(
+    forge: DemoForge, store: Path, name: str, slept: list[float]
+) -> None:
     fault, status, sentence = FAULTS[name]
     fault.times = None
     forge.faults.append(fault)
@@ -196,23 +198,15 @@ def test_a_login_page_has_no_branch(forge: DemoForge, store: Path) -> None:
         git.fetch(store, remote_of(forge), "+refs/heads/trunk:refs/heads/trunk")
 
 
-def test_nobody_listening_is_named() -> None:
+def test_nobody_listening_is_named(slept: list[float]) -> None:
     with pytest.raises(ForgeError, match=r"cannot reach 127\.0\.0\.1:1"):
         git.ls_remote(git.Remote("http://127.0.0.1:1/a/b.git"))
 
 
-def test_a_silent_server_ends_with_the_time_limit(forge: DemoForge) -> None:
+def test_a_silent_server_ends_with_the_time_limit(forge: DemoForge, slept: list[float]) -> None:
     forge.faults.append(Fault("info/refs", hang=4, times=None))
     with pytest.raises(ForgeError, match="did not answer in time"):
         git.ls_remote(remote_of(forge), timeout=0.5)
-
-
-def test_a_push_that_is_cut_is_an_error_not_a_verdict(forge: DemoForge, store: Path) -> None:
-    forge.faults.append(Fault("git-receive-pack", method="POST", status=500, after=True))
-    one = make(store)
-    with pytest.raises(ForgeError):
-        git.push(store, remote_of(forge), one, "refs/heads/x", expected="")
-    assert git.push(store, remote_of(forge), one, "refs/heads/x", expected="")[0] is git.PushResult.OK
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c id", "ssh://x/y", "-u", "git@host:a/b", "relative/path"])
@@ -302,7 +296,7 @@ def test_the_token_goes_to_its_own_host_only(forge: DemoForge, github: DemoForge
 
 
 def test_the_credential_helper_answers_for_one_host_and_port(forge: DemoForge) -> None:
-    from sprint.git.server import _credentials
+    from sprint.git.remote import _credentials
 
     remote = git.Remote("https://git.example.org:8443/a/b.git", Secret("t0ken"))
     with _credentials(remote) as (options, fds):
@@ -342,7 +336,9 @@ def test_nothing_of_the_runners_environment_reaches_git(
     assert not canary.exists()
 
 
-def test_the_operators_proxy_is_used(forge: DemoForge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operators_proxy_is_used(
+    forge: DemoForge, monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with pytest.raises(ForgeError, match="cannot reach"):
         git.ls_remote(remote_of(forge))

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from sprint import logs
-from sprint.claim import Claims, Lease
+from sprint.claim import Claims
 from sprint.domain import Claim, Run
 from sprint.errors import ForgeError
 from sprint.git import Remote
+from sprint.renewal import Lease
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call, failed, finish
@@ -175,7 +176,7 @@ def test_what_the_keeper_of_the_claim_says_is_in_the_runs_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs.to_stderr()
-    monkeypatch.setattr("sprint.claim.RENEW_SECONDS", 0.001)
+    monkeypatch.setattr("sprint.renewal.RENEW_SECONDS", 0.001)
     run, tried = make_run(), threading.Event()
 
     class Unreachable(Claims):

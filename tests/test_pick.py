@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sprint.config import PickConfig
-from sprint.domain import Claim, Comment, Issue, Pick, PullRequest, Repository, Run
+from sprint.domain import Claim, Comment, Issue, PassedOver, Pick, PullRequest, Repository, Run
 from sprint.pick import choose, competing_pull, issue_digest, skipping_label
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -70,7 +70,7 @@ def never(*_: Any) -> Any:
     raise AssertionError("nothing needed this request")
 
 
-def pick(*issues: Issue, **changes: Any) -> Pick:
+def settings_of(**changes: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "policy": PickConfig(),
         "repository": PRIVATE,
@@ -80,11 +80,15 @@ def pick(*issues: Issue, **changes: Any) -> Pick:
         "branch_pattern": "feat/issue-{number}",
         "blockers": lambda _: [],
         "can_write": never,
-        "seen": never,
+        "has_news": never,
         "reviewed": never,
         "now": NOW,
     }
-    return choose(issues, **(settings | changes))
+    return settings | changes
+
+
+def pick(*issues: Issue, **changes: Any) -> Pick:
+    return choose(issues, **settings_of(**changes))
 
 
 def reason(one: Issue, **changes: Any) -> str:
@@ -112,7 +116,7 @@ def test_the_first_fit_issue_is_taken_and_no_more_are_asked_for() -> None:
         branch_pattern="feat/issue-{number}",
         blockers=lambda _: [],
         can_write=never,
-        seen=never,
+        has_news=never,
         reviewed=never,
         now=NOW,
     )
@@ -357,20 +361,20 @@ def test_a_live_claim_holds_and_an_expired_one_does_not() -> None:
 def test_backing_off() -> None:
     backing_off = claim(not_before=NOW + timedelta(hours=1))
     why = "backs off until 2026-05-01 13:00 UTC (attempt 1: checks_failed)"
-    assert reason(issue(), claims={1: backing_off}, seen=lambda _: "same") == why
-    assert reason(issue(), claims={1: backing_off}, seen=lambda _: "edited") == ""
+    assert reason(issue(), claims={1: backing_off}, has_news=lambda *_: False) == why
+    assert reason(issue(), claims={1: backing_off}, has_news=lambda *_: True) == ""
     assert reason(issue(), claims={1: replace(backing_off, not_before=NOW)}) == ""
 
 
 def test_out_of_attempts() -> None:
     spent = claim(attempt=3, not_before=NOW - timedelta(hours=1))
     assert "out of attempts (3, the last: checks_failed)" in reason(
-        issue(), claims={1: spent}, seen=lambda _: "same"
+        issue(), claims={1: spent}, has_news=lambda *_: False
     )
-    assert reason(issue(), claims={1: spent}, seen=lambda _: "edited") == ""
+    assert reason(issue(), claims={1: spent}, has_news=lambda *_: True) == ""
     assert reason(issue(), claims={1: replace(spent, attempt=2)}) == ""
     lost = replace(spent, state="claimed", outcome="")
-    assert "out of attempts (3)" in reason(issue(), claims={1: lost}, seen=lambda _: "same")
+    assert "out of attempts (3)" in reason(issue(), claims={1: lost}, has_news=lambda *_: False)
 
 
 @pytest.mark.parametrize(
@@ -384,8 +388,8 @@ def test_out_of_attempts() -> None:
 )
 def test_what_is_done_is_done_again_only_when_somebody_says_something(fields: Any, expected: str) -> None:
     done = claim(**fields)
-    assert expected in reason(issue(), claims={1: done}, seen=lambda _: "same")
-    assert reason(issue(), claims={1: done}, seen=lambda _: "a comment came") == ""
+    assert expected in reason(issue(), claims={1: done}, has_news=lambda *_: False)
+    assert reason(issue(), claims={1: done}, has_news=lambda *_: True) == ""
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "interrupted", "error", "no_change", "unheard-of"])
@@ -457,6 +461,33 @@ def test_why_there_is_nothing() -> None:
         pick(issue(1, locked=True), issue(2, locked=True)).why_none
         == "none of the 2 open issues is fit to work on"
     )
+
+
+# --- picking by choice -------------------------------------------------------------------------
+
+
+def test_only_issues_with_one_of_the_labels() -> None:
+    policy = PickConfig(labels=("sprint", "help wanted"))
+    assert reason(issue(labels=("Sprint", "x")), policy=policy) == ""
+    assert reason(issue(labels=("help wanted",)), policy=policy) == ""
+    for labels in ((), ("sprint-1",), ("type/sprint",)):
+        assert reason(issue(labels=labels), policy=policy) == (
+            "it has none of the labels sprint, help wanted (pick.labels)"
+        )
+
+
+def test_a_second_pick_goes_on_below_the_first() -> None:
+    issues = iter([issue(1, labels=("epic",)), issue(2), issue(3, locked=True), issue(4)])
+    first = choose(issues, **settings_of())
+    assert first.issue is not None
+    assert first.issue.number == 2
+    lost = PassedOver(2, "Issue 2", "another host claimed it first")
+    second = choose(issues, **settings_of(), before=(*first.passed_over, lost))
+    assert second.issue is not None
+    assert second.issue.number == 4
+    assert [passed.number for passed in second.passed_over] == [1, 2, 3]
+    third = choose(issues, **settings_of(), before=second.passed_over)
+    assert third.why_none == "none of the 3 open issues is fit to work on"
 
 
 # --- the digest --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from git import Repo
 
+from sprint.backlog import Backlog
 from sprint.claim import Claims
 from sprint.config import load, resolve
 from sprint.context import open_context
@@ -391,9 +392,12 @@ def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
 def test_proven_work_waits_for_a_forge_that_is_away(gitea: DemoForge, make_site: MakeSite) -> None:
     backlog(gitea)
     site = make_site(gitea, FIXED)
-    refused = Fault("git-receive-pack$", method="POST", times=None, drop=True, skip=1)
+    told = {"Retry-After": "3600"}
+    refused = Fault("git-receive-pack$", method="POST", times=None, status=403, headers=told, skip=1)
     gitea.faults.append(refused)
-    assert site.sprint("run", REPO).returncode == 3
+    away = site.sprint("run", REPO)
+    assert away.returncode == 3
+    assert "limits our requests" in away.stderr
     assert site.rows() == []
     gitea.faults.remove(refused)
     asked = len(site.model.asked)
@@ -412,10 +416,17 @@ def test_claims_of_long_closed_issues_are_forgotten(
     monkeypatch.setattr("sprint.tick._REMEMBERED", timedelta(seconds=-1))
     config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
     context = open_context(config, resolve(config, REPO), {}, site.path)
-    forget_closed(context, context.claims.read())
+
+    def tidy() -> None:
+        claims = context.claims.read()
+        backlog = Backlog(context)
+        backlog.pick(claims)
+        forget_closed(context, claims, backlog)
+
+    tidy()
     assert bug in context.claims.read(), "the issue is open"
     gitea.close_issue(REPO, bug)
-    forget_closed(context, context.claims.read())
+    tidy()
     assert context.claims.read() == {}
 
 

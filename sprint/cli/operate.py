@@ -1,4 +1,4 @@
-"""The commands of whoever operates it: monitor, doctor, init, schedule."""
+"""The commands of whoever operates it: monitor, doctor, init, schedule, pause, resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def add(command: AddCommand) -> None:
     )
     doctor.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="default: all that are configured")
     doctor.add_argument(
-        "--deep", action="store_true", help="also what costs: a long message to see how much a model reads"
+        "--deep",
+        action="store_true",
+        help="also what costs: how much a model reads, and a branch and a claim pushed and removed, "
+        "which may start CI",
     )
 
     init = command("init", "write a commented sprint.yaml from what is found here; never over another", _init)
@@ -24,6 +27,16 @@ def add(command: AddCommand) -> None:
 
     _add_schedule(command)
     _add_monitor(command)
+    _add_pause(command)
+
+
+def _add_pause(command: AddCommand) -> None:
+    pause = command("pause", "have no host begin a run in a repository; runs under way go on", _pause)
+    resume = command("resume", "have hosts begin runs in a repository again", _resume)
+    for one in (pause, resume):
+        one.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="as in the configuration; repeatable")
+        one.add_argument("--all", action="store_true", help="all configured repositories")
+    pause.add_argument("--why", default="", metavar="TEXT", help="for whoever can fetch from the repository")
 
 
 def _add_schedule(command: AddCommand) -> None:
@@ -69,6 +82,19 @@ def _doctor(args: argparse.Namespace) -> int:
     from sprint.doctor import doctor
 
     return doctor(configuration(args), args.repos, os.environ, Path.home(), sys.stdout, deep=args.deep)
+
+
+def _pause(args: argparse.Namespace) -> int:
+    from sprint.pause_command import pause
+
+    config = configuration(args)
+    return pause(config, args.repos, args.all, args.why, os.environ, Path.home(), sys.stdout)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from sprint.pause_command import resume
+
+    return resume(configuration(args), args.repos, args.all, os.environ, Path.home(), sys.stdout)
 
 
 def _init(args: argparse.Namespace) -> int:

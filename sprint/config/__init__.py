@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sprint.config.schema import (
+    FORGE_SITES,
     WORKER_KINDS,
     CommandWorkerConfig,
     Config,
     ForgeConfig,
+    ForgeKind,
     Limits,
     LocalWorkerConfig,
     ModelConfig,
@@ -27,6 +29,7 @@ from sprint.config.schema import (
     PublishConfig,
     RepoConfig,
     SandboxConfig,
+    SandboxKind,
     WorkerConfig,
 )
 from sprint.config.values import (
@@ -48,6 +51,7 @@ __all__ = [
     "CommandWorkerConfig",
     "Config",
     "ForgeConfig",
+    "ForgeKind",
     "Limits",
     "LocalWorkerConfig",
     "ModelConfig",
@@ -59,8 +63,10 @@ __all__ = [
     "PublishConfig",
     "RepoConfig",
     "SandboxConfig",
+    "SandboxKind",
     "WorkerConfig",
     "find",
+    "forges_of_environment",
     "load",
     "resolve",
 ]
@@ -72,7 +78,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OWN_PARAMETERS = frozenset(
     {"model", "messages", "tools", "stream", "stream_options", "temperature", "max_tokens"}
 )
-_GITHUB_ITSELF = frozenset({"https://github.com", "https://www.github.com", "https://api.github.com"})
+# What names the address of a kind of forge in the environment.
+_ADDRESS_VARIABLES: dict[ForgeKind, str] = {"gitea": "GITEA_URL"}
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,7 +145,8 @@ def _read(source: Path, name: str) -> object:
 def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base: Path, home: Path) -> Config:
     _explain_misplaced(raw)
     file = typed({} if raw is None else raw, _File, "")
-    detected = _forges_of_environment(environ) if not file.forges else {}
+    detected = {str(kind): found for kind, found in forges_of_environment(environ).items()}
+    detected = {} if file.forges else detected
     forges = {name: _forge(name, value, base, home) for name, value in (file.forges or {}).items()}
     forges = forges or detected
     model = (
@@ -202,24 +210,27 @@ def _explain_misplaced(raw: object) -> None:
             raise ConfigError(f"unknown key {key}; put it under defaults, or under one of repos")
 
 
-def _forges_of_environment(environ: Mapping[str, str]) -> dict[str, ForgeConfig]:
-    """The forges that need no file; the first one is the default. Whether there is a token shows later."""
-    forges = {"github": ForgeConfig(kind="github")}
-    if url := environ.get("GITEA_URL", "").strip():
-        forges = {"gitea": ForgeConfig(kind="gitea", url=server_url(url, "GITEA_URL")), **forges}
-    return forges
+def forges_of_environment(environ: Mapping[str, str]) -> dict[ForgeKind, ForgeConfig]:
+    """The forges that need no file, by their kind; the first one is the default. Whether there is a token
+    shows later. Raises ConfigError where a variable holds no address."""
+    named = {
+        kind: ForgeConfig(kind=kind, url=server_url(url, variable))
+        for kind, variable in _ADDRESS_VARIABLES.items()
+        if (url := environ.get(variable, "").strip())
+    }
+    return {**named, **{kind: ForgeConfig(kind=kind) for kind, site in FORGE_SITES.items() if site}}
 
 
 def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
     at = f"forges.{name}"
     _check_name(name, at)
     forge = typed(value, ForgeConfig, at)
-    if not forge.url and forge.kind != "github":
+    if not forge.site:
         raise ConfigError(f"{at}.url: a {forge.kind} forge needs its address, as in https://git.example.org")
     url = server_url(forge.url, f"{at}.url") if forge.url else ""
     return replace(
         forge,
-        url="" if forge.kind == "github" and url in _GITHUB_ITSELF else url,
+        url="" if re.sub(r"^https://(www|api)\.", "https://", url) == FORGE_SITES[forge.kind] else url,
         token_file=_secret_place(forge.token_file, forge.token_env, "token", at, base, home),
     )
 

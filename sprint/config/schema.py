@@ -12,13 +12,25 @@ Count = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 
 
+ForgeKind = Literal["gitea", "forgejo", "github"]
+SandboxKind = Literal["bwrap", "none"]
+
+# Where a kind of forge is that needs no address in the configuration; "" where each has its own.
+FORGE_SITES: dict[ForgeKind, str] = {"gitea": "", "forgejo": "", "github": "https://github.com"}
+
+
 class ForgeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A forge server. `url` without `/api/v1`; the token comes from exactly one place, or is detected."""
 
-    kind: Literal["gitea", "forgejo", "github"]
+    kind: ForgeKind
     url: str = ""
     token_file: str = ""
     token_env: str = ""
+
+    @property
+    def site(self) -> str:
+        """Its address, also where that is the kind's own; "" where it is missing."""
+        return self.url or FORGE_SITES.get(self.kind, "")
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,7 +78,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where commands run. `readable`: more host paths to show read-only. Sizes in megabytes."""
 
-    kind: Literal["bwrap", "none"] = "bwrap"
+    kind: SandboxKind = "bwrap"
     network: Literal["none", "host"] = "none"
     setup_network: Literal["none", "host"] = "host"
     readable: tuple[str, ...] = ()
@@ -78,6 +90,11 @@ class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which issues are taken. `labels`: only those with one of them. `order`: the oldest first, or those with
+    these labels first, one label after the other, and then the rest."""
+
+    labels: tuple[str, ...] = ()
+    order: Literal["oldest"] | tuple[str, ...] = "oldest"
     skip_labels: tuple[str, ...] = ("epic", "study")
     max_open_prs: Count = 5
     max_attempts: Count = 3

@@ -8,7 +8,8 @@ import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -130,8 +131,13 @@ def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
 
 
 def _choices(kind: object) -> str:
-    names = [str(name) for name in get_args(kind)] if get_origin(kind) is Literal else []
-    return f"one of {', '.join(names)}" if names else ""
+    parts = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) is Union else (kind,)
+    names = [str(name) for part in parts if get_origin(part) is Literal for name in get_args(part)]
+    if not names:
+        return ""
+    return " or ".join(
+        [f"one of {', '.join(names)}", *("a list" for part in parts if get_origin(part) is tuple)]
+    )
 
 
 # --- single values -----------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sprint import proc
-from sprint.config.schema import Config, ForgeConfig, ModelConfig
+from sprint.config.schema import Config, ForgeConfig, ForgeKind, ModelConfig
 from sprint.config.values import web_address
 from sprint.credentials import hermes, listing, ollama
 from sprint.domain import Endpoint, Secret
@@ -34,41 +34,73 @@ _MODEL_OF_HOST = {"api.openai.com": "gpt-5.4", "openrouter.ai": "qwen/qwen3-code
 _log = logging.getLogger(__name__)
 
 
-def forge_token(name: str, forge: ForgeConfig, environ: Mapping[str, str], home: Path) -> Secret | None:
-    """The token of the forge called `name`; None where none is configured and none is found.
+@dataclass(frozen=True)
+class FoundToken:
+    """A forge's token, and where it is: in a variable, in a file, or with a program."""
 
-    Found are, for Gitea and Forgejo, $GITEA_TOKEN and ~/.hermes/gitea_token_vps; for github.com,
-    $GITHUB_TOKEN, $GH_TOKEN and `gh auth token`; for another GitHub server, $GH_ENTERPRISE_TOKEN,
-    $GITHUB_ENTERPRISE_TOKEN and `gh auth token` for that host. $GITEA_TOKEN is not for a server other than
-    the one in $GITEA_URL. Raises ConfigError where the configured place has no usable token.
+    secret: Secret
+    variable: str = ""
+    file: str = ""
+    program: str = ""
+
+
+def forge_token(name: str, forge: ForgeConfig, environ: Mapping[str, str], home: Path) -> Secret | None:
+    """The token of the forge called `name`; None where none is configured and `find_forge_token` finds none.
+
+    Raises ConfigError where the configured place, or the one that was found, has no usable token.
     """
     at = f"forges.{name}"
     if forge.token_file:
         return _from_file(Path(forge.token_file), f"{at}.token_file")
     if forge.token_env:
         return _from_variable(forge.token_env, environ, f"{at}.token_env")
-    if forge.kind == "github":
-        return _github_token(forge.url, environ, home)
-    return _gitea_token(forge.url, environ, home)
+    found = find_forge_token(forge, environ, home)
+    return found.secret if found else None
 
 
-def _gitea_token(url: str, environ: Mapping[str, str], home: Path) -> Secret | None:
+def find_forge_token(forge: ForgeConfig, environ: Mapping[str, str], home: Path) -> FoundToken | None:
+    """A token that this kind of forge usually has somewhere; None for a kind that is not known here.
+
+    Found are, for Gitea and Forgejo, $GITEA_TOKEN and ~/.hermes/gitea_token_vps; for github.com,
+    $GITHUB_TOKEN, $GH_TOKEN and `gh auth token`; for another GitHub server, $GH_ENTERPRISE_TOKEN,
+    $GITHUB_ENTERPRISE_TOKEN and `gh auth token` for that host. $GITEA_TOKEN is not for a server other than
+    the one in $GITEA_URL. Raises ConfigError where what is there cannot be used.
+    """
+    find = _TOKENS.get(forge.kind)
+    return find(forge.url, environ, home) if find else None
+
+
+def _gitea_token(url: str, environ: Mapping[str, str], home: Path) -> FoundToken | None:
     meant_for = environ.get("GITEA_URL", "").strip()
     if meant_for and urlsplit(meant_for).netloc.lower() != urlsplit(url).netloc.lower():
         return None
-    if token := environ.get("GITEA_TOKEN", "").strip():
-        return _usable(token, "GITEA_TOKEN")
+    if found := _first_variable(("GITEA_TOKEN",), environ):
+        return found
     file = home / GITEA_TOKEN_FILE
-    return _from_file(file, str(file)) if file.is_file() else None
+    return FoundToken(_from_file(file, str(file)), file=f"~/{GITEA_TOKEN_FILE}") if file.is_file() else None
 
 
-def _github_token(url: str, environ: Mapping[str, str], home: Path) -> Secret | None:
+def _github_token(url: str, environ: Mapping[str, str], home: Path) -> FoundToken | None:
     host = urlsplit(url).netloc.lower() if url else "github.com"
     names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN") if url else ("GITHUB_TOKEN", "GH_TOKEN")
+    if found := _first_variable(names, environ):
+        return found
+    token = _token_of_gh(host, environ, home)
+    return FoundToken(token, program="gh auth token") if token else None
+
+
+_TOKENS: dict[ForgeKind, Callable[[str, Mapping[str, str], Path], FoundToken | None]] = {
+    "gitea": _gitea_token,
+    "forgejo": _gitea_token,
+    "github": _github_token,
+}
+
+
+def _first_variable(names: Sequence[str], environ: Mapping[str, str]) -> FoundToken | None:
     for variable in names:
         if token := environ.get(variable, "").strip():
-            return _usable(token, variable)
-    return _token_of_gh(host, environ, home)
+            return FoundToken(_usable(token, variable), variable=variable)
+    return None
 
 
 def _token_of_gh(host: str, environ: Mapping[str, str], home: Path) -> Secret | None:

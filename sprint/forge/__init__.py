@@ -1,104 +1,19 @@
-"""What the rest of the program may ask of a forge, and the kinds there are."""
+"""The forges: what may be asked of one, and the kinds there are."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from sprint.config import ForgeConfig
-from sprint.domain import Comment, Issue, PullRequest, Repository, Secret
+from sprint.config import ForgeConfig, ForgeKind
+from sprint.domain import Secret
 from sprint.errors import ForgeError
+from sprint.forge.contract import Forge as Forge
+from sprint.forge.contract import Rights as Rights
+from sprint.forge.gitea import Gitea
+from sprint.forge.github import GitHub
+from sprint.forge.rest import RestForge
 
-
-@dataclass(frozen=True)
-class Rights:
-    """What our account and token may do with a repository that they can read. None: the forge does not tell.
-
-    `scopes` are the token's own, where it is of a kind that has them.
-    """
-
-    login: str
-    can_push: bool | None = None
-    can_comment: bool | None = None
-    can_change_workflows: bool | None = None
-    scopes: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
-
-
-class Forge(Protocol):
-    """One forge server, with one account's token. Every method raises ForgeError, and nothing else.
-
-    Nothing is cached except who we are; every call is at least one request unless said otherwise.
-    """
-
-    kind: str
-    url: str
-    token: Secret | None
-
-    def whoami(self) -> str:
-        """Our login; "" without a token. One request, then remembered."""
-        ...
-
-    def repository(self, repo: str) -> Repository: ...
-
-    def oldest_issues(self, repo: str) -> Iterator[Issue]:
-        """Open issues, truly oldest first, without pull requests; pages are asked for as they are used."""
-        ...
-
-    def issue(self, repo: str, number: int) -> Issue:
-        """Raises ForgeError with status 404 for a pull request's number as for none."""
-        ...
-
-    def comments(self, repo: str, number: int) -> list[Comment]: ...
-
-    def open_blockers(self, repo: str, issue: Issue) -> list[int]:
-        """Numbers of open issues that block it; empty where the forge has no dependencies."""
-        ...
-
-    def open_pulls(self, repo: str) -> list[PullRequest]: ...
-
-    def pull(self, repo: str, number: int) -> PullRequest: ...
-
-    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
-        """Those whose head is that branch of this very repository, in any state, newest first."""
-        ...
-
-    def is_reviewed(self, repo: str, pull: PullRequest) -> bool:
-        """True where a person (not us, not a bot) reviewed it or commented on it."""
-        ...
-
-    def create_pull(
-        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
-    ) -> PullRequest: ...
-
-    def update_pull(self, repo: str, number: int, *, title: str, body: str) -> None: ...
-
-    def add_comment(self, repo: str, number: int, body: str) -> Comment: ...
-
-    def edit_comment(self, repo: str, comment_id: int, body: str) -> None: ...
-
-    def can_write(self, repo: str, user: str) -> bool | None:
-        """Whether a user has write access; None where we may not ask."""
-        ...
-
-    def read(self, repo: str, path: str, params: Mapping[str, str]) -> Any:
-        """GET on a path below the repository's own API address ("issues/3"), as parsed JSON.
-
-        For the model: refuses anything that leaves the repository, and never follows it elsewhere.
-        """
-        ...
-
-    def rights(self, repo: str) -> Rights:
-        """What we may do there; raises ForgeError where we cannot even read it."""
-        ...
-
-
-# Each module has `connect`; imported when it is needed, so that an empty tick loads one of them at most.
-KINDS = {"gitea": "sprint.forge.gitea", "forgejo": "sprint.forge.gitea", "github": "sprint.forge.github"}
+KINDS: dict[ForgeKind, type[RestForge]] = {"gitea": Gitea, "forgejo": Gitea, "github": GitHub}
 
 
 def connect(
@@ -111,19 +26,18 @@ def connect(
     """
     _check_url(config)
     token_from = config.token_file or (f"${config.token_env}" if config.token_env else "")
-    forge: Forge = importlib.import_module(KINDS[config.kind]).connect(
+    return KINDS[config.kind].connect(
+        config.kind,
         config.url.strip(),
         _sendable(token, token_from),
-        kind=config.kind,
         token_from=f"the token in {token_from}" if token_from else "",
         patience=patience,
         timeout=timeout,
     )
-    return forge
 
 
 def _check_url(config: ForgeConfig) -> None:
-    if not config.url and config.kind == "github":
+    if config.site and not config.url:
         return
     try:
         parts = urlsplit(config.url.strip())

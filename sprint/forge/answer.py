@@ -12,7 +12,7 @@ import msgspec
 import requests
 
 from sprint.errors import ForgeError
-from sprint.forge.http_errors import PassingFault
+from sprint.retries import PassingFault
 
 BODY_CAP = 20_000_000  # bytes of one answer, after decompression
 

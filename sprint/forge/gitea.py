@@ -5,34 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from sprint.config import ForgeKind
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
-from sprint.forge import Forge, Rights, walk, wire
+from sprint.forge import walk, wire
+from sprint.forge.branch_rules import Protection, against_gitea
+from sprint.forge.contract import Rights
 from sprint.forge.http import Api, Query
-from sprint.forge.rest import RestForge, at
+from sprint.forge.rest import RECENT_PAGES, RestForge, at, is_unanswered
 
 _DRAFT = re.compile(r"\[WIP\]|WIP:", re.IGNORECASE)
 # How far back closed pull requests are looked through: the list cannot be filtered by branch.
 _RECENT_PAGES = 4
-
-
-def connect(
-    url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
-) -> Forge:
-    """`url` with or without `/api/v1`."""
-    site = url.rstrip("/").removesuffix("/api/v1")
-    api = Api(
-        f"{site}/api/v1",
-        token,
-        scheme="token",
-        headers={},
-        token_from=token_from,
-        patience=patience,
-        timeout=timeout,
-    )
-    return Gitea(kind, site, token, api)
 
 
 @dataclass(frozen=True)
@@ -44,14 +32,41 @@ class _Insiders:
 
 
 class Gitea(RestForge):
-    def __init__(self, kind: str, url: str, token: Secret | None, api: Api) -> None:
+    rights_needed = "write access, and a token with write:repository, write:issue and read:user"
+
+    @classmethod
+    def connect(
+        cls,
+        kind: ForgeKind,
+        url: str,
+        token: Secret | None,
+        *,
+        token_from: str,
+        patience: float,
+        timeout: float,
+    ) -> Self:
+        """`url` with or without `/api/v1`."""
+        site = url.rstrip("/").removesuffix("/api/v1")
+        api = Api(
+            f"{site}/api/v1",
+            token,
+            scheme="token",
+            headers={},
+            token_from=token_from,
+            patience=patience,
+            timeout=timeout,
+        )
+        return cls(kind, site, token, api)
+
+    def __init__(self, kind: ForgeKind, url: str, token: Secret | None, api: Api) -> None:
         super().__init__(kind, url, token, api)
         self._insiders: dict[str, _Insiders | None] = {}
 
-    def oldest_issues(self, repo: str) -> Iterator[Issue]:
+    def oldest_issues(self, repo: str, label: str = "") -> Iterator[Issue]:
         def fetch(page: int, limit: int) -> walk.Page:
             path = f"{at(repo)}/issues"
-            answer = self.api.get(path, {"state": "open", "type": "issues", "page": page, "limit": limit})
+            query = {"state": "open", "type": "issues", "page": page, "limit": limit, **self._labelled(label)}
+            answer = self.api.get(path, query)
             items = self._items(answer, path, wire.IssueWire)
             total = answer.count("X-Total-Count")
             if total is None and (last := _page_number(answer.link("last"))):
@@ -59,7 +74,8 @@ class Gitea(RestForge):
             return walk.Page(items, total)
 
         for found in walk.oldest_first(fetch, self._paging()["limit"]):
-            if found.pull_request is None:
+            # Labels that the repository itself does not have (an organization's) do not filter at all.
+            if found.pull_request is None and wire.has_label(found, label):
                 yield self._to_issue(repo, found)
 
     def open_blockers(self, repo: str, issue: Issue) -> list[int]:
@@ -70,6 +86,27 @@ class Gitea(RestForge):
                 return []
             raise
         return [blocker.number for blocker in blockers if blocker.state == "open"]
+
+    def commented_since(self, repo: str, since: datetime) -> set[int] | None:
+        path = f"{at(repo)}/issues/comments"
+        query: Query = {"since": wire.stamp(since), **self._paging()}
+        found: dict[int, wire.CommentWire] = {}
+        # This list is cut into pages only where one is asked for, and tells its length and no next page.
+        for page in range(1, RECENT_PAGES + 1):
+            try:
+                answer = self.api.get(path, {**query, "page": page})
+            except ForgeError as error:
+                if error.status in (403, 404, 405):
+                    return None
+                raise
+            items = self._items(answer, path, wire.CommentWire)
+            found |= {comment.id: comment for comment in items}
+            total = answer.count("X-Total-Count")
+            if total is not None and len(found) >= total:
+                return wire.issues_of(found.values())
+            if total is None or not items:  # removed meanwhile, one pulls another over a page's edge
+                return None
+        return None
 
     def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
         path = f"{at(repo)}/pulls"
@@ -115,6 +152,16 @@ class Gitea(RestForge):
             can_comment = self._has_scope(f"{at(repo)}/issues") if found.has_issues else False
         return Rights(login=self.whoami(), can_push=can_push, can_comment=can_comment)
 
+    def branch_rules(self, repo: str, branch: str) -> list[str] | None:
+        path = f"{at(repo)}/branch_protections"
+        try:
+            protections = self._items(self.api.get(path), path, Protection)  # never paged
+        except ForgeError as error:
+            if error.status in (401, 403, 404) or is_unanswered(error):  # administrators only
+                return None
+            raise
+        return against_gitea(protections, branch, self.whoami())
+
     def _has_scope(self, path: str) -> bool | None:
         """Whether the token may write there: its scopes are looked at first, then that nothing was sent."""
         try:
@@ -148,17 +195,18 @@ class Gitea(RestForge):
         try:
             users = self._items(self.api.get(path), path, wire.User)
         except ForgeError as error:
-            if error.status in (403, 404):
+            if error.status in (403, 404) or is_unanswered(error):
                 return None
             raise
         return _Insiders(frozenset(user.login.lower() for user in users), self._all_teams_write(repo))
 
     def _all_teams_write(self, repo: str) -> bool:
         """False where a team may be among the assignable whose members can only read the code."""
+        path = f"{at(repo)}/teams"
         try:
-            teams = self._all(f"{at(repo)}/teams", wire.TeamWire)
+            teams = self._items(self.api.get(path), path, wire.TeamWire)
         except ForgeError as error:
-            if error.status in (403, 404, 405):
+            if error.status in (403, 404, 405) or is_unanswered(error):
                 return error.status == 405  # a user's repository: it has no teams
             raise
         levels = [(team.units_map or {"repo.code": team.permission}).get("repo.code", "") for team in teams]
@@ -169,6 +217,10 @@ class Gitea(RestForge):
         if text.original_author:
             return False
         return True if wire.login(text.user).lower() == repo.split("/")[0].lower() else None
+
+    def _comments(self, repo: str, number: int) -> list[wire.CommentWire]:
+        path = f"{at(repo)}/issues/{number:d}/comments"
+        return self._items(self.api.get(path), path, wire.CommentWire)  # never paged
 
     def _to_pull(self, pull: wire.PullWire) -> PullRequest:
         # After the branch is deleted its name is left in the label only.

@@ -6,34 +6,21 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Self
 from urllib.parse import quote, urlsplit
 
+from sprint.config import ForgeKind
 from sprint.domain import Issue, PullRequest, Secret
 from sprint.errors import ForgeError
-from sprint.forge import Forge, Rights, wire
+from sprint.forge import wire
 from sprint.forge.answer import Answer
+from sprint.forge.branch_rules import Rule, against_github
+from sprint.forge.contract import Rights
 from sprint.forge.http import Api, Query
-from sprint.forge.rest import RestForge, at
+from sprint.forge.rest import RECENT_PAGES, RestForge, at, is_unanswered
 
 API_VERSION = "2026-03-10"
 _INSIDERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
-
-
-def connect(
-    url: str, token: Secret | None, *, kind: str, token_from: str, patience: float, timeout: float
-) -> Forge:
-    """`url` empty for github.com, else an Enterprise server's, with or without `/api/v3`."""
-    site, base = _addresses(url)
-    api = Api(
-        base,
-        token,
-        scheme="Bearer",
-        headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
-        token_from=token_from,
-        patience=patience,
-        timeout=timeout,
-    )
-    return GitHub(kind, site, token, api)
 
 
 def _addresses(url: str) -> tuple[str, str]:
@@ -49,9 +36,36 @@ def _addresses(url: str) -> tuple[str, str]:
 
 
 class GitHub(RestForge):
-    def oldest_issues(self, repo: str) -> Iterator[Issue]:
+    rights_needed = "write access, and a token with contents, issues and pull requests (or `repo`)"
+
+    @classmethod
+    def connect(
+        cls,
+        kind: ForgeKind,
+        url: str,
+        token: Secret | None,
+        *,
+        token_from: str,
+        patience: float,
+        timeout: float,
+    ) -> Self:
+        """`url` empty for github.com, else an Enterprise server's, with or without `/api/v3`."""
+        site, base = _addresses(url)
+        api = Api(
+            base,
+            token,
+            scheme="Bearer",
+            headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+            token_from=token_from,
+            patience=patience,
+            timeout=timeout,
+        )
+        return cls(kind, site, token, api)
+
+    def oldest_issues(self, repo: str, label: str = "") -> Iterator[Issue]:
         path = f"{at(repo)}/issues"
-        query: Query = {"state": "open", "sort": "created", "direction": "asc", **self._paging()}
+        oldest: Query = {"state": "open", "sort": "created", "direction": "asc"}
+        query = {**oldest, **self._labelled(label), **self._paging()}
         seen: set[int] = set()
         before: Answer | None = None
         for page in self.api.pages(path, query):
@@ -59,7 +73,8 @@ class GitHub(RestForge):
             slid = self._items(self.api.again(before), path, wire.IssueWire) if before else []
             before = page
             for found in slid + self._items(page, path, wire.IssueWire):
-                if found.number not in seen and found.pull_request is None:
+                is_new = found.number not in seen and found.pull_request is None
+                if is_new and wire.has_label(found, label):
                     seen.add(found.number)
                     yield self._to_issue(repo, found)
 
@@ -75,6 +90,10 @@ class GitHub(RestForge):
         self._login = found.data.viewer.login
         return self._login
 
+    def open_issue_count(self, repo: str) -> int | None:
+        count = super().open_issue_count(repo)  # with pull requests, which are issues there
+        return None if count is None else max(count - len(self.open_pulls(repo)), 0)
+
     def open_blockers(self, repo: str, issue: Issue) -> list[int]:
         path = f"{at(repo)}/issues/{issue.number:d}/dependencies/blocked_by"
         try:
@@ -84,6 +103,21 @@ class GitHub(RestForge):
                 return []
             raise
         return [blocker.number for blocker in blockers if blocker.state == "open"]
+
+    def commented_since(self, repo: str, since: datetime) -> set[int] | None:
+        path = f"{at(repo)}/issues/comments"
+        query: Query = {"since": wire.stamp(since), "sort": "updated", "direction": "asc", **self._paging()}
+        found: list[wire.CommentWire] = []
+        try:
+            for count, page in enumerate(self.api.pages(path, query), 1):
+                found += self._items(page, path, wire.CommentWire)
+                if count == RECENT_PAGES and page.link("next"):
+                    return None
+        except ForgeError as error:
+            if error.status in (403, 404, 410):
+                return None
+            raise
+        return wire.issues_of(found)
 
     def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
         owner = repo.split("/")[0]
@@ -139,6 +173,15 @@ class GitHub(RestForge):
             scopes=scopes,
             expires_at=_expiry(answer.headers.get("GitHub-Authentication-Token-Expiration", "")),
         )
+
+    def branch_rules(self, repo: str, branch: str) -> list[str] | None:
+        try:
+            rules = self._all(f"{at(repo)}/rules/branches/{quote(branch, safe='')}", Rule)
+        except ForgeError as error:
+            if error.status in (403, 404) or is_unanswered(error):  # older Enterprise servers have none
+                return None
+            raise
+        return against_github(rules)
 
     def pull(self, repo: str, number: int) -> PullRequest:
         found = super().pull(repo, number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
@@ -12,17 +11,14 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import msgspec
 import requests
 import requests.auth
-import tenacity
 import urllib3.exceptions
 
-from sprint import __version__
+from sprint import __version__, retries
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import http_errors
 from sprint.forge.answer import Answer, parse, read_body
-from sprint.forge.http_errors import PassingFault
-
-log = logging.getLogger(__name__)
+from sprint.retries import PassingFault
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
@@ -30,9 +26,9 @@ Payload = Mapping[str, str | bool]
 
 USER_AGENT = f"sprint-backlog-burner/{__version__}"
 CONNECT_SECONDS = 10.0
-ATTEMPTS = 5
 REDIRECTS = 5
 PAGES = 2000
+NOT_MODIFIED = 304
 
 
 class Api:
@@ -50,7 +46,7 @@ class Api:
         scheme: str,
         headers: Mapping[str, str],
         token_from: str = "",
-        patience: float = 60.0,
+        patience: float = retries.PATIENCE,
         timeout: float = 30.0,
     ) -> None:
         self.base = base.rstrip("/")
@@ -59,6 +55,7 @@ class Api:
         self._patience = patience
         self._timeout = timeout
         self._token_from = (token_from or "the token") if token else ""
+        self.ahead = timedelta()  # the server's clock of ours, as of its last answer
         self._session = _Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **headers})
         # With an auth object of its own requests does not take credentials from ~/.netrc.
@@ -95,7 +92,7 @@ class Api:
                 raise
 
         try:
-            return self._repeat(attempt, even_if_maybe_done=find is not None)
+            return retries.repeat(attempt, patience=self._patience, even_if_maybe_done=find is not None)
         except ForgeError:
             if doubt and find is not None and (found := find()) is not None:
                 return found
@@ -135,27 +132,7 @@ class Api:
         return _origin(url) == _origin(self.base) and urlsplit(url).path.startswith(base.path + "/")
 
     def _patiently(self, method: str, url: str, **more: Any) -> Answer:
-        return self._repeat(lambda: self._once(method, url, **more))
-
-    def _repeat(self, attempt: Callable[[], T], *, even_if_maybe_done: bool = True) -> T:
-        def is_passing(error: BaseException) -> bool:
-            return isinstance(error, PassingFault) and (even_if_maybe_done or not error.maybe_done)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_passing),
-            wait=_told_or_growing,
-            stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(self._patience)
-            ),
-            before_sleep=_say_waiting,
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except PassingFault as fault:
-            again = datetime.now(UTC) + timedelta(seconds=min(fault.wait or 0.0, 1e8))
-            when = f"after {again:%Y-%m-%d %H:%M:%S} UTC" if fault.wait else "later"
-            raise ForgeError(f"{fault}; try again {when}", status=fault.status) from fault
+        return retries.repeat(lambda: self._once(method, url, **more), patience=self._patience)
 
     def _once(
         self,
@@ -173,6 +150,8 @@ class Api:
             what = f"{self.host}: {method} {urlsplit(url).path.removeprefix(urlsplit(self.base).path + '/')}"
             try:
                 status, asked, headers, body = self._exchange(method, url, query, payload, known, what)
+                if at_server := retries.date(headers.get("Date")):
+                    self.ahead = at_server - datetime.now(UTC)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 raise http_errors.of_exception(what, error, self._timeout) from error
             if status in (301, 302, 303, 307, 308):
@@ -181,7 +160,7 @@ class Api:
                 redirected = True
                 continue
             data = parse(body, what, status)
-            if status >= 300 and not (known and status == 304):
+            if status >= 300 and not (known and status == NOT_MODIFIED):
                 message = http_errors.server_message(data, self._token)
                 raise http_errors.of_answer(what, status, headers, message, token=self._token_from)
             return Answer(status, asked, headers, data, redirected)
@@ -265,18 +244,3 @@ def _encodable(payload: Payload) -> Payload:
         key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for key, value in payload.items()
     }
-
-
-def _told_or_growing(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, PassingFault) and error.wait is not None:
-        return error.wait
-    return _growing(state)
-
-
-_growing = tenacity.wait_exponential_jitter(initial=1.0, max=20.0, jitter=1.0)
-
-
-def _say_waiting(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.info("%s; waiting %.1f s", error, state.upcoming_sleep)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -15,25 +12,10 @@ import urllib3.exceptions
 
 from sprint.domain import Secret
 from sprint.errors import ForgeError
+from sprint.retries import PassingFault, is_limit, told_wait
 
 _NO_TOKEN = "no token is configured: set token_file or token_env, or $GITEA_TOKEN or $GITHUB_TOKEN"  # noqa: S105
-_RATE_LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _PASSING_STATUS = frozenset({408, 500, 502, 503, 504, *range(520, 531)})
-
-
-class PassingFault(ForgeError):
-    """A fault that may be gone in a while.
-
-    `wait`: seconds that the server asked for, None where it did not say. `maybe_done`: the request may have
-    taken effect all the same.
-    """
-
-    def __init__(
-        self, message: str, *, status: int | None = None, wait: float | None = None, maybe_done: bool = False
-    ) -> None:
-        super().__init__(message, status=status)
-        self.wait = wait
-        self.maybe_done = maybe_done
 
 
 def clean(text: str, cap: int = 200) -> str:
@@ -55,28 +37,6 @@ def server_message(data: Any, token: Secret | None) -> str:
     return clean(text.replace(token.reveal(), "***") if token else text)
 
 
-def told_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, None where it does not say. Its own clock counts, not ours."""
-    now = _date(headers.get("Date")) or datetime.now(UTC)
-    retry_after = headers.get("Retry-After", "").strip()
-    if retry_after.isdecimal():
-        return float(retry_after[:9])
-    if (until := _date(retry_after)) is not None:
-        return max((until - now).total_seconds(), 0.0)
-    reset = headers.get("X-RateLimit-Reset", "").strip()
-    if headers.get("X-RateLimit-Remaining", "").strip() == "0" and reset.isdecimal():
-        return max(float(reset[:12]) - now.timestamp(), 0.0) + 1.0
-    return None
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def of_answer(what: str, status: int, headers: Mapping[str, str], message: str, *, token: str) -> ForgeError:
     """The error for a status that is no success.
 
@@ -84,7 +44,7 @@ def of_answer(what: str, status: int, headers: Mapping[str, str], message: str, 
     where the token came from, "" where there is none.
     """
     said = f": {message}" if message else ""
-    if status == 429 or (status == 403 and _is_limit(headers, message)):
+    if status == 429 or (status == 403 and is_limit(headers, message)):
         wait = told_wait(headers)
         return PassingFault(
             f"{what}: the forge limits our requests ({status}){said}",
@@ -121,11 +81,6 @@ _MEANINGS = {
     423: "locked, or the repository is archived",
     451: "taken down for legal reasons",
 }
-
-
-def _is_limit(headers: Mapping[str, str], message: str) -> bool:
-    spent = headers.get("X-RateLimit-Remaining", "").strip() == "0"
-    return spent or "Retry-After" in headers or _RATE_LIMIT.search(message) is not None
 
 
 def _missing_right(headers: Mapping[str, str], token: str) -> str:

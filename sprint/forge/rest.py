@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
+from sprint.config import ForgeKind
 from sprint.domain import Comment, Issue, PullRequest, Repository, Secret, is_repo_name
 from sprint.errors import ForgeError
-from sprint.forge import Rights, wire
+from sprint.forge import wire
 from sprint.forge.answer import Answer
-from sprint.forge.http import Api
+from sprint.forge.contract import Rights
+from sprint.forge.http import NOT_MODIFIED, Api, Query
+from sprint.forge.readable import readable
+from sprint.git import Remote
 
-# What the model may read. Left out on purpose: the repository itself and its contents (GitHub puts download
-# tokens there), hooks, keys, secrets and everything else that administrators see.
-READABLE = frozenset(
-    {"branches", "comments", "commits", "compare", "issues", "labels", "milestones", "pulls", "releases"}
-    | {"statuses", "tags"}
-)
-# `sudo` makes Gitea act as another user.
-_REFUSED_PARAMS = frozenset({"sudo", "token", "access_token"})
-# A colon names another repository's branch where two are compared.
-_NO_PATH = re.compile(r"[\x00-\x1f\x7f%?#:\\\ud800-\udfff]|//|^/")
+# How many pages of comments are read to learn what moved, before each issue that matters is asked for itself.
+RECENT_PAGES = 10
 
 
 class RestForge(ABC):
     """A forge with GitHub's manner of REST; see Forge for what the methods promise."""
 
-    def __init__(self, kind: str, url: str, token: Secret | None, api: Api) -> None:
+    rights_needed: ClassVar[str]
+
+    def __init__(self, kind: ForgeKind, url: str, token: Secret | None, api: Api) -> None:
         self.kind = kind
         self.url = url
         self.token = token
@@ -40,8 +38,24 @@ class RestForge(ABC):
 
     # --- where the kinds differ
 
+    @classmethod
     @abstractmethod
-    def oldest_issues(self, repo: str) -> Iterator[Issue]: ...
+    def connect(
+        cls,
+        kind: ForgeKind,
+        url: str,
+        token: Secret | None,
+        *,
+        token_from: str,
+        patience: float,
+        timeout: float,
+    ) -> Self: ...
+
+    @abstractmethod
+    def oldest_issues(self, repo: str, label: str = "") -> Iterator[Issue]: ...
+
+    @abstractmethod
+    def commented_since(self, repo: str, since: datetime) -> set[int] | None: ...
 
     @abstractmethod
     def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]: ...
@@ -53,6 +67,9 @@ class RestForge(ABC):
     def create_pull(
         self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
     ) -> PullRequest: ...
+
+    @abstractmethod
+    def branch_rules(self, repo: str, branch: str) -> list[str] | None: ...
 
     @abstractmethod
     def rights(self, repo: str) -> Rights: ...
@@ -72,6 +89,15 @@ class RestForge(ABC):
             self._login = wire.convert(self.api.get("user").data, wire.User, self._what("user")).login
         return self._login
 
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.api.ahead
+
+    def remote(self, repository: Repository) -> Remote:
+        return Remote(repository.clone_url, self.token)
+
+    def open_issue_count(self, repo: str) -> int | None:
+        return self.repository(repo).open_issues
+
     def repository(self, repo: str) -> Repository:
         return self._to_repository(repo, self.api.get(at(repo)))
 
@@ -79,6 +105,8 @@ class RestForge(ABC):
         found = wire.convert(answer.data, wire.RepoWire, self._what(repo))
         if not is_repo_name(found.full_name):
             raise ForgeError(f"{self._what(repo)}: the forge gives it an impossible name")
+        if not answer.redirected and found.full_name.lower() != repo.lower():
+            raise ForgeError(f"{self._what(repo)}: the forge answers with another repository, not this one")
         return Repository(
             name=found.full_name,
             default_branch=found.default_branch,
@@ -105,8 +133,24 @@ class RestForge(ABC):
     # --- issues and comments
 
     def issue(self, repo: str, number: int) -> Issue:
-        answer = self.api.get(f"{at(repo)}/issues/{number:d}")
+        return self._issue_of(repo, number, self.api.get(f"{at(repo)}/issues/{number:d}"))
+
+    def watch_issue(self, repo: str, number: int) -> Callable[[], Issue]:
+        last: tuple[Answer, Issue] | None = None
+
+        def look() -> Issue:
+            nonlocal last
+            path = f"{at(repo)}/issues/{number:d}"
+            answer = self.api.again(last[0]) if last else self.api.get(path)
+            if last is None or answer.status != NOT_MODIFIED:
+                last = answer, self._issue_of(repo, number, answer)
+            return last[1]
+
+        return look
+
+    def _issue_of(self, repo: str, number: int, answer: Answer) -> Issue:
         found = wire.convert(answer.data, wire.IssueWire, self._what(f"{repo}#{number}"))
+        self._check_number(repo, number, found.number)
         if found.pull_request is not None:
             raise ForgeError(f"{self._what(repo)}: #{number} is a pull request, not an issue", status=404)
         if answer.redirected and self._moved_away(repo, number, found):
@@ -119,10 +163,10 @@ class RestForge(ABC):
         return not found.html_url.lower().endswith(place.lower())
 
     def comments(self, repo: str, number: int) -> list[Comment]:
-        return [
-            wire.comment(found, self._is_trusted(repo, found))
-            for found in self._all(f"{at(repo)}/issues/{number:d}/comments", wire.CommentWire)
-        ]
+        return [wire.comment(found, self._is_trusted(repo, found)) for found in self._comments(repo, number)]
+
+    def _comments(self, repo: str, number: int) -> list[wire.CommentWire]:
+        return self._all(f"{at(repo)}/issues/{number:d}/comments", wire.CommentWire)
 
     def add_comment(self, repo: str, number: int, body: str) -> Comment:
         """Comment; where it is unclear whether an attempt did it, an equal comment of ours counts as made."""
@@ -130,7 +174,7 @@ class RestForge(ABC):
         path = f"{at(repo)}/issues/{number:d}/comments"
 
         def find() -> wire.CommentWire | None:
-            for found in reversed(self._all(path, wire.CommentWire)):
+            for found in reversed(self._comments(repo, number)):
                 if wire.login(found.user) == self.whoami() and _same_text(found.body or "", body):
                     return found
             return None
@@ -157,7 +201,7 @@ class RestForge(ABC):
         except ForgeError as error:
             if error.status == 404:
                 return False  # no such account, or no relation to this repository
-            if error.status == 403:
+            if error.status == 403 or is_unanswered(error):
                 self._unasked.add(repo)
                 return None
             raise
@@ -171,7 +215,9 @@ class RestForge(ABC):
         return list({pull.number: self._to_pull(pull) for pull in found}.values())
 
     def pull(self, repo: str, number: int) -> PullRequest:
-        return self._to_pull(self._one(f"{at(repo)}/pulls/{number:d}", wire.PullWire))
+        found = self._one(f"{at(repo)}/pulls/{number:d}", wire.PullWire)
+        self._check_number(repo, number, found.number)
+        return self._to_pull(found)
 
     def update_pull(self, repo: str, number: int, *, title: str, body: str) -> None:
         self.api.patch(f"{at(repo)}/pulls/{number:d}", {"title": title, "body": body})
@@ -186,8 +232,7 @@ class RestForge(ABC):
         # Gitea lists a review that was asked for, and one that is still being written.
         if any(is_person(r.user) and r.state not in ("REQUEST_REVIEW", "PENDING") for r in reviews):
             return True
-        comments = self._all(f"{at(repo)}/issues/{pull.number:d}/comments", wire.CommentWire)
-        return any(is_person(comment.user) for comment in comments)
+        return any(is_person(comment.user) for comment in self._comments(repo, pull.number))
 
     def _create_pull(
         self,
@@ -208,25 +253,17 @@ class RestForge(ABC):
     # --- for the model
 
     def read(self, repo: str, path: str, params: Mapping[str, str]) -> Any:
-        segments = path.split("/")
-        if _NO_PATH.search(path) or not {"", ".", ".."}.isdisjoint(segments):
-            raise ForgeError(f'"{path[:80]!a}" is no path below the repository: write it like issues/3')
-        if segments[0] not in READABLE:
-            raise ForgeError(f"{segments[0][:40]!a} cannot be read here: only {', '.join(sorted(READABLE))}")
-        if segments[-1].endswith((".diff", ".patch")):
-            raise ForgeError(
-                f"{segments[-1][:40]!a} is no JSON: read pulls/N/files, or use git in the workspace"
-            )
-        if refused := _REFUSED_PARAMS.intersection(key.lower() for key in params):
-            raise ForgeError(f"the parameter {min(refused)} is not allowed")
-        query = {key: value.encode("utf-8", "replace").decode() for key, value in params.items()}
-        quoted = "/".join(quote(segment, safe="") for segment in segments)
-        return self.api.get(f"{at(repo)}/{quoted}", query, follow=False).data
+        place, query = readable(path, params)
+        return self.api.get(f"{at(repo)}/{place}", query, follow=False).data
 
     # --- helpers of the kinds
 
     def _what(self, name: str) -> str:
         return f"{self.api.host}: {name}"
+
+    def _check_number(self, repo: str, asked: int, answered: int) -> None:
+        if asked != answered:
+            raise ForgeError(f"{self._what(repo)}: asked for #{asked}, the forge answers with #{answered}")
 
     def _one(self, path: str, kind: type[wire.T]) -> wire.T:
         return wire.convert(self.api.get(path).data, kind, self._what(path))
@@ -247,6 +284,10 @@ class RestForge(ABC):
     @abstractmethod
     def _paging(self) -> Mapping[str, int]: ...
 
+    def _labelled(self, label: str) -> Query:
+        """What has the server leave out the others, if it knows the label; a comma would part two labels."""
+        return {"labels": label} if label and "," not in label else {}
+
     def _to_issue(self, repo: str, found: wire.IssueWire) -> Issue:
         return wire.issue(found, self._is_trusted(repo, found))
 
@@ -255,6 +296,11 @@ def at(repo: str) -> str:
     if not is_repo_name(repo):
         raise ForgeError(f"{repo[:80]!a} is no repository name: write OWNER/REPO")
     return f"repos/{repo}"
+
+
+def is_unanswered(error: ForgeError) -> bool:
+    """Whether the server failed or was silent; what is only asked for advice is not known then."""
+    return error.status is None or error.status >= 500
 
 
 def _same_text(one: str, other: str) -> bool:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sprint.domain import Comment, Issue, PullRequest
 from sprint.errors import ForgeError
 
 T = TypeVar("T")
+
+# What an answer must be before anything is made of it: numbers name refs and branches, addresses are shown as
+# links.
+Number = Annotated[int, Meta(ge=1, lt=10**18)]
+Count = Annotated[int, Meta(ge=0)]
+Url = Annotated[str, Meta(pattern=r"^(https?://[^\s\x00-\x1f\x7f<>\"]+)?$", max_length=2000)]
 
 GHOST = "ghost"  # how both forges call an account that is gone
 
@@ -33,7 +41,7 @@ class Permissions(Struct):
 class RepoWire(Struct):
     full_name: str
     default_branch: str = ""
-    html_url: str = ""
+    html_url: Url = ""
     private: bool = False
     archived: bool = False
     disabled: bool = False
@@ -43,36 +51,38 @@ class RepoWire(Struct):
     has_issues: bool = True
     has_pull_requests: bool = True
     permissions: Permissions | None = None
-    open_issues_count: int | None = None
+    open_issues_count: Count | None = None
 
 
 class IssueWire(Struct):
-    number: int
+    number: Number
     created_at: datetime
     updated_at: datetime
     title: str = ""
     body: str | None = None
     user: User | None = None
     state: str = "open"
-    html_url: str = ""
+    html_url: Url = ""
     labels: list[Label | str] | None = None
     assignees: list[User] | None = None
     locked: bool = False
     is_locked: bool = False
-    comments: int = 0
+    comments: Count = 0
     author_association: str = ""
     original_author: str = ""  # Gitea: who wrote it on the forge that it was migrated from
     pull_request: Any = None
 
 
 class CommentWire(Struct):
-    id: int
+    id: Number
     created_at: datetime
     updated_at: datetime
     body: str | None = None
     user: User | None = None
     author_association: str = ""
     original_author: str = ""
+    issue_url: str = ""  # Gitea: only of an issue; GitHub: also of a pull request, which is one there
+    pull_request_url: str = ""
 
 
 class RepoRef(Struct):
@@ -87,7 +97,7 @@ class BranchWire(Struct):
 
 
 class PullWire(Struct):
-    number: int
+    number: Number
     head: BranchWire
     base: BranchWire
     created_at: datetime
@@ -95,7 +105,7 @@ class PullWire(Struct):
     body: str | None = None
     user: User | None = None
     state: str = "open"
-    html_url: str = ""
+    html_url: Url = ""
     draft: bool | None = None
     merged_at: datetime | None = None
     closed_at: datetime | None = None
@@ -156,6 +166,11 @@ def utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def stamp(moment: datetime) -> str:
+    """A moment as both forges take it in a query: whole seconds in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def issue(wire: IssueWire, trusted: bool | None) -> Issue:
     labels = (label if isinstance(label, str) else label.name for label in wire.labels or ())
     return Issue(
@@ -173,6 +188,12 @@ def issue(wire: IssueWire, trusted: bool | None) -> Issue:
         trusted=trusted,
         comments=wire.comments,
     )
+
+
+def has_label(found: IssueWire, label: str) -> bool:
+    """Whether it has the label, in whatever case; "" is every issue's."""
+    names = (given if isinstance(given, str) else given.name or "" for given in found.labels or ())
+    return not label or label.casefold() in (name.casefold() for name in names)
 
 
 def comment(wire: CommentWire, trusted: bool | None) -> Comment:
@@ -204,3 +225,14 @@ def pull(wire: PullWire, *, head: str, draft: bool) -> PullRequest:
         draft=draft,
         head_sha=wire.head.sha or "",
     )
+
+
+def issues_of(comments: Iterable[CommentWire]) -> set[int] | None:
+    """The issues that comments are on, perhaps pull requests among them; None where one does not tell."""
+    numbers = set()
+    for comment in comments:
+        if match := re.search(r"/issues/([1-9][0-9]{0,17})$", comment.issue_url):
+            numbers.add(int(match[1]))
+        elif not comment.pull_request_url:
+            return None
+    return numbers

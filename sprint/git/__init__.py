@@ -13,6 +13,7 @@ from sprint.git.objects import (
     is_ancestor,
     log,
     ls_tree,
+    pack_refs,
     read_blobs,
     read_refs,
     resolve,
@@ -20,9 +21,9 @@ from sprint.git.objects import (
     update_ref,
 )
 from sprint.git.process import GitError, git, is_full_hex
+from sprint.git.remote import Remote
 from sprint.git.server import (
     PushResult,
-    Remote,
     delete_ref,
     fetch,
     is_workflow_refusal,
@@ -49,6 +50,7 @@ __all__ = [
     "log",
     "ls_remote",
     "ls_tree",
+    "pack_refs",
     "push",
     "read_blobs",
     "read_refs",

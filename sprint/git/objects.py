@@ -139,6 +139,13 @@ def update_ref(git_dir: Path, ref: str, sha: str | None) -> None:
     git(*(("update-ref", ref, sha) if sha else ("update-ref", "-d", ref)), git_dir=git_dir)
 
 
+def pack_refs(git_dir: Path, below: str, *, unless_fewer_than: int) -> None:
+    """Put refs that are files of their own into one file, where those in a folder of them are many."""
+    with contextlib.suppress(FileNotFoundError):
+        if sum(1 for _ in (git_dir / below).iterdir()) >= unless_fewer_than:
+            git("pack-refs", "--all", "--prune", git_dir=git_dir)
+
+
 def sizes(git_dir: Path, shas: Iterable[str]) -> dict[str, Blob]:
     """Kind and true size of objects, without unpacking them."""
     wanted = list(dict.fromkeys(shas))

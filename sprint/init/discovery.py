@@ -1,45 +1,54 @@
-"""What is there to work with: forges, tokens and a model, by name and place; no secret is kept."""
+"""What is there to work with: forges, tokens and a model, by name and place; no secret is written."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sprint import credentials, sandbox
-from sprint.config import Config, ForgeConfig, Paths, RepoConfig
-from sprint.config.values import server_url
+from sprint.config import Config, ForgeConfig, ForgeKind, Paths, RepoConfig, forges_of_environment
+from sprint.credentials import FoundToken, find_forge_token
 from sprint.environment import Recipe, found_in, of_folder
-from sprint.errors import SprintError
+from sprint.errors import ConfigError, SprintError
 from sprint.init.remotes import FoundRepo, found_repos
 
+_log = logging.getLogger(__name__)
 _KEYS = ("OPENAI_API_KEY", "OPENROUTER_API_KEY")
 
 
 @dataclass(frozen=True)
 class FoundForge:
-    """A forge, and where its token is: in a variable, in a file, with `gh`, or nowhere yet."""
+    """A forge, and where its token is: in a variable, in a file, with a program, or nowhere yet."""
 
-    kind: str  # "gitea" or "github", which is also its name
-    url: str = ""
-    token_env: str = ""
-    token_file: str = ""
-    is_with_gh: bool = False
+    kind: ForgeKind  # also its name
+    config: ForgeConfig
+    token: FoundToken | None = None
 
     @property
-    def has_token(self) -> bool:
-        return bool(self.token_env or self.token_file or self.is_with_gh)
+    def url(self) -> str:
+        return self.config.url
+
+    @property
+    def token_env(self) -> str:
+        return self.token.variable if self.token else ""
+
+    @property
+    def token_file(self) -> str:
+        return self.token.file if self.token else ""
 
     @property
     def token_says(self) -> str:
-        if self.is_with_gh:
-            return "token from `gh auth token`"
-        place = f"${self.token_env}" if self.token_env else self.token_file
-        return f"token in {place}" if place else "no token yet"
+        if self.token is None:
+            return "no token yet"
+        if self.token.program:
+            return f"token from `{self.token.program}`"
+        return f"token in {f'${self.token_env}' if self.token_env else self.token_file}"
 
     @property
     def says(self) -> str:
-        return f"{self.kind} at {self.url or 'https://github.com'}, {self.token_says}"
+        return f"{self.kind} at {self.config.site}, {self.token_says}"
 
 
 @dataclass(frozen=True)
@@ -74,16 +83,15 @@ def look(directory: Path, environ: Mapping[str, str], home: Path) -> Found:
 
     Raises ConfigError where $GITEA_URL is no address.
     """
-    forges = _forges(environ, home)
-    known = {
-        forge.kind: ForgeConfig(kind="github" if forge.kind == "github" else "gitea", url=forge.url)
-        for forge in forges
-    }
-    repos = found_repos(directory, known)
-    on_github = any(repo.forge == "github" for repo in repos)
+    forges = [
+        _with_token(kind, forge, environ, home) for kind, forge in forges_of_environment(environ).items()
+    ]
+    repos = found_repos(directory, {forge.kind: forge.config for forge in forges})
+    used = {repo.forge for repo in repos}
     model, no_model = _model(environ, home)
     return Found(
-        forges=tuple(forge for forge in forges if forge.kind != "github" or on_github or forge.has_token),
+        # One that is there without having been named is worth a line only where something speaks for it.
+        forges=tuple(forge for forge in forges if forge.url or forge.kind in used or forge.token),
         repos=tuple(repo for repo in repos if repo.forge),
         elsewhere=tuple(repo for repo in repos if not repo.forge),
         model=model,
@@ -98,24 +106,12 @@ def _project(directory: Path) -> Recipe:
     return found_in(usual, of_folder(directory), sandbox.make(usual.sandbox))
 
 
-def _forges(environ: Mapping[str, str], home: Path) -> list[FoundForge]:
-    github = _github(environ, home)
-    if not (url := environ.get("GITEA_URL", "").strip()):
-        return [github]
-    gitea = FoundForge("gitea", server_url(url, "GITEA_URL"))
-    if environ.get("GITEA_TOKEN", "").strip():
-        gitea = replace(gitea, token_env="GITEA_TOKEN")  # noqa: S106 - the variable's name
-    elif (home / credentials.GITEA_TOKEN_FILE).is_file():
-        gitea = replace(gitea, token_file=f"~/{credentials.GITEA_TOKEN_FILE}")
-    return [gitea, github]
-
-
-def _github(environ: Mapping[str, str], home: Path) -> FoundForge:
-    for variable in ("GITHUB_TOKEN", "GH_TOKEN"):
-        if environ.get(variable, "").strip():
-            return FoundForge("github", token_env=variable)
-    token = credentials.forge_token("github", ForgeConfig(kind="github"), environ, home)
-    return FoundForge("github", is_with_gh=token is not None)
+def _with_token(kind: ForgeKind, forge: ForgeConfig, environ: Mapping[str, str], home: Path) -> FoundForge:
+    try:
+        return FoundForge(kind, forge, find_forge_token(forge, environ, home))
+    except ConfigError as error:  # there is one, which cannot be used
+        _log.warning("%s", error)
+        return FoundForge(kind, forge)
 
 
 def _model(environ: Mapping[str, str], home: Path) -> tuple[FoundModel | None, str]:

@@ -14,7 +14,6 @@ from sprint.config import ForgeConfig
 from sprint.domain import is_repo_name
 from sprint.git import git
 
-GITHUB_HOSTS = frozenset({"github.com", "www.github.com", "ssh.github.com"})
 _SCHEMES = frozenset({"http", "https", "ssh", "git", "git+ssh", "ssh+git"})
 _SCP = re.compile(r"(?:[^@/:\s]+@)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<path>(?!//).+)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -93,7 +92,8 @@ def _repo(remote: str, place: Place, forges: Mapping[str, ForgeConfig]) -> Found
 def _path_on(place: Place, forge: ForgeConfig) -> str | None:
     """What comes after the forge's own address; None where the remote is not on it."""
     if not forge.url:
-        return _bare(place.path) if place.host in GITHUB_HOSTS else None
+        host = re.sub(r"^(www|ssh)\.", "", place.host)
+        return _bare(place.path) if host == urlsplit(forge.site).hostname else None
     base = urlsplit(forge.url)
     standard = set(_DEFAULT_PORTS.values())
     port = base.port or _DEFAULT_PORTS[base.scheme]

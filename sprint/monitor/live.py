@@ -105,14 +105,10 @@ def _open_issues(
     try:
         token = credentials.forge_token(forge_name, config.forges[forge_name], environ, home)
         forge = connect(config.forges[forge_name], token, patience=0.0, timeout=seconds)
-        count = forge.repository(repo).open_issues
-        if count is None:
-            return "not told by the forge"
-        if config.forges[forge_name].kind == "github":  # it counts pull requests as issues
-            count -= len(forge.open_pulls(repo))
+        count = forge.open_issue_count(repo)
     except SprintError as error:
         return f"{UNREACHABLE}: {error}"
-    return max(count, 0)
+    return "not told by the forge" if count is None else count
 
 
 def _gateway(url: str, seconds: float) -> Service:

@@ -217,7 +217,7 @@ def _forge_name(row: LedgerRow, config: Config, results: Path) -> str:
     except SprintError:
         pass  # its folder is gone
     for name, forge in config.forges.items():
-        if row.pr_url.startswith(f"{forge.url or 'https://github.com'}/"):
+        if row.pr_url.startswith(f"{forge.site}/"):
             return name
     named = {repo.forge for repo in config.repos if repo.name == row.repo}
     return named.pop() if len(named) == 1 else ""

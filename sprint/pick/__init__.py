@@ -6,8 +6,6 @@ iterator one by one, and none after the pick. They come oldest first and stay in
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from functools import cache
 from sprint.config.schema import PickConfig
 from sprint.domain import (
     Claim,
-    Comment,
     Issue,
     Outcome,
     PassedOver,
@@ -28,6 +25,7 @@ from sprint.domain import (
 )
 from sprint.outcomes import Retry
 from sprint.pick.closing import closed_by, own_branch
+from sprint.pick.news import issue_digest as issue_digest
 from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
 
 _TAG = re.compile(r"\s*[\[(]([^\])]{1,40})[\])]")
@@ -45,7 +43,7 @@ class _Backlog:
     me: str
     blockers: Callable[[Issue], Sequence[int]]
     can_write: Callable[[str], bool | None]
-    seen: Callable[[Issue], str]
+    has_news: Callable[[Issue, Claim], bool]
     now: datetime
 
 
@@ -60,17 +58,20 @@ def choose(
     branch_pattern: str,
     blockers: Callable[[Issue], Sequence[int]],
     can_write: Callable[[str], bool | None],
-    seen: Callable[[Issue], str],
+    has_news: Callable[[Issue, Claim], bool],
     reviewed: Callable[[PullRequest], bool],
     now: datetime,
     only: int | None = None,
     force: bool = False,
+    before: Sequence[PassedOver] = (),
 ) -> Pick:
-    """The first issue that nothing speaks against, oldest first.
+    """The first issue that nothing speaks against, in the order in which they come.
 
     `only` leaves the others out, and the count of pull requests that wait; with `force` nothing counts but
-    that the issue is open. `seen` is the issue's digest now, as `issue_digest` makes it. `reviewed` is asked
-    of our own open pull requests until the answer is clear. Raises only what the callables raise.
+    that the issue is open. `has_news` tells whether people said something since a claim's attempt began.
+    `reviewed` is asked of our own open pull requests until the answer is clear. `before` are the issues that
+    an earlier call on the same iterator passed over: this one goes on from there. Raises only what the
+    callables raise.
     """
     if only is None and (
         crowd := _too_many_waiting(open_pulls, policy, repository.name, branch_pattern, me, reviewed)
@@ -84,10 +85,10 @@ def choose(
         me=me,
         blockers=blockers,
         can_write=cache(can_write),
-        seen=seen,
+        has_news=has_news,
         now=now,
     )
-    passed_over: dict[int, PassedOver] = {}
+    passed_over = {passed.number: passed for passed in before}
     for issue in issues:
         if issue.number in passed_over or only not in (None, issue.number):
             continue
@@ -149,6 +150,8 @@ def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
         yield "its conversation is locked"
     if label := skipping_label(issue, backlog.policy.skip_labels):
         yield label
+    if backlog.policy.labels and not has_any_label(issue, backlog.policy.labels):
+        yield f"it has none of the labels {', '.join(backlog.policy.labels)} (pick.labels)"
     others = [name for name in issue.assignees if name.lower() != backlog.me.lower()]
     if others:
         yield f"assigned to {', '.join(others)}"
@@ -157,13 +160,12 @@ def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
     claim = backlog.claims.get(issue.number)
     if claim is not None and claim.state == "claimed" and claim.expires > backlog.now:
         yield f"claimed by {claim.host} until {_moment(claim.expires)} (run {claim.run})"
+    # An edit or a comment since then is new information: it lifts all that the history says.
+    reason = _reason_in_history(claim, backlog.policy, backlog.now) if claim else ""
+    if claim is not None and reason and not backlog.has_news(issue, claim):
+        yield reason
     if reason := _reason_in_author(issue, backlog):
         yield reason
-    if claim is not None and (reason := _reason_in_history(claim, backlog.policy, backlog.now)):
-        # An edit or a comment since then is new information: it lifts all of this.
-        news = claim.seen and backlog.seen(issue) != claim.seen
-        if not news:
-            yield reason
     if numbers := backlog.blockers(issue):
         yield f"blocked by {', '.join(f'#{number}' for number in numbers)}"
 
@@ -219,6 +221,12 @@ def skipping_label(issue: Issue, skip_labels: Sequence[str]) -> str:
     return ""
 
 
+def has_any_label(issue: Issue, labels: Sequence[str]) -> bool:
+    """Whether it has one of them by its whole name, in whatever case."""
+    own = {label.casefold() for label in issue.labels}
+    return any(label.casefold() in own for label in labels)
+
+
 def _plain(label: str) -> str:
     return _EDGES.sub("", label.casefold())
 
@@ -252,20 +260,3 @@ def competing_pull(run: Run, issue: Issue, pulls: Sequence[PullRequest], repo: s
 
 def _is_run_branch(head: str, branch: str) -> bool:
     return bool(branch) and re.fullmatch(rf"{re.escape(branch)}(-\d+)?", head) is not None
-
-
-def issue_digest(issue: Issue, comments: Sequence[Comment]) -> str:
-    """A digest of what people have said: title, body, and comments that are neither sprint's nor a bot's.
-
-    Sprint's own are told by their marker, not by their author: its token is often a person's. Comments of
-    people known to have no say (untrusted, and not the issue's author) leave it as it is: otherwise a
-    stranger could have a hopeless issue tried for ever.
-    """
-    said = [
-        [comment.id, comment.author, comment.body]
-        for comment in sorted(comments, key=lambda comment: comment.id)
-        if not comment.author.endswith("[bot]")
-        and not comment.body.lstrip().startswith(COMMENT_MARKER)
-        and (comment.trusted is not False or comment.author == issue.author)
-    ]
-    return hashlib.sha256(json.dumps([issue.title, issue.body, said]).encode()).hexdigest()

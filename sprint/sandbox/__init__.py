@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from sprint.config import SandboxConfig
+from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
 from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
@@ -20,7 +20,8 @@ class Sandbox(Protocol):
     Nothing that a command forked is alive once `run` has returned or the runner has died.
     """
 
-    kind: str
+    kind: SandboxKind
+    is_confined: bool  # False: commands run as anything else on this machine does
 
     def inside(self, workspace: Workspace) -> str:
         """The checkout's path as commands see it."""
@@ -60,7 +61,7 @@ class Sandbox(Protocol):
         ...
 
 
-KINDS: dict[str, Callable[[SandboxConfig], Sandbox]] = {
+KINDS: dict[SandboxKind, Callable[[SandboxConfig], Sandbox]] = {
     "bwrap": Bwrap,
     "none": Unconfined,
 }

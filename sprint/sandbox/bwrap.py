@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sprint import proc
-from sprint.config import SandboxConfig
+from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing, profile, seccomp, toolchains
@@ -35,7 +35,8 @@ class Bwrap:
     make one. With the network on, the host's loopback and its abstract sockets can be reached.
     """
 
-    kind = "bwrap"
+    kind: SandboxKind = "bwrap"
+    is_confined = True
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config

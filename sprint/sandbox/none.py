@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sprint import proc
-from sprint.config import SandboxConfig
+from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
 from sprint.sandbox import launch, probing
@@ -35,7 +35,8 @@ class Unconfined:
     replaced by the real ones in arguments and environment. A workspace that should be read-only is not.
     """
 
-    kind = "none"
+    kind: SandboxKind = "none"
+    is_confined = False
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sprint import git
 from sprint.context import Context
-from sprint.domain import Comment, Issue, Run, Workspace
+from sprint.domain import Claim, Comment, Issue, Run, Workspace
+from sprint.errors import SprintError
 from sprint.pick import COMMENT_MARKER
 from sprint.scope.history import history
 from sprint.scope.layout import layout
@@ -24,7 +27,7 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         config=context.repo_config,
         issue=issue,
         comments=tuple(_heard(context, issue)),
-        attempts=tuple(context.claims.history(issue.number)),
+        attempts=tuple(_in_full(context, claim) for claim in context.claims.history(issue.number)),
         guide=_guide(mirror, run.base_sha),
         history=history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
         layout=layout(mirror, run.base_sha),
@@ -34,6 +37,15 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         forge_kind=context.forge.kind,
         root=str(PurePosixPath(checkout).parent),
     )
+
+
+def _in_full(context: Context, claim: Claim) -> Claim:
+    """How an earlier attempt ended: of its own this host knows more than it tells everybody."""
+    with suppress(SprintError):
+        run = context.store.load(claim.run)
+        if (run.repo, run.issue) == (context.repository.name, claim.issue) and run.detail:
+            return replace(claim, detail=run.detail)
+    return claim
 
 
 def _heard(context: Context, issue: Issue) -> list[Comment]:

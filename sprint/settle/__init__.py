@@ -13,20 +13,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sprint import prompts
-from sprint.claim import Lease
 from sprint.context import Context
 from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Prompt, Run
 from sprint.errors import SprintError
 from sprint.logs import run_log
+from sprint.renewal import Lease
 from sprint.settle import lease as leases
 from sprint.settle.begin import begin, start
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.early import ended_early, unwanted
 from sprint.settle.pauses import paused, taken_up
-from sprint.settle.propose import not_wanted, propose
+from sprint.settle.propose import propose
 from sprint.settle.prove import prove
 from sprint.settle.spending import record_growth
 from sprint.settle.under_way import NO_PROMPT, UnderWay
+from sprint.settle.wanted import Wanted
 from sprint.worker import Status
 
 __all__ = ["row_of", "settle"]
@@ -45,9 +46,8 @@ def settle(context: Context, run: Run, claim: Claim | None, *, is_new: bool = Fa
         if claim is None or claim.state != "claimed" or claim.run != run.id:
             return _without_claim(context, run)
         run = replace(run, attempt=claim.attempt)  # a tick that died right after it took the claim noted none
-        with Lease(
-            context.claims, claim, lambda: not_wanted(context, run), leases.length(context, run)
-        ) as lease:
+        wanted, length = Wanted(context, run), leases.length(context, run)
+        with Lease(context.claims, claim, wanted.in_full, length, wanted.at_a_glance) as lease:
             current = UnderWay(context, lease, run)
             try:
                 current = _brought_on(current if is_new else taken_up(current))

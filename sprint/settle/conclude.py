@@ -84,7 +84,7 @@ def _tell_if_possible(context: Context, run: Run) -> None:
 def _tell(context: Context, run: Run) -> None:
     """Write the one comment on the issue, or edit the one that is there."""
     name = context.repository.name
-    body = prompts.comment(run, patch_kept=_is_patch_kept(context, run), patch_host=run.host)
+    body = prompts.comment(run, patch_kept=_is_patch_kept(context, run), patch_host=context.host_id)
     marker = prompts.comment_marker(run.number)
     me = context.forge.whoami()
     for comment in context.forge.comments(name, run.number):
@@ -111,7 +111,6 @@ def _release(context: Context, claim: Claim, run: Run) -> None:
         claim,
         now,
         outcome=outcome,
-        detail=run.detail,
         not_before=None if outcome.facts.retry is Retry.AT_ONCE else now + wait,
         pr=run.pr_number,
         counts=outcome.facts.counts,

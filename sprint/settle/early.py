@@ -6,10 +6,10 @@ import logging
 
 from sprint.domain import Ending, Outcome, Phase, WorkerResult
 from sprint.errors import ForgeError, SprintError
-from sprint.settle.propose import not_wanted
 from sprint.settle.prove import keep_patch
 from sprint.settle.spending import record_growth
 from sprint.settle.under_way import UnderWay
+from sprint.settle.wanted import not_wanted
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from sprint import prompts
 from sprint.context import Context
 from sprint.domain import Outcome, ProofVerdict, PullRequest, Run
-from sprint.errors import ForgeError
-from sprint.pick import competing_pull
 from sprint.publish import Proposal, PullRefused, PushRefused, publish
 from sprint.settle import repository
 from sprint.settle.prove import UNFINISHED
@@ -54,25 +52,3 @@ def _concluded_with(current: UnderWay, pull: PullRequest) -> UnderWay:
     if (result := current.run.result) is not None and result.ending in UNFINISHED:
         outcome, detail = UNFINISHED[result.ending], f"{result.detail}; handed in as a draft"
     return current.concluded(outcome, detail, pr_url=pull.html_url, pr_number=pull.number, branch=pull.head)
-
-
-def not_wanted(context: Context, run: Run) -> str:
-    """Why the run's work is no longer wanted, or "". Raises ForgeError where the forge does not tell."""
-    try:
-        issue = context.forge.issue(context.repository.name, run.number)
-    except ForgeError as error:
-        if error.status in (404, 410):  # GitHub says 410 of a deleted one
-            return "the issue is gone"
-        raise
-    if not issue.is_open:
-        return "the issue was closed"
-    if run.forced:  # what else may speak against it was known to whoever asked for it
-        return ""
-    if issue.locked:
-        return "the issue was locked"
-    me = context.forge.whoami().lower()
-    if others := [name for name in issue.assignees if name.lower() != me]:
-        return f"the issue was assigned to {', '.join(others)}"
-    return competing_pull(
-        run, issue, context.forge.open_pulls(context.repository.name), context.repository.name
-    )

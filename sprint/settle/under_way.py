@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sprint import environment, transcript, verify, workspace
-from sprint.claim import Lease
 from sprint.context import Context
 from sprint.domain import CheckResult, Outcome, Phase, Prompt, Run, Workspace
 from sprint.errors import Stopped
+from sprint.renewal import Lease
 from sprint.scope import task_for
 from sprint.worker import Job, Status, Worker
 

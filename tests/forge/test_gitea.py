@@ -255,6 +255,37 @@ def test_an_administrator_is_told_read_of_those_who_write_by_their_team(
     assert [forge.can_write(REPO, who) for who in ("ann", "bob")] == [member_can_write, False]
 
 
+@pytest.mark.parametrize("silent", ["collaborators/ann/permission", "assignees", "teams"])
+def test_who_can_write_is_not_known_while_the_server_does_not_say(
+    server: responses.RequestsMock, forge: Forge, slept: list[float], silent: str
+) -> None:
+    server.assert_all_requests_are_fired = False
+    server.get(f"{API}/user", json={"login": "bot"})
+    server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", status=403, body="")
+    server.get(f"{API}/repos/{REPO}/assignees", json=[{"login": "ann"}])
+    server.get(f"{API}/repos/{REPO}/teams", json=[READERS])
+    server.replace("GET", f"{API}/repos/{REPO}/{silent}", status=502, body="<html>nginx</html>")
+    assert forge.can_write(REPO, "ann") is None
+
+
+def test_what_is_never_paged_is_asked_for_without_a_page_size(
+    server: responses.RequestsMock, forge: Forge
+) -> None:
+    server.get(f"{API}/user", json={"login": "bot"})
+    server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", status=403, body="")
+    server.get(f"{API}/repos/{REPO}/assignees", json=[{"login": "ann"}])
+    server.get(f"{API}/repos/{REPO}/teams", json=[WRITERS])
+    server.get(f"{API}/repos/{REPO}/issues/7/comments", json=[])
+    server.get(f"{API}/repos/{REPO}/pulls/9", json=pull(9))
+    server.get(f"{API}/repos/{REPO}/pulls/9/reviews", json=[])
+    server.get(f"{API}/repos/{REPO}/issues/9/comments", json=[])
+    assert forge.can_write(REPO, "ann") is True
+    assert forge.comments(REPO, 7) == []
+    assert not forge.is_reviewed(REPO, forge.pull(REPO, 9))
+    asked = [str(call.request.url) for call in server.calls]
+    assert [url for url in asked if "limit=" in url] == [f"{API}/repos/{REPO}/pulls/9/reviews?limit=50"]
+
+
 def test_without_a_token_nobody_is_asked_who_can_write() -> None:
     with responses.RequestsMock():
         assert connect(ForgeConfig(kind="gitea", url=SITE), None).can_write(REPO, "ann") is None

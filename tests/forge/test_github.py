@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 import responses
 from responses import matchers
 
@@ -150,7 +151,7 @@ def test_nulls_plain_labels_and_trust(server: responses.RequestsMock, forge: For
             labels=["plain"],
             locked=True,
         )
-        for n, association in enumerate(trust)
+        for n, association in enumerate(trust, 1)
     ]
     server.get(f"{API}/repos/{REPO}/issues", json=listed)
     found = list(forge.oldest_issues(REPO))
@@ -276,13 +277,16 @@ def test_who_can_write_where_we_may_not_ask(server: responses.RequestsMock, forg
     assert len(server.calls) == 2
 
 
-def test_no_right_to_ask_is_not_an_outage(
-    server: responses.RequestsMock, forge: Forge, slept: list[float]
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 503}, {"body": requests.exceptions.ReadTimeout()}]
+)
+def test_who_can_write_is_not_known_while_the_server_does_not_say(
+    server: responses.RequestsMock, forge: Forge, slept: list[float], fault: dict[str, Any]
 ) -> None:
+    """It is asked for advice only: it ends no tick, and the next author costs no second wait."""
     server.get(f"{API}/user", json={"login": "bot"})
-    server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", status=500)
-    with pytest.raises(ForgeError, match="the server failed"):
-        forge.can_write(REPO, "ann")
+    server.get(f"{API}/repos/{REPO}/collaborators/ann/permission", **fault)
+    assert [forge.can_write(REPO, who) for who in ("ann", "ann", "bob")] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from sprint.config import ForgeConfig
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import answer, connect
-from sprint.forge.http import ATTEMPTS, Api
+from sprint.forge.http import Api
+from sprint.retries import ATTEMPTS
 from tests.servers.loopback import Answer as Served
 from tests.servers.loopback import Fault, LoopbackServer, Request, Seen, json_answer
 
@@ -176,7 +177,7 @@ def test_waiting_is_logged(
 ) -> None:
     server = serve(fine)
     server.faults.append(Fault(status=429, headers={"Retry-After": "7"}))
-    with caplog.at_level(logging.INFO, "sprint.forge.http"):
+    with caplog.at_level(logging.INFO, "sprint.retries"):
         api_of(server).get("user")
     assert "waiting 7.0 s" in caplog.text
 

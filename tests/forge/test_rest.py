@@ -12,6 +12,7 @@ from sprint.config import ForgeConfig
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
+from sprint.forge.rest import RECENT_PAGES
 from tests.servers.forge import DemoForge, Fault
 
 REPO = "octo/widgets"
@@ -384,3 +385,86 @@ def test_the_token_is_in_no_error(server: DemoForge, make_forge: Callable[..., D
             forge.repository(REPO)
         assert server.token not in str(caught.value)
     assert other.requests == []
+
+
+def test_an_issue_that_is_watched_is_sent_again_only_where_it_changed(
+    server: DemoForge, forge: Forge
+) -> None:
+    number = server.add_issue(REPO, "Watched", "As written.")
+    look = forge.watch_issue(REPO, number)
+    assert look() == look() == look() == forge.issue(REPO, number)
+    server.edit_issue(REPO, number, body="Edited.")
+    assert look().body == "Edited."
+    server.close_issue(REPO, number)
+    assert [look().is_open, look().is_open] == [False, False]
+    statuses = [seen.status for seen in server.requests if seen.path.endswith(f"/issues/{number}")]
+    unchanged = 304 if server.kind == "github" else 200  # Gitea marks no answers
+    assert statuses == [200, unchanged, unchanged, 200, 200, 200, unchanged]
+
+
+def test_an_issue_that_goes_while_it_is_watched(server: DemoForge, forge: Forge) -> None:
+    number = server.add_issue(REPO, "Watched")
+    look = forge.watch_issue(REPO, number)
+    look()
+    server.faults.append(Fault(f"/issues/{number}$", status=410))
+    with pytest.raises(ForgeError) as caught:
+        look()
+    assert caught.value.status == 410
+    assert look().number == number
+
+
+def test_what_was_commented_on_since_then(server: DemoForge, forge: Forge) -> None:
+    """Made, edited, and what is on a pull request, by the forge's own clock."""
+    issues = [server.add_issue(REPO, f"Issue {n}") for n in range(3)]
+    old = server.add_comment(REPO, issues[0], "ann", "Long ago.")
+    for comment in server.comments(REPO, issues[0]):
+        comment.created_at = comment.updated_at = START
+    assert forge.commented_since(REPO, START + timedelta(seconds=1)) == set()
+    assert forge.commented_since(REPO, START) == {issues[0]}
+    server.add_comment(REPO, issues[1], "ann", "Now.")
+    forge.edit_comment(REPO, server.add_comment(REPO, issues[2], server.login, "Then."), "Now.")
+    assert forge.commented_since(REPO, START + timedelta(seconds=1)) == {issues[1], issues[2]}
+    stored = server.store.comment(server.repo(REPO), old)
+    assert stored is not None
+    stored.updated_at = datetime.now(UTC)
+    assert forge.commented_since(REPO, START + timedelta(seconds=1)) == set(issues)
+
+
+def test_more_comments_than_fit_a_page_are_counted_and_far_more_are_not(
+    server: DemoForge, forge: Forge
+) -> None:
+    size = {"gitea": 50, "github": 100}[server.kind]
+    numbers = [server.add_issue(REPO, f"Issue {n}") for n in range(3)]
+    for n in range(3 * size):
+        server.add_comment(REPO, numbers[n // size], "ann", str(n))
+    before = asked(server, 0)
+    assert forge.commented_since(REPO, START) == set(numbers)
+    assert asked(server, before) == 3
+    for n in range(8 * size):
+        server.add_comment(REPO, numbers[0], "ann", str(n))
+    assert forge.commented_since(REPO, START) is None
+    assert asked(server, before) <= 3 + RECENT_PAGES
+
+
+def test_a_forge_that_does_not_tell_who_commented(server: DemoForge, forge: Forge) -> None:
+    server.faults.append(Fault(r"/issues/comments\?", status=404))
+    assert forge.commented_since(REPO, START) is None
+
+
+def test_the_forges_clock_is_its_own(server: DemoForge, forge: Forge) -> None:
+    assert abs((forge.clock() - datetime.now(UTC)).total_seconds()) < 5
+    told = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Content-Type": "application/json"}
+    server.faults.append(Fault("/user$", status=200, headers=told, body='{"login": "bot"}'))
+    forge.whoami()
+    assert abs((forge.clock() - START).total_seconds()) < 60
+
+
+def test_only_the_issues_with_a_label_oldest_first(server: DemoForge, forge: Forge) -> None:
+    for n in range(60):
+        server.add_issue(REPO, f"Issue {n}", labels=["Sprint"] if n % 20 == 0 else ["p1"])
+    before = asked(server, 0)
+    assert [issue.number for issue in forge.oldest_issues(REPO, "Sprint")] == [1, 21, 41]
+    assert asked(server, before) == 1
+    for label in ("sprint", "no such label", "a,b"):
+        expected = [1, 21, 41] if label == "sprint" else []
+        assert [issue.number for issue in forge.oldest_issues(REPO, label)] == expected, label

@@ -230,6 +230,7 @@ class DemoForge(FaultyServer, DemoGitea):
 
     def protect(self, repo: str, branch: str) -> None:
         """From now on pushes to the branch are rejected by a pre-receive hook."""
+        self.repo(repo).protected.append(branch)
         refusals.protect(self.path(repo), branch, refusals.PROTECTED[self.kind].format(branch=branch))
 
     def refuse_workflows(self, repo: str) -> None:

@@ -10,7 +10,7 @@ from sprint.demo.loopback import Answer, json_answer
 from sprint.demo.store import now
 from tests.servers import git_data
 from tests.servers.gitea_json import GiteaJson, team_json
-from tests.servers.rest import may, select_issues
+from tests.servers.rest import commented_since, may, select_issues
 from tests.servers.store import Rejected, StoredIssue
 
 VERSION = "1.25.4"
@@ -29,7 +29,9 @@ class Gitea(GiteaJson):
             f"GET {REPO}/collaborators/(?P<user>[^/]+)": self.is_collaborator,
             f"GET {REPO}/assignees": self.list_assignees,
             f"GET {REPO}/teams": self.list_teams,
+            f"GET {REPO}/branch_protections": self.list_branch_protections,
             f"POST {REPO}/issues": self.create_issue,
+            f"GET {REPO}/issues/comments": self.list_recent_comments,
             f"PATCH {REPO}/issues/comments/(?P<id>[0-9]+)": self.edit_comment,
             f"GET {ISSUE}": lambda call: self.issue_json(call, issue_of(call)),
             f"PATCH {ISSUE}": self.edit_issue,
@@ -115,6 +117,12 @@ class Gitea(GiteaJson):
         levels = ("owner", *dict.fromkeys(call.repo.rights.values()))
         return [team_json(number, level) for number, level in enumerate(levels, 1)]
 
+    def list_branch_protections(self, call: Call) -> Any:
+        if not may(call, "admin"):
+            raise ApiError(403, "user should be an owner or a collaborator with admin write of a repository")
+        protected = call.repo.protected
+        return [{"branch_name": name, "rule_name": name, "enable_push": False} for name in protected]
+
     # --- issues ---
 
     def list_issues(self, call: Call) -> Any:
@@ -123,7 +131,8 @@ class Gitea(GiteaJson):
             raise ApiError(404, GONE)
         keep = {"issues": (False,), "pulls": (True,)}.get(wanted, (False, True))
         on = {False: call.repo.has_issues, True: call.repo.has_pulls}
-        issues = [i for i in select_issues(call) if (pull := i.pull is not None) in keep and on[pull]]
+        selected = select_issues(call, known_labels=call.repo.labels)
+        issues = [i for i in selected if (pull := i.pull is not None) in keep and on[pull]]
         return self.listed(call, newest_first(issues), self.issue_json)  # any `sort` is ignored
 
     def create_issue(self, call: Call) -> Any:
@@ -145,6 +154,14 @@ class Gitea(GiteaJson):
     def list_comments(self, call: Call) -> Any:
         call.headers["X-Total-Count"] = str(len(_talked_about(call).comments))
         return super().list_comments(call)
+
+    def list_recent_comments(self, call: Call) -> Any:
+        """The comments of all issues and pull requests; cut into pages only where a page is asked for."""
+        recent = sorted(commented_since(call), key=lambda comment: (comment.created_at, comment.id))
+        paged = self.listed(call, recent, self.comment_json)
+        call.headers.clear()
+        call.headers["X-Total-Count"] = str(len(recent))
+        return paged if call.query.get("page") else [self.comment_json(call, comment) for comment in recent]
 
     def create_comment(self, call: Call) -> Any:
         if not call.request.json().get("body"):

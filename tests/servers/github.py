@@ -14,7 +14,7 @@ from tests.servers import git_data
 from tests.servers import github_json as shape
 from tests.servers import github_pulls as pulls
 from tests.servers.github_pulls import Invalid, apply, listed, ordered
-from tests.servers.rest import may, select_issues
+from tests.servers.rest import commented_since, may, select_issues
 from tests.servers.store import StoredIssue
 
 _VERSIONS = ("2022-11-28", "2026-03-10")
@@ -38,7 +38,9 @@ class GitHub(GiteaApi):
             f"GET {REPO}": lambda call: shape.repository(call, call.repo),
             f"GET {REPO}/collaborators/(?P<user>[^/]+)/permission": _permission,
             f"GET {REPO}/issues": _list_issues,
+            f"GET {REPO}/rules/branches/(?P<branch>.+)": _branch_rules,
             f"POST {REPO}/issues": _create_issue,
+            f"GET {REPO}/issues/comments": _recent_comments,
             f"PATCH {REPO}/issues/comments/(?P<id>[0-9]+)": _edit_comment,
             f"GET {ISSUE}": lambda call: shape.issue(call, _issue(call)),
             f"PATCH {ISSUE}": _edit_issue,
@@ -157,6 +159,11 @@ def _permission(call: Call) -> Any:
     return {"permission": right, "role_name": right, "user": shape.user(call, user)}
 
 
+def _branch_rules(call: Call) -> Any:
+    is_protected = call.args["branch"] in call.repo.protected
+    return [{"type": "update", "ruleset_source": call.repo.name}] if is_protected else []
+
+
 # --- issues ---
 
 
@@ -194,6 +201,15 @@ def _edit_issue(call: Call) -> Any:
 
 def _list_comments(call: Call) -> Any:
     return listed(call, _issue(call).comments, shape.comment)
+
+
+def _recent_comments(call: Call) -> Any:
+    recent = commented_since(call)
+    by = "updated_at" if call.query.get("sort") == "updated" else "created_at"
+    is_newest_first = call.query.get("direction", "asc") == "desc"
+    return listed(
+        call, sorted(recent, key=lambda c: (getattr(c, by), c.id), reverse=is_newest_first), shape.comment
+    )
 
 
 def _create_comment(call: Call) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from sprint.demo.gitea_api import ApiError, Call, T
+from sprint.demo.store import StoredComment
 from tests.servers.store import StoredIssue
 
 
@@ -53,15 +55,27 @@ def _page_address(call: Call, number: int) -> str:
     return f"{call.url}{urlsplit(call.request.target).path}?{urlencode({**kept, **which})}"
 
 
-def select_issues(call: Call) -> list[StoredIssue]:
-    """Issues and pull requests by the filters that both dialects have: state and labels."""
+def select_issues(call: Call, *, known_labels: Collection[str] | None = None) -> list[StoredIssue]:
+    """Issues and pull requests by the filters that both dialects have: state and labels.
+
+    Labels that are none of `known_labels` filter nothing.
+    """
     state = call.query.get("state") or "open"
     labels = {label for label in call.query.get("labels", "").split(",") if label}
+    labels = labels if known_labels is None else labels.intersection(known_labels)
+    wanted = {label.casefold() for label in labels}
     return [
         issue
         for issue in call.repo.issues.values()
-        if (state == "all" or issue.state == state) and labels <= set(issue.labels)
+        if (state == "all" or issue.state == state) and wanted <= {label.casefold() for label in issue.labels}
     ]
+
+
+def commented_since(call: Call) -> list[StoredComment]:
+    """The comments on all issues and pull requests that were made or edited since the query's moment."""
+    since = datetime.fromisoformat(call.query.get("since", "1970-01-01T00:00:00Z"))
+    every = (comment for issue in call.repo.issues.values() for comment in issue.comments)
+    return [comment for comment in every if comment.updated_at >= since]
 
 
 def may(call: Call, right: str) -> bool:

@@ -76,6 +76,7 @@ class StoredRepo(store.StoredRepo):
 
     private: bool = False
     archived: bool = False
+    protected: list[str] = field(default_factory=list)  # branches that nobody may push to
     has_issues: bool = True
     has_pulls: bool = True
     has_dependencies: bool = True

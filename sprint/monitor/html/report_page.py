@@ -20,8 +20,6 @@ from sprint.monitor.units import ago
 from sprint.runs import RunStore
 from sprint.transcript import NAME as TRANSCRIPT
 
-_GITHUB = "https://github.com"
-
 
 def write_report(path: Path, report: Report, forges: Mapping[str, ForgeConfig]) -> None:
     """Write the report to `path`, and pages of the latest runs into their folders, where those are new.
@@ -133,10 +131,8 @@ def _issues_of(report: Report, forges: Mapping[str, ForgeConfig]) -> Iterator[tu
             if base.endswith(f"/{row.repo}"):
                 yield row.repo, f"{base}/issues"
     for status in report.repos:
-        if forge := forges.get(status.forge):
-            url = forge.url or (_GITHUB if forge.kind == "github" else "")
-            if url:
-                yield status.repo, f"{url.rstrip('/')}/{status.repo}/issues"
+        if (forge := forges.get(status.forge)) and forge.site:
+            yield status.repo, f"{forge.site.rstrip('/')}/{status.repo}/issues"
 
 
 def _number_of(url: str) -> str:

@@ -1,0 +1,187 @@
+"""Picking over the real forge clients: what it costs, in which order, and who loses a race."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprint.backlog import Backlog
+from sprint.config import load, resolve
+from sprint.context import Context, open_context
+from sprint.domain import Comment, Issue, Pick
+from sprint.pick.news import issue_digest
+from sprint.prompts import comment_marker
+from tests.servers.forge import DemoForge, Fault
+from tests.servers.model import DemoModel
+from tests.site import Site
+from tests.test_kills import script
+from tests.test_tick import CHECK, FILES, REPO
+
+MANY = 1_000
+MOST_REQUESTS = 30
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def make_site(workspaces: Path, model_server: Callable[..., DemoModel]) -> MakeSite:
+    def make(forge: DemoForge, name: str = "site", **settings: Any) -> Site:
+        repos = [{"name": REPO, "checks": [CHECK], "sandbox": {"kind": "none"}}]
+        return Site(workspaces / name, forge, model_server(script), **{"repos": repos, **settings})
+
+    return make
+
+
+def context_of(site: Site) -> Context:
+    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
+    return open_context(config, resolve(config, REPO), {}, site.path)
+
+
+def write_claims(forge: DemoForge, states: dict[int, dict[str, Any]]) -> None:
+    """As other hosts left them; through git itself a thousand would take minutes."""
+    stream = []
+    for number, state in states.items():
+        text = json.dumps(state)
+        stream.append(f"commit refs/sprint/issue-{number}\ncommitter s <s@l> 1767323045 +0000\n")
+        stream.append(f"data {len(text.encode())}\n{text}\n")
+    subprocess.run(
+        ["git", "-C", str(forge.path(REPO)), "fast-import", "--quiet"],
+        input="".join(stream).encode(),
+        check=True,
+    )
+
+
+def park_all(forge: DemoForge, count: int) -> None:
+    long_ago = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
+    for n in range(1, count + 1):
+        at = long_ago + timedelta(minutes=n)
+        number = forge.add_issue(REPO, f"Issue {n}", created_at=at, comments=[("acme", "Please.")])
+        with forge.store.lock:
+            forge.store.add_comment(forge.issue(REPO, number), forge.login, comment_marker(number), at)
+    write_claims(forge, {n: released(forge, n) for n in range(1, count + 1)})
+
+
+def released(forge: DemoForge, number: int) -> dict[str, Any]:
+    """The claim of an issue at which nobody said anything since; made without asking."""
+    stored = forge.issue(REPO, number)
+    issue = Issue(number, stored.title, stored.body, stored.author, stored.created_at, stored.updated_at)
+    comments = [Comment(c.id, c.author, c.body, c.created_at, c.updated_at) for c in stored.comments]
+    return {
+        "state": "released",
+        "run": f"20260101T000000Z-acme-widgets-{number}-3f9c21aa",
+        "host": "somewhere",
+        "attempt": 3,
+        "expires": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+        "outcome": "no_change",
+        "seen": issue_digest(issue, comments),
+    }
+
+
+def asked(forge: DemoForge, act: Callable[[], Any]) -> int:
+    """API requests, all of them."""
+    before = len(forge.requests)
+    act()
+    time.sleep(0.05)
+    return sum("/api/" in seen.path for seen in forge.requests[before:])
+
+
+def test_a_thousand_parked_issues_cost_no_request_each(forge_server: DemoForge, make_site: MakeSite) -> None:
+    forge_server.add_repo(REPO, FILES)
+    site = make_site(forge_server)
+    park_all(forge_server, MANY)
+    picks: list[Pick] = []
+
+    def one() -> None:
+        context = context_of(site)
+        picks.append(Backlog(context).pick(context.claims.read()))
+
+    for when in ("first", "second"):
+        count = asked(forge_server, one)
+        assert count <= MOST_REQUESTS, (when, count)
+        assert picks[-1].issue is None
+        assert len(picks[-1].passed_over) == MANY
+    forge_server.add_comment(REPO, 300, "acme", "Try again.")
+    one()
+    picked = picks[-1].issue
+    assert picked is not None
+    assert picked.number == 300
+
+
+def numbers(context: Context, count: int) -> list[int]:
+    backlog = Backlog(context)
+    claims = context.claims.read()
+    found = []
+    for _ in range(count):
+        pick = backlog.pick(claims)
+        if pick.issue is None:
+            break
+        found.append(pick.issue.number)
+        backlog.pass_over(pick.issue, "to see the next one")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pick", "expected"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"labels": ["sprint"]}, [2, 4]),
+        ({"labels": ["sprint", "other"]}, [1, 2, 4]),
+        ({"order": ["p0", "p1"]}, [5, 3, 4, 1, 2]),
+        ({"order": ["p1"], "labels": ["sprint"]}, [4, 2]),
+        ({"labels": ["no such"]}, []),
+        ({"order": "oldest"}, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_picking_by_choice(
+    forge_server: DemoForge, make_site: MakeSite, pick: dict[str, Any], expected: Sequence[int]
+) -> None:
+    forge_server.add_repo(REPO, FILES)
+    for labels in (["other"], ["sprint"], ["p1"], ["Sprint", "P1"], ["p0"]):
+        forge_server.add_issue(REPO, f"With {labels}", labels=labels)
+    site = make_site(forge_server, pick=pick)
+    assert numbers(context_of(site), 9) == expected
+
+
+def test_an_order_that_is_none_is_refused_with_what_it_may_be(gitea: DemoForge, make_site: MakeSite) -> None:
+    gitea.add_repo(REPO, FILES)
+    done = make_site(gitea, pick={"order": "newest"}).sprint("run", REPO, "--dry-run")
+    assert done.returncode == 2
+    assert "pick.order" in done.stderr
+    assert "oldest" in done.stderr
+
+
+def test_a_host_that_loses_a_race_takes_the_next_issue_in_the_same_tick(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    """Four times in a row another host is a moment faster."""
+    gitea.add_repo(REPO, FILES)
+    for n in range(6):
+        gitea.add_issue(REPO, f"double() is off by one, report {n + 1}", "double(2) must be 4.")
+    site = make_site(gitea, pick={"at_once": 9})
+    other = context_of(make_site(gitea, "other"))
+    lost = 0
+
+    def claim_first() -> None:
+        nonlocal lost
+        if lost < 4:
+            lost += 1
+            taken = other.claims.take(lost, f"their-run-{lost}", "", None, datetime.now(UTC))
+            assert taken is not None
+
+    gitea.faults += [
+        Fault("git-receive-pack$", method="POST", skip=0, times=1, call=claim_first) for _ in range(4)
+    ]
+    done = site.sprint("run", REPO)
+    assert done.returncode == 0, done.stderr
+    assert [row["issue"] for row in site.rows()] == ["5"]
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert "passed over #4" in done.stdout
+    assert "another host claimed it first" in done.stdout
+    pulls_read = [s for s in gitea.requests if s.path.endswith("/pulls") and s.method == "GET"]
+    assert len(pulls_read) < 10, "what was read once is not read for each race"

@@ -1,0 +1,79 @@
+"""One idiom: a literal dict, its keys the very names that the configuration takes, told nowhere else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from sprint import config, credentials, forge, sandbox
+from sprint.config import ForgeConfig, ForgeKind, SandboxKind
+from sprint.config.schema import FORGE_SITES
+from sprint.credentials import find_forge_token, forge_token
+
+PACKAGE = Path(config.__file__).parent.parent
+# Where a kind may be told by its name: the configuration takes it, its own package knows what it means. The
+# embedded forge has kinds of its own.
+AT_HOME = ("config/schema.py", "forge/", "sandbox/", "worker/", "demo/")
+KINDS = {*get_args(ForgeKind), *get_args(SandboxKind)} - {"none"}
+
+
+@pytest.mark.parametrize(
+    ("registry", "names"),
+    [
+        (forge.KINDS, ForgeKind),
+        (FORGE_SITES, ForgeKind),
+        (credentials._TOKENS, ForgeKind),
+        (sandbox.KINDS, SandboxKind),
+    ],
+    ids=["forges", "sites", "tokens", "sandboxes"],
+)
+def test_each_kind_has_its_row_and_nothing_else_has(registry: dict[str, Any], names: Any) -> None:
+    assert set(registry) == set(get_args(names))
+
+
+def compared(path: Path) -> Iterator[str]:
+    """Comparisons with a kind's name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            for side in (node.left, *node.comparators):
+                for part in ast.walk(side):
+                    if isinstance(part, ast.Constant) and part.value in KINDS:
+                        yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_kind_is_told_by_its_name_away_from_home() -> None:
+    paths = [p for p in PACKAGE.rglob("*.py") if not str(p.relative_to(PACKAGE)).startswith(AT_HOME)]
+    assert paths
+    assert [found for path in paths for found in compared(path)] == []
+
+
+def test_the_search_finds_such_a_comparison(tmp_path: Path) -> None:
+    source = tmp_path / "x.py"
+    source.write_text('if forge.kind == "github" or kind in ("gitea", "other") or kind == "x":\n    pass\n')
+    assert len(list(compared(source))) == 2
+
+
+def test_a_kind_that_nobody_knows_is_given_nobodys_token(tmp_path: Path) -> None:
+    """Also where nothing says whom the tokens that lie about are for."""
+    (tmp_path / ".hermes").mkdir()
+    (tmp_path / credentials.GITEA_TOKEN_FILE).write_text("from-hermes")
+    third = ForgeConfig(kind="third", url="https://third.example")  # type: ignore[arg-type]
+    environ = {"GITEA_TOKEN": "a", "GITHUB_TOKEN": "b", "GH_TOKEN": "c", "GH_ENTERPRISE_TOKEN": "d"}
+    assert find_forge_token(third, environ, tmp_path) is None
+    assert forge_token("third", third, environ, tmp_path) is None
+    assert third.site == "https://third.example"
+
+
+def test_one_place_says_where_git_is_and_with_which_token() -> None:
+    """An address from one place and a token from another is how a token gets to a stranger's server."""
+    makers = []
+    for path in PACKAGE.rglob("*.py"):
+        name = str(path.relative_to(PACKAGE))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Remote", "git.Remote"):
+                makers.append(name)
+    assert [name for name in makers if not name.startswith("demo/")] == ["forge/rest.py"]
