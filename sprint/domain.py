@@ -356,6 +356,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class DiffStat:
+    """One changed path: `lines` are those added and deleted, None for a binary file."""
+
+    path: str
+    status: str  # A, M, D, T
+    lines: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
 class ImportedWork:
     """What the agent made, in the trusted mirror: a tree and its changes against the base commit."""
 
@@ -447,6 +456,8 @@ class Run:
     pr_url: str = ""
     pr_number: int | None = None
     finished_at: datetime | None = None
+    carried_from: str = ""  # the earlier run whose patch was put into the workspace
+    left_out: tuple[str, ...] = ()  # scratch that is in the workspace and not in the tree
     leftovers: tuple[str, ...] = ()  # paths that setup and base checks made: not the agent's work
     base_checks: tuple[CheckResult, ...] = ()
     environment: EnvironmentUse | None = None

@@ -12,13 +12,14 @@ from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, R
 class CarriedWork:
     """What an earlier attempt had made when it ended.
 
-    `patch` as `git apply` takes it, perhaps cut; `is_applied`: it is in the checkout already. `regressions`
-    are the checks that it made worse.
+    `patch` as `git apply` takes it, perhaps cut; `is_applied`: it is in the checkout already, but for the
+    paths in `scratch`. `regressions` are the checks that it made worse.
     """
 
     run_id: str
     patch: str
     is_applied: bool
+    scratch: tuple[str, ...] = ()
     regressions: tuple[CheckComparison, ...] = ()
 
 

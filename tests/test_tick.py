@@ -42,7 +42,8 @@ OLD_TEST = (
 CHECK = "python3 -m unittest -v"
 FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n"})
 WORKFLOW = call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"})
-FIXED = [FIX, finish("implemented", "double() no longer adds one.")]
+CHECKED = call("run_command", {"command": CHECK})
+FIXED = [FIX, CHECKED, finish("implemented", "double() no longer adds one.")]
 
 MakeSite = Callable[..., Site]
 
@@ -156,7 +157,7 @@ def test_a_failure_that_was_there_before_does_not_stand_in_the_way(
     [
         ([finish("implemented", "Nothing to do."), finish("implemented", "Nothing.")], "no_change"),
         ([finish("question", "?", question="Which of the two?")], "needs_human"),
-        ([WORKFLOW, finish()], "policy_refused"),
+        ([WORKFLOW, finish(), finish(), finish()], "policy_refused"),
         ([say("I am done.")] * 9, "off_rails"),
         ([call("run_command", {"command": "true"})] * 40, "off_rails"),
     ],
@@ -330,7 +331,7 @@ def test_ten_hosts_at_once_open_one_pull_request(gitea: DemoForge, make_site: Ma
 
     def follow(request: dict[str, Any], _number: int) -> Reply:
         answered = any(message["role"] == "tool" for message in request["messages"])
-        return FIXED[1] if answered else FIX
+        return FIXED[-1] if answered else FIX
 
     site.model.script = follow
     ticks = []

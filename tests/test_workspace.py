@@ -23,6 +23,7 @@ from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
 from sprint.workspace import HandoverError
 from sprint.workspace.junk import junk_patterns
+from sprint.workspace.scratch import is_scratch
 from sprint.workspace.uids import free_uid
 from tests.servers.forge import DemoForge, Fault
 
@@ -566,6 +567,102 @@ def test_a_patch_applies(bench: Bench, tmp_path: Path) -> None:
     cut_short = workspace.diff(mirror, work.base, work.tree, cap=200)
     assert b"left out" in cut_short
     assert len(cut_short) < 300
+
+
+# --- scratch ---
+
+
+TRACKED = ["README.md", "widgets.py", "src/a.py", "tests/test_a.py", "docs/fix_it.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "tracked", "expected"),
+    [
+        ("reproduce_issue.py", TRACKED, True),
+        ("src/reproduce.js", TRACKED, True),
+        ("src/a.py.bak", TRACKED, True),
+        ("src/a.py.backup", TRACKED, True),
+        ("patch.txt", TRACKED, True),
+        ("fix1.patch", TRACKED, True),
+        ("final_test.py", TRACKED, True),
+        ("FIX_Issue.py", TRACKED, True),
+        ("apply_fix.py", TRACKED, True),
+        ("test_fix.py", TRACKED, True),
+        ("simple_test.py", TRACKED, True),
+        ("debug_parse.sh", TRACKED, True),
+        ("test_fix.py", ["widgets.py", "README.md"], False),  # the project's first test
+        ("test_fix.py", ["widgets.py", "test_widgets.py", "tests/x"], False),  # tests lie in the root here
+        ("tests/test_fix.py", TRACKED, False),
+        ("tests/final_test.py", TRACKED, False),
+        ("new/reproduce.py", TRACKED, False),  # a folder of its own was made on purpose
+        ("patches/b.patch", [*TRACKED, "patches/a.patch"], False),
+        ("src/b.patch", [*TRACKED, "patches/a.patch"], True),
+        ("fix_it.md", TRACKED, False),
+        ("widgets_test.go", [*TRACKED, "widgets.go"], False),
+        ("widgets.py", TRACKED, False),
+        ("debug", TRACKED, False),
+        ("prefix_table.py", TRACKED, False),
+    ],
+)
+def test_scratch_is_told_by_name_and_place(path: str, tracked: list[str], expected: bool) -> None:
+    assert is_scratch(path, tracked) is expected
+
+
+def test_scratch_is_found_and_left_out(bench: Bench) -> None:
+    space, mirror, sha = bench.create()
+    bench.sh(
+        space,
+        "echo A = 2 >lib/a.py; echo x >reproduce_issue.py; cp lib/b.py lib/b.py.bak; mkdir sub;"
+        "echo x >sub/new.py; echo import fix_names >lib/c.py; echo x >fix_names.py; echo x >debug_tool.py;"
+        "echo y >notes.md; printf 'x\\0y' >'verify_:(top)*.sh'; echo 'see reproduce_issue' >apply_it.py;"
+        "echo x >repro.py; echo x >.rc",
+    )
+    work = bench.bring(space, mirror, sha)
+    asked: list[int] = []
+
+    def issue() -> str:
+        asked.append(1)
+        return "Please add debug_tool.py."
+
+    found = workspace.strays(mirror, work, issue)
+    assert sorted(found.scratch) == [
+        "apply_it.py",
+        "lib/b.py.bak",
+        "repro.py",
+        "reproduce_issue.py",
+        "verify_:(top)*.sh",
+    ]
+    assert found.others == ("notes.md",)
+    assert asked == [1]
+    left = workspace.leave_out(mirror, space, work, found.scratch, bench.scratch)
+    assert {change.path for change in left.changes} == {
+        *(".rc", "debug_tool.py", "fix_names.py", "lib/a.py", "lib/c.py", "notes.md", "sub/new.py"),
+    }
+    assert git.git("ls-tree", "-r", "--name-only", left.tree, git_dir=mirror).out.count("repro") == 0
+    assert workspace.leave_out(mirror, space, left, ["nothing"], bench.scratch) == left
+
+
+def test_nothing_new_asks_nobody(bench: Bench) -> None:
+    _, work, mirror = bench.imported("echo A = 2 >lib/a.py; mkdir sub; echo x >sub/reproduce.py")
+
+    def never() -> str:
+        raise AssertionError
+
+    assert workspace.strays(mirror, work, never) == workspace.Strays()
+
+
+def test_what_changed_is_counted_in_lines(bench: Bench) -> None:
+    _, work, mirror = bench.imported(
+        "echo B = 2 >lib/a.py; rm lib/b.py; head -c 99 /dev/zero >z.bin;"
+        "printf 'a\\nb\\n' >'new\ttab'; chmod +x README.md"
+    )
+    assert sorted((stat.path, stat.status, stat.lines) for stat in workspace.diffstat(mirror, work)) == [
+        ("README.md", "M", (0, 0)),
+        ("lib/a.py", "M", (1, 1)),
+        ("lib/b.py", "D", (0, 1)),
+        ("new\ttab", "A", (2, 0)),
+        ("z.bin", "A", None),
+    ]
 
 
 # --- removal ---

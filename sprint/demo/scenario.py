@@ -145,7 +145,8 @@ def policy(request: Mapping[str, Any], _number: int) -> Reply:
     if done < len(steps):
         return _call(*steps[done])
     results = [_text(message) for message in messages if message["role"] == "tool"]
-    if done == len(steps) and re.search(r"\bOK\b", results[-1]):
+    # Once more after it has seen what a reviewer would see.
+    if done <= len(steps) + 1 and re.search(r"\bOK\b", results[len(steps) - 1]):
         return _finish("implemented", summary)
     return _finish("question", "The tests do not pass.", question="The tests fail in a way I did not expect.")
 

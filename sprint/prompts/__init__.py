@@ -17,6 +17,8 @@ from sprint.prompts.for_workers import (
     agent_prompt,
     checks_failed,
     loop_prompt,
+    policy_refused,
+    review,
     shared_rules,
     wrap_up,
 )
@@ -33,9 +35,11 @@ __all__ = [
     "comment_marker",
     "commit_message",
     "loop_prompt",
+    "policy_refused",
     "pull_request_body",
     "pull_request_title",
     "render",
+    "review",
     "shared_rules",
     "wrap_up",
 ]

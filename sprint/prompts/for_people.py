@@ -12,6 +12,7 @@ from sprint.prompts.titles import pull_request_title
 COMMENT_MARKER = "<!-- sprint:issue-"
 
 SUMMARY_CAP = 4_000  # characters
+LEFT_OUT_CAP = 10
 _WIDTH = 100
 
 
@@ -36,6 +37,8 @@ def pull_request_body(run: Run) -> str:
         comparisons=run.proof.comparisons if run.proof else (),
         words=_comparison,
         failures_cap=FAILURES_CAP,
+        left_out=run.left_out[:LEFT_OUT_CAP],
+        more_left_out=max(len(run.left_out) - LEFT_OUT_CAP, 0),
         unfinished=_quoted(result.detail) if result and result.ending == "limit" else "",
     )
 

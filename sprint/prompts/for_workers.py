@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sprint.clean_text import clean, cut, fence
-from sprint.domain import Prompt, Proof, Purpose
+from sprint.clean_text import clean, cut, fence, safe_line
+from sprint.domain import DiffStat, Prompt, Proof, Purpose, Refusal
 from sprint.prompts.templates import FAILURES_CAP, render
 from sprint.task import Task
 from sprint.terminal_text import readable
@@ -27,6 +27,8 @@ ATTEMPTS_CAP = 5  # the newest
 PATCH_CAP = 8_000
 TAIL_CAP = 4_000
 PROTECTED_CAP = 12  # paths
+REFUSALS_CAP = 10
+CHANGES_CAP = 40
 
 # The template of a task, by what its run is for.
 _TASKS = {Purpose.ISSUE: "issue"}
@@ -134,6 +136,44 @@ def checks_failed(proof: Proof) -> str:
 def _tail(text: str) -> str:
     cleaned = clean(text, len(text))
     return cleaned if len(cleaned) <= TAIL_CAP else f"[...]\n{cleaned[-TAIL_CAP:]}"
+
+
+def policy_refused(refusals: Sequence[Refusal]) -> str:
+    """Why the policy does not let the work be published, for the worker to put right."""
+    shown = [_printable(refusal) for refusal in refusals[:REFUSALS_CAP]]
+    return render("policy_refused", refusals=shown, more=max(len(refusals) - REFUSALS_CAP, 0))
+
+
+def review(
+    changes: Sequence[DiffStat],
+    *,
+    scratch: Sequence[str],
+    unreferenced: Sequence[str],
+    refusals: Sequence[Refusal],
+    checks: Sequence[tuple[str, str]],
+    confirm: str,
+) -> str:
+    """What a reviewer would see of the work. `checks` are commands, and whether each ran since the last edit;
+    `confirm` is how the work is handed in for good."""
+    lines = [change.lines for change in changes if change.lines]
+    return render(
+        "review",
+        changes=changes[:CHANGES_CAP],
+        more=max(len(changes) - CHANGES_CAP, 0),
+        count=len(changes),
+        added=sum(added for added, _ in lines),
+        deleted=sum(deleted for _, deleted in lines),
+        tracked=any(change.status != "A" for change in changes),
+        scratch=scratch[:CHANGES_CAP],
+        unreferenced=unreferenced,
+        refusals=[_printable(refusal) for refusal in refusals[:REFUSALS_CAP]],
+        checks=checks,
+        confirm=confirm,
+    )
+
+
+def _printable(refusal: Refusal) -> Refusal:
+    return Refusal(refusal.path, safe_line(refusal.reason, 300))
 
 
 def wrap_up(left: str) -> str:

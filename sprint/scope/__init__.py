@@ -11,6 +11,7 @@ from sprint.context import Context
 from sprint.domain import Claim, Comment, Issue, Run, Workspace
 from sprint.errors import SprintError
 from sprint.pick import COMMENT_MARKER
+from sprint.scope.carried import earlier_work as earlier_work
 from sprint.scope.history import history
 from sprint.scope.layout import layout
 from sprint.task import Task
@@ -22,12 +23,14 @@ _GUIDE_CAP = 1_000_000  # bytes; a larger file is no guide
 def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: tuple[str, ...] = ()) -> Task:
     """The task of a run on an issue, whose base commit is in `mirror`. A dry run has no workspace yet."""
     checkout = context.sandbox.inside(Workspace(Path(run.workspace))) if run.workspace else "/work/repo"
+    attempts = tuple(_in_full(context, claim) for claim in context.claims.history(issue.number))
     return Task(
         run=run,
         config=context.repo_config,
         issue=issue,
         comments=tuple(_heard(context, issue)),
-        attempts=tuple(_in_full(context, claim) for claim in context.claims.history(issue.number)),
+        attempts=attempts,
+        carried=earlier_work(context.store, attempts, run),
         guide=_guide(mirror, run.base_sha),
         history=history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
         layout=layout(mirror, run.base_sha),

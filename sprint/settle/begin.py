@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sprint import environment, verify, workspace
 from sprint.domain import Liveness, Phase, Prompt
 from sprint.settle import repository
+from sprint.settle.carry import carry
 from sprint.settle.early import ended_early
 from sprint.settle.under_way import UnderWay
 from sprint.worker import Status
@@ -24,6 +25,7 @@ def begin(current: UnderWay) -> UnderWay:
     current = _checked(current, prepared.checks)
     if reason := current.reason_to_stop():
         return ended_early(current, reason)
+    current = carry(current)
     return start(current, current.prompt())
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from sprint import environment, git, policy, prompts, verify, workspace
-from sprint.credentials import NO_KEY
+from sprint import environment, git, prompts, verify, workspace
 from sprint.domain import (
     CheckComparison,
     Ending,
@@ -16,11 +15,11 @@ from sprint.domain import (
     Phase,
     Proof,
     Refusal,
-    Secret,
     WorkerResult,
 )
 from sprint.errors import SprintError
 from sprint.settle.under_way import UnderWay
+from sprint.settle.work import bring_in, judge
 
 _log = logging.getLogger(__name__)
 
@@ -41,18 +40,25 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
         return _already_fixed(current, result)
     said = result.detail or result.summary
     try:
-        work = import_work(current)
+        brought = bring_in(current)
     except workspace.HandoverError as error:
         return current.concluded(Outcome.POLICY_REFUSED, str(error))
+    work = brought.imported
+    current = current.advance(Phase.WORKED, left_out=brought.strays.scratch)
     if result.ending is Ending.QUESTION:
         return current.concluded(Outcome.NEEDS_HUMAN, said, tree=work.tree)
     if result.ending is Ending.CANCELLED and not _is_wanted_all_the_same(current):
         return current.concluded(Outcome.CANCELLED, said, tree=work.tree)
     unfinished = UNFINISHED.get(result.ending)
     if not work.changes:
-        return current.concluded(unfinished or Outcome.NO_CHANGE, said, tree=work.tree)
-    known = _secrets(current)
-    if refusals := policy.judge(current.mirror, work, current.context.repo_config.publish, known=known):
+        only = f"only scratch: {', '.join(current.run.left_out[:5])}; " if current.run.left_out else ""
+        return current.concluded(unfinished or Outcome.NO_CHANGE, f"{only}{said}", tree=work.tree)
+    rounds = current.run.rounds + 1
+    may_go_back = unfinished is None and rounds <= current.context.repo_config.limits.check_rounds
+    if refusals := judge(current, work):
+        if may_go_back:
+            _log.info("#%s: policy refuses; the worker gets round %d", current.run.issue, rounds)
+            return resume(current, prompts.policy_refused(refusals), rounds)
         detail = _listed(refusals)
         return current.concluded(unfinished or Outcome.POLICY_REFUSED, detail, tree=work.tree)
     commit = _commit(current, work, result)
@@ -61,8 +67,7 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
     current = current.advance(Phase.WORKED, proof=proof)
     if not proof.regressions:
         return current.advance(Phase.VERIFIED)
-    rounds = current.run.rounds + 1
-    if unfinished is None and rounds <= current.context.repo_config.limits.check_rounds:
+    if may_go_back:
         _log.info("#%s: checks fail; the worker gets round %d", current.run.issue, rounds)
         return resume(current, prompts.checks_failed(proof), rounds)
     failed = "; ".join(_failure(regression) for regression in proof.regressions)
@@ -74,30 +79,12 @@ def _is_wanted_all_the_same(current: UnderWay) -> bool:
     return request is not None and request.hand_in
 
 
-def import_work(current: UnderWay) -> ImportedWork:
-    """Bring the workspace's work into the mirror, and keep it as patch.diff whatever becomes of it.
-
-    Raises HandoverError where the workspace cannot be exported.
-    """
-    work = workspace.import_work(
-        current.space,
-        current.mirror,
-        current.run.base_sha,
-        current.context.sandbox,
-        leftovers=current.run.leftovers,
-        scratch=current.folder,
-    )
-    if work.changes:
-        (current.folder / "patch.diff").write_bytes(workspace.diff(current.mirror, work.base, work.tree))
-    return work
-
-
 def keep_patch(current: UnderWay) -> None:
     """Save what a run that is given up has made so far; a workspace that gives nothing is no fault."""
     if not current.has_workspace or not current.run.base_sha:
         return
     try:
-        import_work(current)
+        bring_in(current)
     except SprintError as error:
         _log.warning("run %s: its workspace gave no patch: %s", current.run.id, error)
 
@@ -110,15 +97,6 @@ def _already_fixed(current: UnderWay, result: WorkerResult) -> UnderWay:
     return current.concluded(
         Outcome.NO_CHANGE, f"said to be fixed by {named}, which is not in {current.run.base_branch}"
     )
-
-
-def _secrets(current: UnderWay) -> list[Secret]:
-    """Ours. The agent can have seen none of them; that its work holds none is looked at all the same."""
-    try:
-        keys = [key for key in current.worker.secrets() if key != NO_KEY]
-    except SprintError:  # no model now, which is nothing to what has been made
-        keys = []
-    return [*keys, *([current.context.forge.token] if current.context.forge.token else [])]
 
 
 def _commit(current: UnderWay, work: ImportedWork, result: WorkerResult) -> str:

@@ -15,6 +15,7 @@ from sprint.domain import CheckResult, Outcome, Phase, Prompt, Run, Workspace
 from sprint.errors import Stopped
 from sprint.renewal import Lease
 from sprint.scope import task_for
+from sprint.settle.work import inspect
 from sprint.worker import Job, Status, Worker
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class UnderWay:
             forge=self.context.forge,
             folder=self.folder,
             watch=self.reason_to_stop,
+            inspect=lambda: inspect(self),
         )
 
     def prompt(self) -> Prompt:

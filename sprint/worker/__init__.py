@@ -16,6 +16,7 @@ from sprint.domain import Endpoint, Liveness, Outcome, Prompt, Run, Secret, Usag
 from sprint.forge import Forge
 from sprint.sandbox import Sandbox
 from sprint.task import Task
+from sprint.worker.review import Inspection
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Job:
     """All that a worker gets for one run.
 
     `watch` is to be asked often: it returns a reason to end the work, or "", and raises Stopped where the
-    runner itself has to stop and the run shall rest.
+    runner itself has to stop and the run shall rest. `inspect` tells what would be handed in as things stand.
     """
 
     run: Run
@@ -36,6 +37,7 @@ class Job:
     forge: Forge
     folder: Path  # runs/<id>/, ours: transcript.jsonl, messages.json, result.json, outputs/
     watch: Callable[[], str]
+    inspect: Callable[[], Inspection]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sprint import git, proc
-from sprint.domain import Change, Completed, ImportedWork, Workspace
+from sprint.domain import Change, Completed, DiffStat, ImportedWork, Workspace
 from sprint.errors import SprintError
 from sprint.git.server_errors import one_line, server_words
 from sprint.sandbox import Sandbox
@@ -34,7 +34,7 @@ _MAX_PATTERN_BYTES = 200_000
 _TIMEOUT = 600
 _UNREADABLE = 82
 _NOTHING = "0" * 40
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "PATH": proc.SEARCH_PATH,
     "HOME": "/dev/null",
     "XDG_CONFIG_HOME": "/dev/null",
@@ -97,6 +97,18 @@ def import_work(
     return ImportedWork(base, tree, tuple(changes))
 
 
+def leave_out(
+    mirror: Path, workspace: Workspace, work: ImportedWork, paths: Sequence[str], scratch: Path
+) -> ImportedWork:
+    """The work without its changes to these paths, kept for the run in its place."""
+    gone = [change for change in work.changes if change.path in paths]
+    if not gone:
+        return work
+    tree = _without(mirror, work.base, work.tree, gone, scratch)
+    mirrors.pin(mirror, workspace.root.name, "tree", tree)
+    return ImportedWork(work.base, tree, tuple(_changes(mirror, work.base, tree)))
+
+
 def commit(
     mirror: Path,
     work: ImportedWork,
@@ -107,6 +119,21 @@ def commit(
 ) -> str:
     """The runner's own commit of imported work, on its base. Returns its id."""
     return git.commit_tree(mirror, work.tree, [work.base], message, author_name, author_email, when)
+
+
+def diffstat(mirror: Path, work: ImportedWork) -> tuple[DiffStat, ...]:
+    """What changed in how many lines, a path each."""
+    done = git.git(
+        *("diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv"),
+        *(work.base, work.tree),
+        git_dir=mirror,
+    )
+    counts = {}
+    for record in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
+        if record.count("\t") >= 2:
+            added, deleted, path = record.split("\t", 2)
+            counts[path] = (int(added), int(deleted)) if added.isdigit() else None
+    return tuple(DiffStat(change.path, change.status, counts.get(change.path)) for change in work.changes)
 
 
 def diff(mirror: Path, base: str, tree: str, cap: int = 5_000_000) -> bytes:
@@ -146,14 +173,14 @@ def _in_sandbox(
             workspace,
             timeout=_TIMEOUT,
             stdin=index.data,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
             writable_workspace=False,
             output_cap=output_cap,
         )
 
     done = run()
     if done.exit_code == _UNREADABLE and not done.killed_by:
-        sandbox.run(["chmod", "-R", "u+rwX", "."], workspace, timeout=_TIMEOUT, env=_ENVIRONMENT)
+        sandbox.run(["chmod", "-R", "u+rwX", "."], workspace, timeout=_TIMEOUT, env=ENVIRONMENT)
         done = run()
     if done.killed_by:
         raise HandoverError(f"the workspace could not be exported: stopped by its limit ({done.killed_by})")

@@ -177,15 +177,23 @@ class DemoModel(FaultyServer, _Model):
         return [self.key]
 
 
-def _in_order(replies: Sequence[Reply]) -> Script:
-    left = iter(list(replies))
+_REVIEWED = "Not handed in yet: this is what a reviewer would see."
 
-    def script(_request: dict[str, Any], number: int) -> Reply:
+
+def _in_order(replies: Sequence[Reply]) -> Script:
+    """One after the other. A review of what is to be handed in is confirmed with the same call again."""
+    left = iter(list(replies))
+    last: list[Reply] = []
+
+    def script(request: dict[str, Any], number: int) -> Reply:
+        if last and _REVIEWED in str(request["messages"][-1].get("content")):
+            return last[-1]
         reply = next(left, None)
         if reply is None:
             return Reply(
                 status=400, body=json.dumps({"error": {"message": f"no reply for request {number}"}})
             )
+        last.append(reply)
         return reply
 
     return script

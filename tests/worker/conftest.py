@@ -14,12 +14,13 @@ import pytest
 
 from sprint import proc, sandbox, transcript
 from sprint.config import Limits, RepoConfig, SandboxConfig
-from sprint.domain import Endpoint, Prompt, Run, Secret, WorkerResult, Workspace
+from sprint.domain import DiffStat, Endpoint, Prompt, Run, Secret, WorkerResult, Workspace
 from sprint.errors import ForgeError
 from sprint.runs import RunStore
 from sprint.worker import Job
 from sprint.worker.attached import Attached
 from sprint.worker.local.worker import LocalPerformer
+from sprint.worker.review import Inspection
 from tests.servers.model import DemoModel
 
 UID = 60123
@@ -51,6 +52,7 @@ class Bench:
     serve: Callable[..., DemoModel]
     prices: Mapping[str, float] = field(default_factory=dict)
     server: DemoModel | None = None
+    found: Inspection | None = None  # in place of what is there
 
     def limit(self, **limits: Any) -> None:
         self.job = replace(self.job, limits=Limits(**{"silence_seconds": 5.0, **limits}))
@@ -91,6 +93,15 @@ class Bench:
 
     def file(self, name: str) -> Path:
         return self.job.workspace.checkout / name
+
+    def inspect(self) -> Inspection:
+        """What the runner would find. New files count as changed ones, that most tests need no second
+        `finish`."""
+        if self.found is not None:
+            return self.found
+        lines = self.git("status", "--porcelain", "--untracked-files=all").splitlines()
+        paths = [line.strip().partition(" ")[2].strip() for line in lines]
+        return Inspection(tuple(DiffStat(path, "M", (1, 1)) for path in paths))
 
     def git(self, *arguments: str) -> str:
         done = proc.run(
@@ -147,6 +158,7 @@ def bench(tmp_path: Path, workspaces: Path, model_server: Callable[..., DemoMode
         forge=forge,  # type: ignore[arg-type]
         folder=run_folder,
         watch=lambda: "",
+        inspect=lambda: made.inspect(),
     )
     made = Bench(job, tmp_path / "results", forge, model_server)
     made.git("init", "-q", "-b", "main")

@@ -94,12 +94,6 @@ def test_implemented_without_a_change_is_doubted_once(bench: Bench) -> None:
     assert "Nothing has changed" in bench.told()
 
 
-def test_what_setup_left_is_no_change(bench: Bench) -> None:
-    bench.job = replace(bench.job, run=replace(bench.job.run, leftovers=("a.txt",)))
-    bench.run([WRITE, DONE, DONE])
-    assert "Nothing has changed" in bench.told()
-
-
 def test_finish_is_not_believed_after_a_failure_in_the_same_turn(bench: Bench) -> None:
     both = replies.calls(
         ("edit_file", {"path": "none.txt", "old": "a", "new": "b"}),

@@ -29,6 +29,7 @@ class Conversation(msgspec.Struct):
     window: int = 0
     characters_per_token: float = 3.5
     model: str = ""
+    is_reviewed: bool = False  # it has been shown what a reviewer would see
 
     def save(self, folder: Path) -> None:
         """Replace messages.json at once. Raises SprintError."""

@@ -1,9 +1,9 @@
-"""Looks at what a model says it hands in: asked of git in the sandbox, so it is a hint and no proof."""
+"""Looks at what a model says of the history: asked of git in the sandbox, so it is a hint and no proof."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sprint.domain import Completed
 from sprint.worker.local.tools import BadCall
@@ -26,18 +26,3 @@ def commit_in_history(git: Git, commit: str, base: str) -> str:
     if not found.ok or not git("merge-base", "--is-ancestor", full, base or "HEAD").ok:
         raise BadCall("unknown commit", f"There is no commit {commit} in the history: find it with git log.")
     return full
-
-
-def has_changes(git: Git, base: str, leftovers: Sequence[str]) -> bool:
-    head = git("rev-parse", "--verify", "--quiet", "HEAD")
-    if not head.ok or (base and head.out.strip() != base):
-        return True
-    status = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
-    if not status.ok or status.truncated:
-        return True
-    paths = [entry[3:] for entry in status.out.split("\0") if entry]
-    return any(not _is_leftover(path, leftovers) for path in paths)
-
-
-def _is_leftover(path: str, leftovers: Sequence[str]) -> bool:
-    return any(left == path or (left.endswith("/") and path.startswith(left)) for left in leftovers)

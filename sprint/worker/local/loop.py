@@ -54,7 +54,9 @@ class Loop:
         self._meter = meter
         tokens = conversation.window or window.first_guess(models.endpoint)
         skills = offer.guides(job.forge.kind, tokens)
-        self._tools = Toolbox(job, meter.seconds_left, conversation.outputs, skills)
+        self._tools = Toolbox(
+            job, meter.seconds_left, conversation.outputs, skills, is_reviewed=conversation.is_reviewed
+        )
         self._fixed = len(json.dumps(self._tools.definitions))
         self._detector = Detector()
         self._windows: dict[Endpoint, int] = {}
@@ -265,6 +267,7 @@ class Loop:
 
     def _save(self) -> None:
         self._talk.outputs = self._tools.outputs.count
+        self._talk.is_reviewed = self._tools.is_reviewed
         self._meter.tick()
         self._talk.save(self._job.folder)
 

@@ -14,12 +14,13 @@ from msgspec import UNSET
 
 from sprint import proc
 from sprint.clean_text import clean, fence
-from sprint.domain import Completed
+from sprint.domain import CheckStatus, Completed
 from sprint.errors import ForgeError
 from sprint.resources import Skill
 from sprint.terminal_text import decoded
-from sprint.worker import Job
+from sprint.worker import Job, review
 from sprint.worker.local import finish_checks, offer
+from sprint.worker.local.check_watch import MARKING, CheckWatch
 from sprint.worker.local.file_tools import FileTools
 from sprint.worker.local.output import LONGEST, OutputBudget, Outputs
 from sprint.worker.local.tools import (
@@ -37,6 +38,10 @@ from sprint.worker.local.tools import (
 
 _OUTPUTS = "tmp/outputs"  # below the workspace
 _LONGEST_STRING = 20_000  # of what the forge sends
+_NOTHING = (
+    "Nothing has changed in the working tree. If the change is still to be made, make it; if the issue is "
+    "solved already, say already_fixed and by which commit; if not, call finish again."
+)
 # Both streams as they came, as in a terminal; the exit code is the command's own.
 _COMMAND = 'exec "$0" -c "$1" 2>&1'
 
@@ -72,6 +77,8 @@ class Toolbox:
         seconds_left: Callable[[], float],
         outputs_so_far: int,
         skills: dict[str, Skill],
+        *,
+        is_reviewed: bool = False,
     ) -> None:
         self._job = job
         self._seconds_left = seconds_left
@@ -80,7 +87,9 @@ class Toolbox:
         self._skills = skills
         self._nonce = secrets.token_hex(8)
         self._shell = "bash" if proc.find("bash") else "sh"
-        self._doubted_no_change = False
+        runnable = [check for check in job.run.base_checks if check.status is not CheckStatus.NOT_RUN]
+        self._checks = CheckWatch([check.command for check in runnable], self._script)
+        self.is_reviewed = is_reviewed
         self.definitions = offer.tools(skills)
 
     def do(self, call: Call, budget: OutputBudget) -> Result:
@@ -99,8 +108,10 @@ class Toolbox:
         wanted = limit if call.timeout is UNSET else call.timeout
         timeout = max(min(wanted, limit, self._seconds_left()), 1.0)
         path = self.outputs.new()
+        check = self._checks.seen(call.command)
+        marked = [MARKING, self._shell, call.command, str(check)]
         done = self._job.sandbox.run(
-            ["sh", "-c", _COMMAND, self._shell, call.command],
+            ["sh", "-c", *([_COMMAND, self._shell, call.command] if check is None else marked)],
             self._job.workspace,
             timeout=timeout,
             network=self._job.network,
@@ -168,18 +179,23 @@ class Toolbox:
             call = replace_commit(
                 call, finish_checks.commit_in_history(self._git, call.commit, self._job.run.base_sha)
             )
-        if call.status == "implemented" and not self._doubted_no_change and not self.has_changes():
-            self._doubted_no_change = True
-            raise BadCall(
-                "nothing changed",
-                "Nothing has changed in the working tree. If the change is still to be made, make it; if the "
-                "issue is solved already, say already_fixed and by which commit; if not, call finish again.",
-            )
+        if call.status == "implemented" and not self.is_reviewed:
+            self.is_reviewed = True
+            if told := self._review():
+                return Result(budget.take(told))
         return Result("Handed in.", finish=call)
 
+    def _review(self) -> str:
+        """What a reviewer would see; "" where that holds no surprise."""
+        found = self._job.inspect()
+        if not (found.changes or found.scratch or found.refusals):
+            return _NOTHING
+        checks = self._checks.runs([change.path for change in found.changes])
+        return "" if review.is_plain(found, checks) else review.text(found, checks, "call `finish` again")
+
     def has_changes(self) -> bool:
-        """True where the tree differs from the base in more than what setup left; also where git fails."""
-        return finish_checks.has_changes(self._git, self._job.run.base_sha, self._job.run.leftovers)
+        """Whether there would be something to hand in."""
+        return bool(self._job.inspect().changes)
 
     def _git(self, *arguments: str) -> Completed:
         return self._script(["git", *arguments], b"", 60.0, 2_000_000)
