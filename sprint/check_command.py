@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,11 +58,11 @@ def examine(
     yield Finding(Grade.OK, "commit", f"{commit[:12]} of {ref or context.base}")
     tools = environment.tools(context.sandbox, config.sandbox, paths.cache)
     yield Finding(Grade.OK, "tools", ", ".join(tools))
-    project = environment.Project(
-        config.forge, context.repository.name, config, paths, mirror, context.sandbox
-    )
     watching = verify.Watching(ended)
-    with _prepared(project, commit, context.base, watching) as prepared:
+    with (
+        _project(context, mirror, base) as project,
+        _prepared(project, commit, context.base, watching) as prepared,
+    ):
         yield from _of_environment(prepared)
         if prepared.failed:
             return
@@ -81,6 +82,21 @@ def _commit(mirror: Path, ref: str, context: Context) -> str:
         if (commit := git.resolve(mirror, name)) is not None:
             return commit
     raise ConfigError(f"{context.repository.name} has no branch, tag or commit {safe_line(ref)!r}")
+
+
+@contextmanager
+def _project(context: Context, mirror: Path, base: str) -> Iterator[environment.Project]:
+    config, paths = context.repo_config, context.config.paths
+    with tempfile.TemporaryDirectory(prefix="sprint-check-") as folder:
+        yield environment.Project(
+            config.forge,
+            context.repository.name,
+            config,
+            paths,
+            mirror,
+            context.sandbox,
+            lambda is_base: context.setup_gateway(Path(folder), mirror, base, at_base=is_base),
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sprint.config import Config, RepoConfig
 from sprint.domain import Endpoint, Repository
 from sprint.errors import ConfigError, ForgeError
 from sprint.forge import Forge, connect
+from sprint.gateway import Gateway
 from sprint.git import Remote
 from sprint.pick.discussions import Discussions
 from sprint.runs import RunStore
@@ -60,6 +62,22 @@ class Context:
             )
             self.workers[name] = make(config, services)
         return self.workers[name]
+
+    def setup_gateway(
+        self, folder: Path, mirror: Path, base_sha: str, *, at_base: bool
+    ) -> AbstractContextManager[Gateway] | None:
+        """The gateway for a set-up of the run in `folder`, yet to be opened; None where it needs none.
+
+        Code that the agent may have changed gets no more than that, whatever is configured for the base.
+        """
+        wanted = self.repo_config.sandbox.setup_network
+        if wanted == "none" or not self.sandbox.has_own_network or (at_base and wanted == "host"):
+            return None
+        from sprint.gateway.clients import Machine
+        from sprint.gateway.packages import package_gateway
+
+        machine = Machine(self.environ, self.home, self.config.paths.cache)
+        return package_gateway(folder, self.repo_config.gateway, machine, mirror=mirror, base=base_sha)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""

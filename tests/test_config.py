@@ -127,7 +127,10 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
         ("defaults: {limts: {}}", "defaults: unknown key limts; did you mean limits?"),
         ("reposs: []", "unknown key reposs; did you mean repos?"),
         ("limits: {turns: 3}", "unknown key limits; put it under defaults, or under one of repos"),
-        ("qqq: 1", "unknown key qqq; known: forges, model, workers, defaults, repos, pick, publish, paths"),
+        (
+            "qqq: 1",
+            "unknown key qqq; known: forges, model, workers, defaults, repos, gateway, pick, publish, paths",
+        ),
         ("- a", "the file: expected a mapping, got a list"),
         ("defaults: {name: a/b}", "defaults.name: a name belongs to one repository; move it under repos"),
         ("defaults: {checks: pytest -q}", 'got str "pytest -q"; write ["pytest -q"]'),

@@ -104,11 +104,12 @@ def test_what_is_commented_out_are_all_keys_with_their_defaults(tmp_path: Path) 
     assert loaded(folder) == written
     for section in ("limits", "sandbox"):
         assert set(raw["defaults"][section]) == set(getattr(written.defaults, section).__struct_fields__)
-    for section in ("pick", "publish"):
+    for section in ("gateway", "pick", "publish"):
         assert set(raw[section]) == set(getattr(written.defaults, section).__struct_fields__)
     for section in ("monitor", "notify", "paths"):
         assert set(raw[section]) == set(getattr(written, section).__struct_fields__)
-    assert set(raw["defaults"]) | {"name", "pick", "publish"} == set(written.defaults.__struct_fields__)
+    elsewhere = {"name", "gateway", "pick", "publish"}
+    assert set(raw["defaults"]) | elsewhere == set(written.defaults.__struct_fields__)
     assert set(raw["model"]) | {"api_key_file"} == set(written.model.__struct_fields__)  # type: ignore[union-attr]
 
 

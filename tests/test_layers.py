@@ -29,7 +29,7 @@ LAYERS = (
     ),
     ("config", "credentials", "git", "host", "json_file", "lock"),
     ("health", "heartbeat", "ledger", "runs", "spend", "task", "transcript"),
-    ("forge", "model", "sandbox", "workspace"),
+    ("forge", "gateway", "model", "sandbox", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "renewal", "repo_pause", "verify", "worker"),
     ("environment",),
     ("context",),

@@ -24,12 +24,15 @@ def test_the_sample_configuration_is_valid(tmp_path: Path) -> None:
     assert [repo.name for repo in config.repos] == ["acme/widgets", "octo/widgets"]
 
 
-@pytest.mark.parametrize("name", ["Limits", "SandboxConfig", "PickConfig", "PublishConfig", "MonitorConfig"])
+@pytest.mark.parametrize(
+    "name",
+    ["Limits", "SandboxConfig", "GatewayConfig", "PickConfig", "PublishConfig", "MonitorConfig"],
+)
 def test_the_sample_shows_every_key_with_its_default(name: str, tmp_path: Path) -> None:
     path = tmp_path / "sprint.yaml"
     path.write_text(SAMPLE)
     repo = load(path, environ={}, cwd=tmp_path, home=tmp_path).repos[0]
-    structs = [repo.limits, repo.sandbox, repo.pick, repo.publish]
+    structs = [repo.limits, repo.sandbox, repo.gateway, repo.pick, repo.publish]
     for field in msgspec.structs.fields(getattr(schema, name)):
         assert re.search(rf"\b{field.name}:", SAMPLE), f"{name}.{field.name} is not in the README"
     for struct in structs:

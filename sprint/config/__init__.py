@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from sprint.config.schema import (
     FORGE_SITES,
@@ -18,6 +18,7 @@ from sprint.config.schema import (
     Config,
     ForgeConfig,
     ForgeKind,
+    GatewayConfig,
     Limits,
     LocalWorkerConfig,
     ModelConfig,
@@ -35,6 +36,7 @@ from sprint.config.schema import (
 from sprint.config.values import (
     absolute,
     check_branch_pattern,
+    check_host,
     check_line,
     check_not_secret,
     check_variable,
@@ -52,6 +54,7 @@ __all__ = [
     "Config",
     "ForgeConfig",
     "ForgeKind",
+    "GatewayConfig",
     "Limits",
     "LocalWorkerConfig",
     "ModelConfig",
@@ -73,7 +76,7 @@ __all__ = [
 
 FILE_NAME = "sprint.yaml"
 _SIZE_CAP = 1_000_000
-_SECTIONS = ("limits", "sandbox", "pick", "publish")
+_SECTIONS = ("limits", "sandbox", "gateway", "pick", "publish")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OWN_PARAMETERS = frozenset(
     {"model", "messages", "tools", "stream", "stream_options", "temperature", "max_tokens"}
@@ -90,6 +93,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     workers: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
     repos: list[Any] | None = None
+    gateway: dict[str, Any] | None = None
     pick: dict[str, Any] | None = None
     publish: dict[str, Any] | None = None
     paths: dict[str, Any] | None = None
@@ -152,7 +156,12 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
     model = (
         None if file.model is None else _model(typed(file.model, ModelConfig, "model"), "model", base, home)
     )
-    below: dict[str, Any] = {"pick": file.pick or {}, "publish": file.publish or {}}
+    below: dict[str, Any] = {
+        "gateway": file.gateway or {},
+        "pick": file.pick or {},
+        "publish": file.publish or {},
+    }
+    _check_gateway(typed(below["gateway"], GatewayConfig, "gateway"), "gateway")
     typed(below["pick"], PickConfig, "pick")
     _check_publish(typed(below["publish"], PublishConfig, "publish"), "publish")
     own = _sections(file.defaults or {})
@@ -320,7 +329,18 @@ def _check_repo(repo: RepoConfig, forges: Mapping[str, ForgeConfig], at: str) ->
         for index, command in enumerate(commands or ()):
             if not command.strip() or "\0" in command:
                 raise ConfigError(f"{at}.{key}[{index}]: expected a command")
+    _check_gateway(repo.gateway, f"{at}.gateway")
     _check_publish(repo.publish, f"{at}.publish")
+
+
+def _check_gateway(gateway: GatewayConfig, at: str) -> None:
+    for name, address in asdict(gateway.indexes).items():
+        if address not in ("", "none"):
+            web_address(address, f"{at}.indexes.{name}")
+    for index, host in enumerate(gateway.go_hosts):
+        check_host(host, f"{at}.go_hosts[{index}]")
+    for index, host in enumerate(gateway.connect):
+        check_host(host, f"{at}.connect[{index}]", may_be_suffix=True)
 
 
 def _check_publish(publish: PublishConfig, at: str) -> None:

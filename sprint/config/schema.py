@@ -76,17 +76,47 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where commands run. `readable`: more host paths to show read-only. Sizes in megabytes."""
+    """Where commands run. `readable`: more host paths to show read-only. Sizes in megabytes.
+
+    `setup_network` is what set-up reaches: nothing, the gateway's package indexes and its `connect` list, or
+    at the base all that this machine does; a proof, whose code may be the agent's, never gets the last.
+    """
 
     kind: SandboxKind = "bwrap"
     network: Literal["none", "host"] = "none"
-    setup_network: Literal["none", "host"] = "host"
+    setup_network: Literal["none", "registries", "host"] = "registries"
     readable: tuple[str, ...] = ()
     memory_mb: Count = 4096
     processes: Count = 512
     file_mb: Count = 512
     disk_mb: Count = 4096
     files: Count = 500_000
+
+
+class IndexesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Package indexes by address. "" is what the index's own client on this machine uses; "none" is off."""
+
+    pypi: str = ""
+    npm: str = ""
+    go: str = ""
+    crates: str = ""
+    maven: str = ""
+
+
+class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can be reached from the sandbox through the gateway. Sizes in megabytes.
+
+    `names`: how many packages a run may ask for that the lock files of its base do not have. `go_hosts`:
+    hosts of Go modules besides those in go.mod and go.sum. `connect`: hosts, or `.suffix` for all below one,
+    that TLS connections may go to; `sent_mb` and `received_mb` are all that a run may move over these.
+    """
+
+    indexes: IndexesConfig = field(default_factory=IndexesConfig)
+    names: Annotated[int, Meta(ge=0)] = 300
+    go_hosts: tuple[str, ...] = ()
+    connect: tuple[str, ...] = ()
+    sent_mb: Count = 16
+    received_mb: Count = 4096
 
 
 class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,6 +194,7 @@ class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     every: Count | None = None
     limits: Limits = field(default_factory=Limits)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
     pick: PickConfig = field(default_factory=PickConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 

@@ -200,6 +200,27 @@ def check_variable(name: str, at: str) -> None:
         raise ConfigError(f"{at}: not the name of an environment variable")
 
 
+def is_host(name: str) -> bool:
+    """True for a host's full name in lower case: no address, no port, no final dot."""
+    labels = name.split(".")
+    return (
+        len(name) <= 253
+        and len(labels) > 1
+        and all(re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label) for label in labels)
+        and not labels[-1].isdecimal()
+    )
+
+
+def check_host(pattern: str, at: str, *, may_be_suffix: bool = False) -> None:
+    """Raises ConfigError unless it is a host's name or, where that may be, `.` and the name of a domain."""
+    name = pattern.removeprefix(".") if may_be_suffix else pattern
+    if not is_host(name):
+        also = " or .example.org for all below it" if may_be_suffix else ""
+        raise ConfigError(
+            f"{at}: {_shown(pattern)}: expected a host in lower case such as git.example.org{also}"
+        )
+
+
 def check_line(text: str, at: str, forbidden: str = "") -> None:
     """Raises ConfigError for an empty text, control characters and those in `forbidden`."""
     if not text.strip() or not text.isprintable() or any(character in text for character in forbidden):

@@ -169,12 +169,15 @@ def _built(job: _Job, prepared: Prepared) -> Prepared:
 
 
 def _run(job: _Job, prepared: Prepared, commands: Sequence[str]) -> CheckResult | None:
-    network = job.project.config.sandbox.setup_network == "host"
+    is_base = not job.is_proof
+    # Code that the agent may have changed never gets this machine's network.
+    network = is_base and job.project.config.sandbox.setup_network == "host"
     return verify.run_setup(
         job.project.sandbox,
         prepared.workspace,
         commands,
         network=network,
+        gateway=job.project.setup_gateway(is_base),
         timeout=job.seconds,
         watching=job.watching,
     )

@@ -6,7 +6,8 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sprint.environment.proposal import Proposal
 from sprint.environment.snapshot import Snapshot
 from sprint.environment.tools import versions
 from sprint.errors import SandboxError
+from sprint.gateway import Gateway
 from sprint.sandbox import Sandbox
 
 _FORMAT = 1
@@ -30,7 +32,11 @@ _PATH_SOURCE = re.compile(r"\bpath\s{0,9}=")
 
 @dataclass(frozen=True)
 class Project:
-    """A repository as environments see it: `mirror` has its commits, `paths` says where things are kept."""
+    """A repository as environments see it: `mirror` has its commits, `paths` says where things are kept.
+
+    `setup_gateway` is asked, with whether the code is the base's own, for what its set-up gets in place of
+    a network; None where it is given nothing.
+    """
 
     forge: str
     repo: str
@@ -38,6 +44,7 @@ class Project:
     paths: Paths
     mirror: Path
     sandbox: Sandbox
+    setup_gateway: Callable[[bool], AbstractContextManager[Gateway] | None] = lambda is_base: None
 
 
 @dataclass(frozen=True)

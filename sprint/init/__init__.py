@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from sprint.clean_text import safe_line
 from sprint.config import (
     FILE_NAME,
+    GatewayConfig,
     Limits,
     MonitorConfig,
     NotifyConfig,
@@ -116,6 +118,7 @@ def render(found: Found) -> str:
         keys={
             "limits": _keys(Limits()),
             "sandbox": _keys(SandboxConfig()),
+            "gateway": _keys(GatewayConfig()),
             "pick": _keys(PickConfig()),
             "publish": _keys(PublishConfig()),
             "monitor": _keys(MonitorConfig()),
@@ -134,4 +137,4 @@ def _yaml(value: object) -> str:
     """One value as YAML, on one line."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value, default=str)
+    return json.dumps(value, default=lambda other: asdict(other) if isinstance(other, Struct) else str(other))

@@ -22,6 +22,7 @@ class Sandbox(Protocol):
 
     kind: SandboxKind
     is_confined: bool  # False: commands run as anything else on this machine does
+    has_own_network: bool  # else commands reach all that this machine does, whatever `network` says
 
     def inside(self, workspace: Workspace) -> str:
         """The checkout's path as commands see it."""

@@ -37,6 +37,7 @@ class Bwrap:
 
     kind: SandboxKind = "bwrap"
     is_confined = True
+    has_own_network = True
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config

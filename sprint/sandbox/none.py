@@ -37,6 +37,7 @@ class Unconfined:
 
     kind: SandboxKind = "none"
     is_confined = False
+    has_own_network = False
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config

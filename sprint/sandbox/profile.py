@@ -39,6 +39,8 @@ _ETC = (
     "ld.so.conf.d",
     "localtime",
     "magic",
+    "maven/logging",
+    "maven/m2.conf",
     "mime.types",
     "nsswitch.conf",
     "perl",

@@ -56,7 +56,13 @@ class UnderWay:
     def project(self) -> environment.Project:
         context, run = self.context, self.run
         return environment.Project(
-            run.forge, run.repo, context.repo_config, context.config.paths, self.mirror, context.sandbox
+            run.forge,
+            run.repo,
+            context.repo_config,
+            context.config.paths,
+            self.mirror,
+            context.sandbox,
+            lambda is_base: context.setup_gateway(self.folder, self.mirror, run.base_sha, at_base=is_base),
         )
 
     @property

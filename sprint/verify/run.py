@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sprint.domain import CheckResult, CheckStatus, Completed, Workspace
+from sprint.gateway import Gateway
 from sprint.sandbox import Sandbox
 from sprint.terminal_text import readable
 from sprint.verify import reports
@@ -43,18 +46,28 @@ def run_setup(
     workspace: Workspace,
     commands: Sequence[str],
     *,
-    network: bool,
     timeout: float,
+    network: bool = False,
+    gateway: AbstractContextManager[Gateway] | None = None,
     watching: Watching = UNWATCHED,
 ) -> CheckResult | None:
-    """Run the commands in order; the first that fails, or None where all went well. `timeout` for each."""
-    for command in commands:
-        done = _run(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
-        status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
-        result = _result(command, CheckStatus.PASSED if done.ok else status, done)
-        watching.ended(result)
-        if not done.ok:
-            return result
+    """Run the commands in order; the first that fails, or None where all went well. `timeout` for each.
+
+    `gateway` is opened for them, where there are any, and closed behind them. Raises SprintError where that
+    cannot be done.
+    """
+    if not commands:
+        return None
+    with gateway or contextlib.nullcontext() as way:
+        for command in commands:
+            done = _run(
+                sandbox, workspace, command, network=network, timeout=timeout, gateway=way, watching=watching
+            )
+            status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
+            result = _result(command, CheckStatus.PASSED if done.ok else status, done)
+            watching.ended(result)
+            if not done.ok:
+                return result
     return None
 
 
@@ -147,13 +160,17 @@ def _run(
     network: bool,
     timeout: float,
     watching: Watching,
+    gateway: Gateway | None = None,
 ) -> Completed:
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    argv = [shell, "-c", command]
     return sandbox.run(
-        [shell, "-c", command],
+        gateway.wrap(argv) if gateway else argv,
         workspace,
         timeout=timeout,
         network=network,
+        env=gateway.env if gateway else None,
+        read_only=gateway.read_only if gateway else None,
         output_cap=_OUTPUT_CAP,
         watch=watching.watch,
     )

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import environment, forge, loop, mirror, monitor, storm, tick
+from tests.bench import environment, forge, gateway, loop, mirror, monitor, storm, tick
 
 BENCHES = {
     "tick": tick.bench,
@@ -14,6 +14,7 @@ BENCHES = {
     "mirror": mirror.bench,
     "environment": environment.bench,
     "forge": forge.bench,
+    "gateway": gateway.bench,
     "monitor": monitor.bench,
     "storm": storm.bench,
 }

@@ -1,0 +1,128 @@
+"""The one door out of the sandbox, which has no network: it forwards, and never hands out.
+
+A gateway belongs to one run. It is a socket in a folder that only the runner can enter, shown inside as
+/run/gateway; a command that is wrapped opens doors on the sandbox's own loopback (a port for each route) and
+hands these over, so that whatever connects to them reaches the gateway's threads in the runner. Since the
+name space has no other way, a variable that is unset, an address that is dialled, a protocol that is not
+spoken here lead nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sprint.errors import SandboxError
+from sprint.files import refusal
+
+if TYPE_CHECKING:
+    from sprint.gateway.server import Route
+
+__all__ = ["DOORS", "Door", "Gateway", "opened"]
+
+INSIDE = "/run/gateway"
+# The same in every sandbox, each of which has a loopback of its own: what clients keep by address stays good.
+DOORS = {"connect": 47100, "pypi": 47101, "npm": 47102, "go": 47103, "crates": 47104, "maven": 47105}
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A route with what points programs at it: variables, and files below HOME for those that read none."""
+
+    route: Route
+    env: Mapping[str, str]
+    home_files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What a command needs to use it: `read_only` and `env` are for Sandbox.run, `wrap` is for its argv."""
+
+    read_only: Mapping[Path, str]
+    env: Mapping[str, str]
+    entrance: tuple[str, ...]
+
+    def wrap(self, argv: Sequence[str]) -> list[str]:
+        """The command that opens the doors in its sandbox and then is `argv`."""
+        return [*self.entrance, *argv]
+
+
+@contextlib.contextmanager
+def opened(folder: Path, doors: Mapping[str, Door]) -> Iterator[Gateway]:
+    """A gateway with these routes, by their names in DOORS. Afterwards nothing answers, nothing is left.
+
+    Its socket is made in a new folder below `folder`, which is the run's. Raises SprintError where that
+    cannot be, SandboxError where this machine has no Python that the sandbox can be shown.
+    """
+    from sprint.gateway.server import Server
+
+    python, shown = _python()
+    token = secrets.token_urlsafe(24)
+    with _private_folder(folder) as private:
+        try:
+            inside = _fill(private / "inside", token, doors)
+            server = Server(inside / "socket", token, {name: door.route for name, door in doors.items()})
+        except OSError as error:
+            raise refusal("make a gateway in", folder, error) from error
+        server.start()
+        try:
+            env = {name: value for door in doors.values() for name, value in door.env.items()}
+            entrance = (python, "-I", "-S", f"{INSIDE}/enter.py")
+            yield Gateway({inside: INSIDE, **shown}, env, entrance)
+        finally:
+            server.close()
+
+
+@contextlib.contextmanager
+def _private_folder(parent: Path) -> Iterator[Path]:
+    """One that only its owner can enter; never below a workspace, whose sockets all commands there reach."""
+    try:
+        made = Path(tempfile.mkdtemp(prefix="gateway-", dir=parent))
+    except OSError as error:
+        raise refusal("make a folder in", parent, error) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _fill(inside: Path, token: str, doors: Mapping[str, Door]) -> Path:
+    inside.mkdir()
+    shutil.copyfile(Path(__file__).with_name("enter.py"), inside / "enter.py")
+    ports = {name: DOORS[name] for name in doors}
+    (inside / "doors.json").write_text(json.dumps({"token": token, "ports": ports}))
+    (inside / "home").mkdir()
+    for door in doors.values():
+        for name, text in door.home_files.items():
+            path = inside / "home" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    for folder, _, names in os.walk(inside):  # the runner's umask must not hide it from the sandbox's user
+        Path(folder).chmod(0o755)
+        for name in names:
+            Path(folder, name).chmod(0o644)
+    return inside
+
+
+def _python() -> tuple[str, dict[Path, str]]:
+    """A Python that is there inside: the system's, else the one that runs this, shown where it is."""
+    own = Path(sys.base_prefix).resolve()
+    if _SYSTEM_PYTHON.exists() or own == Path("/usr"):
+        return str(_SYSTEM_PYTHON), {}
+    program = own / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if own.parts[1:2] in ((), ("tmp",), ("proc",), ("dev",)) or not program.exists():
+        raise SandboxError(
+            f"the gateway needs a Python inside the sandbox, and {own} cannot be shown there; "
+            "install it with `apt-get install python3-minimal`"
+        )
+    return str(program), {own: str(own)}
