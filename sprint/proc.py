@@ -56,6 +56,7 @@ def run(
     uid: int | None = None,
     watch: Callable[[], str] | None = None,
     on_line: Callable[[bytes], None] | None = None,
+    on_start: Callable[[int], None] | None = None,
 ) -> Completed:
     """Run argv to its end, in a process group of its own that is killed when it ends.
 
@@ -63,7 +64,8 @@ def run(
     `stdin_file` is read in place of `stdin`, and piped. `watch` is asked at least every 0.25 s: what it
     returns, if anything, ends the command at once and is its `killed_by`; so does what it raises, which comes
     out of here. `on_line` gets each line of stdout when it comes, without its end, a last one that has none
-    too, and one over 1 MB cut; what it raises is logged. Both are called in the calling thread.
+    too, and one over 1 MB cut; what it raises is logged. `on_start` is called with its pid once it is
+    started, and ends it by raising. All are called in the calling thread.
     Raises SprintError where the program cannot be started, or `stdin_file` not be read.
     """
     started = time.monotonic()
@@ -82,6 +84,8 @@ def run(
             argv, cwd=cwd, env=env, has_input=bool(stdin_file or stdin), pass_fds=pass_fds, uid=uid
         )
         stack.callback(kill_group, child)
+        if on_start is not None:
+            on_start(child.pid)
         killed_by = _pump(child, given, sinks, started + timeout, watch)
     return Completed(
         exit_code=child.returncode,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +12,19 @@ from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError, SprintError
-from sprint.sandbox import launch, probing, profile, seccomp, toolchains
+from sprint.sandbox import launch, probing, profile, seccomp, system_files, toolchains
 from sprint.sandbox.cgroup import Group, group
-from sprint.sandbox.handed import Handed, drain
+from sprint.sandbox.gate import Gate
+from sprint.sandbox.handed import Handed
 from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
+from sprint.sandbox.script import hidden
 from sprint.sandbox.variables import environment
 
 # The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
 # in the sandbox is the first to go when the machine runs out of memory.
-_IN_REPO = f'echo 1000 >/proc/self/oom_score_adj; cd {profile.REPO} && exec "$@"'
+_FIRST = f"echo 1000 >/proc/self/oom_score_adj; cd {profile.REPO} || exit; "
 _INSTALL = "install it with `apt-get install bubblewrap`"
 _TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
-_GONE_SECONDS = 10.0
 
 
 class Bwrap:
@@ -69,7 +68,7 @@ class Bwrap:
         on_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
-        if refused := impossible(argv):
+        if refused := impossible(argv, env):
             return refused
         view = profile.View(
             workspace=workspace.root,
@@ -82,19 +81,17 @@ class Bwrap:
             handed = stack.enter_context(Handed())
             limits = stack.enter_context(group(self._config))
             instead = stack.enter_context(launch.stages(_hidden(view, uid)))
-            files = {path: handed.text(text) for path, text in profile.made_up_files(uid, view).items()}
-            options = profile.options(view, self._config, instead=instead, files=files)
-            variables = {**environment(self._config, home=view.home, tmp=view.tmp), **(env or {})}
-            for name, value in variables.items():
-                options += ["--setenv", name, value]
-            if calls := seccomp.program():
-                options += ["--seccomp", str(handed.data(calls))]
-            told, tell = handed.pipe()
-            arguments = handed.words(options)
-            command = ["bwrap", "--args", str(arguments), "--json-status-fd", str(tell), "--"]
-            command += [*_prlimit(self._config, limits), "/bin/sh", "-c", _IN_REPO, "sh", *argv]
-            if os.getuid() == 0:
-                command = launch.as_user(command, uid, door=limits.door if limits else "", staged=instead)
+            is_root = os.getuid() == 0
+            gate = Gate(
+                handed, of_each_process(self._config, are_grouped=limits is not None), is_root=is_root
+            )
+            command, script = hidden(argv, _FIRST)
+            variables = {**environment(self._config, home=view.home, tmp=view.tmp), **(env or {}), **script}
+            options = self._options(view, uid, variables, instead, handed)
+            command = ["bwrap", "--args", str(handed.words(options)), *gate.options, "--", *command]
+            if is_root:
+                door = limits.door if limits else ""
+                command = launch.as_user(command, uid, door=door, staged=instead, waits=gate.waits)
             try:
                 done = proc.run(
                     command,
@@ -108,15 +105,33 @@ class Bwrap:
                     pass_fds=handed.inherited,
                     watch=first_of(disk if writable_workspace else None, watch),
                     on_line=on_line,
+                    on_start=gate.open,
                 )
+            except SandboxError:
+                raise
             except SprintError as error:
                 raise SandboxError(f"{error}; {_INSTALL}") from error
-            handed.close_inherited()
-            facts = _facts(told)
-            _await_end(facts.get("child-pid"))
-            done = _judged(done, facts, limits)
+            gate.await_end()
+            done = _judged(done, gate.exit_code(), limits)
             # What only looks at a workspace is not to blame for its size.
             return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+
+    def _options(
+        self,
+        view: profile.View,
+        uid: int,
+        variables: Mapping[str, str],
+        instead: Mapping[Path, Path],
+        handed: Handed,
+    ) -> list[str]:
+        files = {path: handed.text(text) for path, text in profile.made_up_files(uid, view).items()}
+        system = system_files.options(profile.shown_of_etc(view), handed)
+        options = profile.options(view, self._config, instead=instead, files=files, system=system)
+        for name, value in variables.items():
+            options += ["--setenv", name, value]
+        if calls := seccomp.program():
+            options += ["--seccomp", str(handed.data(calls))]
+        return options
 
 
 def _toolchains() -> dict[Path, str]:
@@ -141,40 +156,12 @@ def _hidden(view: profile.View, uid: int) -> list[Path]:
     return [path for path in (view.workspace, *view.read_only) if not launch.reachable(path, uid)]
 
 
-def _prlimit(config: SandboxConfig, limits: Group | None) -> list[str]:
-    each = of_each_process(config, are_grouped=limits is not None)
-    return ["/usr/bin/prlimit", *(f"--{name}={value}" for name, value in each.items()), "--"]
-
-
-def _facts(pipe: int) -> dict[str, int]:
-    """What bubblewrap told about itself: one JSON object a line."""
-    facts: dict[str, int] = {}
-    for line in drain(pipe).splitlines():
-        with contextlib.suppress(ValueError):
-            facts.update(json.loads(line))
-    return facts
-
-
-def _await_end(pid: int | None) -> None:
-    """Wait until a namespace's first process is gone: the kernel ends all others in it before."""
-    if pid is None:
-        return
-    try:
-        process = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        select.select([process], [], [], _GONE_SECONDS)
-    finally:
-        os.close(process)
-
-
-def _judged(done: Completed, facts: Mapping[str, int], limits: Group | None) -> Completed:
+def _judged(done: Completed, exit_code: int | None, limits: Group | None) -> Completed:
     if done.killed_by:
         return done
     if limits and not done.ok and limits.ran_out_of_memory():
         return replace(done, killed_by="memory")
-    if "exit-code" not in facts and done.exit_code >= 0:
+    if exit_code is None and done.exit_code >= 0:
         said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
         raise SandboxError(f"the sandbox could not be started: {said}; {probing.remedy(said)}")
     return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 
@@ -49,6 +50,19 @@ class Handed:
             rest = rest[os.write(fd, rest) :]
         os.lseek(fd, 0, os.SEEK_SET)
         return fd
+
+    def file(self, path: Path) -> int:
+        """A file of the host, to be read from its beginning. Raises OSError."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.inherited.append(fd)
+        return fd
+
+    def pipe_to(self) -> tuple[int, int]:
+        """A pipe to the child: the child's end, and ours."""
+        theirs, ours = os.pipe()
+        self._ours.append(ours)
+        self.inherited.append(theirs)
+        return theirs, ours
 
     def pipe(self) -> tuple[int, int]:
         """A pipe from the child: our end, and the child's."""

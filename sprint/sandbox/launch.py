@@ -40,16 +40,17 @@ def stages(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
 
 
 def as_user(
-    argv: Sequence[str], uid: int, *, door: str = "", staged: Mapping[Path, Path] | None = None
+    argv: Sequence[str], uid: int, *, door: str, staged: Mapping[Path, Path], waits: int
 ) -> list[str]:
     """The command that root starts: it enters the control group, makes the mounts and becomes uid.
 
     The mounts are in a namespace of its own, and vanish with it. A control group that cannot be entered is
-    no reason to stop.
+    no reason to stop. It goes on only with a line from the descriptor `waits`.
     """
     steps = [f"echo 0 2>/dev/null >{shlex.quote(door)}"] if door else []
-    for path, stage in (staged or {}).items():
+    for path, stage in staged.items():
         steps.append(f"mount --bind {shlex.quote(str(path))} {shlex.quote(str(stage))} || exit 1")
+    steps.append(f"read -r _ </proc/self/fd/{waits} || exit 1")
     steps.append(f'exec setpriv --reuid {uid} --regid {uid} --clear-groups -- "$@"')
     own_mounts = ["unshare", "--mount", "--propagation", "private", "--"] if staged else []
     return [*own_mounts, "/bin/sh", "-c", "\n".join(steps), "sh", *argv]

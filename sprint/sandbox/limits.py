@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sprint.config import SandboxConfig
@@ -14,7 +14,7 @@ from sprint.errors import SandboxError
 
 MEGABYTE = 1_000_000
 _OPEN_FILES = 4096
-_LONGEST_WORD = 128 * 1024 - 1  # the kernel's own limit
+_LONGEST_WORD = 128 * 1024 - 32  # the kernel's own limit, less the name of a variable that holds it
 _LONGEST_COMMAND = 1_000_000
 _DEEPEST = 256
 _TOO_MANY = 1 << 62
@@ -36,16 +36,17 @@ def unprivileged(workspace: Workspace) -> int:
     return uid
 
 
-def impossible(argv: Sequence[str]) -> Completed | None:
+def impossible(argv: Sequence[str], env: Mapping[str, str] | None) -> Completed | None:
     """How a command ends that no system can start, whoever wrote it; None for all others."""
     try:
         words = [os.fsencode(word) for word in argv]
+        given = [os.fsencode(f"{name}={value}") for name, value in (env or {}).items()]
     except UnicodeEncodeError:
         fault = "it holds characters that cannot be encoded"
     else:
         if any(b"\0" in word for word in words):
             fault = "it holds a NUL character"
-        elif max(map(len, words)) > _LONGEST_WORD or sum(map(len, words)) > _LONGEST_COMMAND:
+        elif max(map(len, words + given)) > _LONGEST_WORD or sum(map(len, words + given)) > _LONGEST_COMMAND:
             fault = "it is too long; write it to a file and run that"
         else:
             return None

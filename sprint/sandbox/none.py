@@ -21,6 +21,7 @@ from sprint.sandbox import launch, probing
 from sprint.sandbox.cgroup import group
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
+from sprint.sandbox.script import hidden
 from sprint.sandbox.variables import environment
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
@@ -67,7 +68,7 @@ class Unconfined:
         on_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
         uid = unprivileged(workspace)
-        if refused := impossible(argv):
+        if refused := impossible(argv, env):
             return refused
         _check_reachable([workspace.root, *(read_only or {})], uid)
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
@@ -83,9 +84,10 @@ class Unconfined:
             each = of_each_process(
                 self._config, are_grouped=limits is not None, others_of_uid=_threads_of(uid)
             )
+            command, script = hidden([real(word) for word in argv])
             job = {
-                "argv": [real(word) for word in argv],
-                "env": variables,
+                "argv": command,
+                "env": {**variables, **script},
                 "cwd": str(workspace.checkout),
                 "uid": uid if os.getuid() == 0 else None,
                 "limits": each,

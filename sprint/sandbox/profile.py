@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,14 +74,19 @@ class View:
 
 
 def options(
-    view: View, config: SandboxConfig, *, instead: Mapping[Path, Path], files: Mapping[str, int]
+    view: View,
+    config: SandboxConfig,
+    *,
+    instead: Mapping[Path, Path],
+    files: Mapping[str, int],
+    system: Sequence[str],
 ) -> list[str]:
     """All of bubblewrap's options except the environment.
 
     `instead` names the places where host paths are mounted that the uid cannot reach; `files` the
-    descriptors with the text of the files that are made up.
+    descriptors with the text of the files that are made up; `system` are the options that show /etc.
     """
-    listed = [*_ISOLATION, *_system(view), *_devices(config)]
+    listed = [*_ISOLATION, *_system(view), *system, *_devices(config)]
     # Only the workspace's root is bound: all that is below it may have been replaced by links.
     root = str(instead.get(view.workspace, view.workspace))
     if view.is_writable:
@@ -92,7 +97,9 @@ def options(
         listed += ("--ro-bind", str(instead.get(source, source)), target)
     for path, descriptor in files.items():
         mode = "0755" if path.startswith(f"{STAND_IN}/") else "0644"
-        listed += ("--perms", mode, "--ro-bind-data", str(descriptor), path)
+        # What is to cover a file that is shown has to be mounted over it; a mount costs more than a file.
+        how = "--file" if path.startswith((f"{STAND_IN}/", "/etc/")) else "--ro-bind-data"
+        listed += ("--perms", mode, how, str(descriptor), path)
     return [*listed, "--remount-ro", "/"]
 
 
@@ -121,13 +128,15 @@ def _system(view: View) -> Iterator[str]:
             yield from ("--symlink", str(path.readlink()), str(path))
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
-    etc = Path("/etc")
-    shown = [etc / name for name in (*_ETC, *(_ETC_FOR_NETWORK if view.has_network else ()))]
-    shown += [path for pattern in _ETC_OF_SOME_RELEASE for path in sorted(etc.glob(pattern))]
-    for path in shown:
-        yield from ("--ro-bind-try", str(path), str(path))
     if view.has_network:
         yield "--share-net"
+
+
+def shown_of_etc(view: View) -> list[Path]:
+    """What commands see of the host's /etc."""
+    etc = Path("/etc")
+    shown = [etc / name for name in (*_ETC, *(_ETC_FOR_NETWORK if view.has_network else ()))]
+    return shown + [path for pattern in _ETC_OF_SOME_RELEASE for path in sorted(etc.glob(pattern))]
 
 
 def _devices(config: SandboxConfig) -> Iterator[str]:

@@ -7,6 +7,7 @@ its performance counters tell of other processes; the others are where the kerne
 from __future__ import annotations
 
 import errno
+import functools
 import platform
 import struct
 
@@ -41,6 +42,7 @@ _NUMBERS = {
 }
 
 
+@functools.cache
 def program(machine: str | None = None) -> bytes:
     """The filter for a machine (default: this one) as bubblewrap takes it; empty for one not known here."""
     numbers = _NUMBERS.get(machine or platform.machine())

@@ -16,7 +16,7 @@ import pytest
 
 from sprint import sandbox
 from sprint.domain import Workspace
-from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, sleepers, wait_until
+from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, end, sleepers, wait_until
 
 DECOY = "decoy-5ad1f0c2"
 
@@ -47,6 +47,44 @@ def test_the_arguments_and_memory_of_the_runner(space: Workspace, outside: Outsi
     seen = attack(space, script).out.split()
     assert len(seen) < 8
     assert not any("python" in word for word in seen)
+
+
+def test_what_a_command_is_told_cannot_be_read_by_other_users_of_the_host(
+    box: sandbox.Sandbox, space: Workspace, marker: str
+) -> None:
+    """Everybody may read everybody's arguments in /proc, and nobody another's environment."""
+    told, given = f"told{os.urandom(8).hex()}", f"given{os.urandom(8).hex()}"
+    seen: list[str] = []
+
+    def look() -> str:
+        if not sleepers(marker):
+            return ""
+        seen.append(all_arguments())
+        return "seen"
+
+    script = f": {told} $GIVEN; sleep {marker}"
+    control = subprocess.Popen(["sh", "-c", f"{script}; true"], **as_uid())
+    try:
+        wait_until(lambda: bool(sleepers(marker)))
+        assert told in all_arguments()
+    finally:
+        end([*sleepers(marker), control.pid])
+        control.wait()
+    wait_until(lambda: not sleepers(marker))
+    done = box.run(["bash", "-c", script], space, timeout=20, env={"GIVEN": given}, watch=look)
+    assert done.killed_by == "seen"
+    assert marker in seen[0]
+    assert told not in seen[0]
+    assert given not in seen[0]
+
+
+def all_arguments() -> str:
+    """Of every process on the machine, in one text."""
+    texts = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            texts.append(path.read_text("utf-8", "replace"))
+    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("where", ["home", "other workspace", "temporary folder"])

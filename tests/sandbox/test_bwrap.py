@@ -111,6 +111,38 @@ def test_the_agent_can_commit(either: sandbox.Sandbox, space: Workspace) -> None
     assert done.out == "agent\n"
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash", "/bin/sh"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "",
+        "# a comment",
+        "exit 7",
+        "false",
+        'echo "$0 $# $1 $*"',
+        "echo a  # comment\nno-such-program\necho $LINENO",
+        "cat <<'END'\n$HOME \"quoted\" 'single' `x` \\\\\nEND",
+        "echo one\nif\n",
+        "set -eu; echo a; false; echo b",
+        "\n\necho \\\n  two lines; echo 'ü\xe9'",
+        "( exit 4 ) || echo $?; trap 'echo bye' EXIT",
+        "echo -n; printf '%s\\n' \"-c\" '$(id)'",
+    ],
+)
+def test_a_script_runs_as_if_it_were_in_the_arguments(
+    either: sandbox.Sandbox, space: Workspace, shell: str, script: str
+) -> None:
+    argv = [shell, "-c", script, "name", "first", "second one"]
+    plain = proc.run(argv, timeout=20, cwd=space.checkout)
+    done = either.run(argv, space, timeout=20)
+    assert (done.exit_code, done.out) == (plain.exit_code, plain.out)
+    assert re.sub("eval: |-c: ", "", done.err) == re.sub("-c: ", "", plain.err)
+
+
+def test_what_a_script_starts_does_not_have_it_again(either: sandbox.Sandbox, space: Workspace) -> None:
+    assert "SPRINT" not in sh(either, space, "env").out
+
+
 def test_stdin_and_both_streams(either: sandbox.Sandbox, space: Workspace, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     done = sh(either, space, "cat; echo e >&2", stdin=b"in" * 100_000, output_cap=1000, output_file=copy)

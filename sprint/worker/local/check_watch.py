@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sprint.sandbox.script import RUN_NESTED
 from sprint.worker.local.file_tools import RunScript
 from sprint.worker.review import CheckRun, Ran
 
 _SECONDS = 30.0
-_MARK = '"$TMPDIR/.sprint-check-$2"'
+_MARK = '"$TMPDIR/.sprint-check-$1"'
 # The exit code stays the command's own.
-MARKING = f'"$0" -c "$1" 2>&1; code=$?; touch -- {_MARK}; exit $code'
+MARKING = f"{RUN_NESTED} 2>&1; code=$?; touch -- {_MARK}; exit $code"
 # $1 how many marks; the paths that changed, each ended by NUL, on standard input. A line for each mark.
 _LOOK = """
 paths=$(mktemp) && cat >"$paths"; number=0

@@ -17,6 +17,7 @@ from sprint.clean_text import clean, fence
 from sprint.domain import CheckStatus, Completed
 from sprint.errors import ForgeError
 from sprint.resources import Skill
+from sprint.sandbox.script import NESTED
 from sprint.terminal_text import decoded
 from sprint.worker import Job, review
 from sprint.worker.local import finish_checks, offer
@@ -43,7 +44,7 @@ _NOTHING = (
     "solved already, say already_fixed and by which commit; if not, call finish again."
 )
 # Both streams as they came, as in a terminal; the exit code is the command's own.
-_COMMAND = 'exec "$0" -c "$1" 2>&1'
+_ONE_STREAM = "exec 2>&1; "
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,13 @@ class Toolbox:
         timeout = max(min(wanted, limit, self._seconds_left()), 1.0)
         path = self.outputs.new()
         check = self._checks.seen(call.command)
-        marked = [MARKING, self._shell, call.command, str(check)]
+        plain = [self._shell, "-c", _ONE_STREAM + call.command]
         done = self._job.sandbox.run(
-            ["sh", "-c", *([_COMMAND, self._shell, call.command] if check is None else marked)],
+            plain if check is None else [self._shell, "-c", MARKING, self._shell, str(check)],
             self._job.workspace,
             timeout=timeout,
             network=self._job.network,
+            env={} if check is None else {NESTED: call.command},
             output_cap=8 * LONGEST,
             output_file=path if self.outputs.has_room() else None,
             watch=self._job.watch,
