@@ -11,7 +11,7 @@ from typing import TextIO
 
 from sprint import check_command, credentials, environment, files, git, push_trial, repo_pause, sandbox
 from sprint.claim import CLAIMS
-from sprint.config import Config, RepoConfig, SandboxConfig, resolve
+from sprint.config import AgentWorkerConfig, Config, RepoConfig, SandboxConfig, resolve
 from sprint.context import fit_repository, forge_of, open_context
 from sprint.domain import Endpoint, Finding, Grade, Repository
 from sprint.errors import SprintError
@@ -54,6 +54,7 @@ def _findings(
         yield Finding(Grade.WARNING, "repositories", "none configured; name one: sprint doctor OWNER/REPO")
     for repo in repos:
         yield from _repository(config, repo, environ, home, deep=deep)
+    yield from _agents(config, environ, home)
     if any(repo.worker == "local" for repo in (repos or [config.defaults])):
         remember = config.paths.results if results.grade is Grade.OK else None
         seconds = max(repo.limits.first_token_seconds for repo in (repos or [config.defaults]))
@@ -63,6 +64,19 @@ def _findings(
             yield Finding(Grade.FAULT, "model", str(error))
             return
         yield from _models(endpoints, remember, seconds, deep=deep)
+
+
+def _agents(config: Config, environ: Mapping[str, str], home: Path) -> Iterator[Finding]:
+    agents = {name: one for name, one in config.workers.items() if isinstance(one, AgentWorkerConfig)}
+    if not agents:
+        return
+    from sprint.worker.agents import way
+    from sprint.worker.agents.examine import examine
+
+    route = way.route(lambda: credentials.model_endpoints(config, environ, home))
+    box = sandbox.make(config.defaults.sandbox)
+    for name, one in agents.items():
+        yield from examine(name, one, box, route)
 
 
 def _check(what: str, check: Callable[[], str]) -> Finding:

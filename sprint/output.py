@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import IO
 
-_LONGEST_LINE = 1_000_000
+_LONGEST_LINE = 16_000_000  # bytes; agents print what they read as one line
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Kept:
 
 
 class Lines:
-    """A stream cut into lines for `on_line`, each without its end; one over 1 MB is cut, and says so.
+    """A stream cut into lines for `on_line`, each without its end; one over 16 MB is cut, and says so.
 
     What `on_line` raises is logged, and the lines go on.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sprint import git
+from sprint import assign, git
 from sprint.backlog import Backlog
 from sprint.clean_text import safe_line
 from sprint.context import Context
@@ -84,8 +84,9 @@ def preview(context: Context, *, only: int | None, force: bool) -> Preview:
     scratch = context.claims.git_dir
     git.fetch(scratch, context.remote, f"+refs/heads/{context.base}:refs/heads/base", depth=1)
     base_sha = git.resolve(scratch, "refs/heads/base") or ""
-    run = replace(new_run(context, pick.issue), base_branch=context.base, base_sha=base_sha)
+    worker = assign.wanted(context, pick.issue)
+    run = replace(new_run(context, pick.issue, worker), base_branch=context.base, base_sha=base_sha)
     task = task_for(context, run, pick.issue, scratch)
-    prompt = context.worker(context.repo_config.worker).prompt(task)
+    prompt = context.worker(worker).prompt(task)
     recipe = found_in(context.repo_config, of_commit(scratch, base_sha), context.sandbox)
     return Preview(name, pick, f"{prompt.system}\n\n{prompt.user}", recipe)

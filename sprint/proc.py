@@ -64,7 +64,7 @@ def run(
     `stdin_file` is read in place of `stdin`, and piped. `watch` is asked at least every 0.25 s: what it
     returns, if anything, ends the command at once and is its `killed_by`; so does what it raises, which comes
     out of here. `on_line` gets each line of stdout when it comes, without its end, a last one that has none
-    too, and one over 1 MB cut; what it raises is logged. `on_start` is called with its pid once it is
+    too, and one over 16 MB cut; what it raises is logged. `on_start` is called with its pid once it is
     started, and ends it by raising. All are called in the calling thread.
     Raises SprintError where the program cannot be started, or `stdin_file` not be read.
     """

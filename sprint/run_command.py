@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from sprint import defects, files, heartbeat, logs
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
@@ -38,6 +40,7 @@ class Options:
     force: bool = False
     dry_run: bool = False
     jobs: int = 1
+    worker: str = ""  # in place of the configured one, and of what labels say
     as_json: bool = False
     by_hand: bool = False  # a person looks on
 
@@ -69,7 +72,13 @@ def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
     wanted = [resolve(config, name) for name in options.repos] or list(config.repos)
     if not wanted:
         raise ConfigError("no repository: name one as OWNER/REPO, or list some under repos: in sprint.yaml")
-    return wanted
+    return [_with_worker(config, repo, options.worker) for repo in wanted] if options.worker else wanted
+
+
+def _with_worker(config: Config, repo: RepoConfig, name: str) -> RepoConfig:
+    if name not in config.workers:
+        raise ConfigError(f"--worker: no worker is called {name!r}; there are {', '.join(config.workers)}")
+    return structs.replace(repo, worker=name, pick=structs.replace(repo.pick, worker_labels=False))
 
 
 def _in_turn(one: Callable[[RepoConfig], int], wanted: Sequence[RepoConfig]) -> list[int]:

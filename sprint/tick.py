@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sprint import runs, spend
+from sprint import assign, runs, spend
 from sprint.backlog import Backlog
 from sprint.clean_text import safe_line
 from sprint.context import Context
@@ -150,9 +150,10 @@ def _begun(context: Context, report: TickReport, claims: dict[int, Claim], backl
         report = replace(report, passed_over=pick.passed_over)
         if pick.issue is None:
             return replace(report, idle=pick.why_none)
-        context.worker(context.repo_config.worker).check()
+        worker = assign.able(context, assign.wanted(context, pick.issue))
         context.sandbox.probe()
-        made = _claim(context, pick, pick.issue, claims.get(pick.issue.number), backlog.force)
+        previous = claims.get(pick.issue.number)
+        made = _claim(context, pick, pick.issue, worker, previous, backlog.force)
         if made is None:
             _log.info("#%d: another host claimed it first", pick.issue.number)
             backlog.pass_over(pick.issue, "another host claimed it first")
@@ -221,11 +222,11 @@ def why_not_now(context: Context) -> str:
 
 
 def _claim(
-    context: Context, pick: Pick, issue: Issue, previous: Claim | None, forced: bool
+    context: Context, pick: Pick, issue: Issue, worker: str, previous: Claim | None, forced: bool
 ) -> tuple[Run, Claim] | None:
     """Write the run down, then claim the issue for it; None where another host was faster."""
     seen = context.discussions.digest(issue)
-    run = replace(new_run(context, issue), forced=forced)
+    run = replace(new_run(context, issue, worker), forced=forced)
     context.store.create(run)
     claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
     if claim is None:
@@ -240,7 +241,7 @@ def _claim(
     return run, claim
 
 
-def new_run(context: Context, issue: Issue) -> Run:
+def new_run(context: Context, issue: Issue, worker: str) -> Run:
     """A run of this host that begins now; nothing is written."""
     now = datetime.now(UTC)
     name, limits = context.repository.name, context.repo_config.limits
@@ -255,7 +256,7 @@ def new_run(context: Context, issue: Issue) -> Run:
         pid=os.getpid(),
         started_at=now,
         deadline=now + timedelta(minutes=limits.minutes + limits.check_minutes * (limits.check_rounds + 2)),
-        worker=context.repo_config.worker,
+        worker=worker,
         issue_url=issue.html_url,
         labels=issue.labels,
     )

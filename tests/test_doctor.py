@@ -147,3 +147,24 @@ def test_deep_clears_up_after_one_that_was_killed_and_leaves_a_persons_branch_al
     done = site.sprint("doctor", "--deep")
     assert "there is a branch feat/issue-0 already" in done.stdout
     assert gitea.refs(REPO)["refs/heads/feat/issue-0"] == theirs
+
+
+def test_an_agent_is_found_and_started_where_it_works(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    folder = workspaces / "node_modules" / "@anthropic-ai" / "claude-code"
+    folder.mkdir(parents=True, mode=0o755)
+    (folder / "package.json").write_text('{"name": "@anthropic-ai/claude-code", "version": "1.0.0"}')
+    (folder / "claude").write_text('#!/bin/sh\n[ -z "$(ls /sys 2>/dev/null)" ] && echo 1.0.0\n')
+    (folder / "claude").chmod(0o755)
+    site = site_of(gitea, model_server, workspaces, able)
+    site.settings["workers"] = {
+        "careful": {"kind": "claude", "program": str(folder / "claude")},
+        "quick": {"kind": "codex", "program": "/nowhere/codex"},
+    }
+    site.write()
+    said = site.sprint("doctor").stdout
+    assert "worker careful: claude 1.0.0; tried was 2." in said
+    assert "ok    worker careful: starts in the sandbox" in said
+    assert "billed at the API's rates" in said
+    assert "FAIL  worker quick: worker codex: there is no /nowhere/codex" in said

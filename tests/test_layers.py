@@ -33,7 +33,7 @@ LAYERS = (
     ("claim", "pick", "policy", "prompts", "publish", "renewal", "repo_pause", "verify", "worker"),
     ("environment",),
     ("context",),
-    ("backlog", "scope"),
+    ("assign", "backlog", "scope"),
     ("settle", "retention"),
     ("check_command",),
     ("doctor", "monitor", "pause_command", "preview", "push_trial", "show", "tick"),

@@ -148,10 +148,12 @@ def test_a_last_line_comes_from_a_command_that_was_ended_too() -> None:
 
 def test_a_line_without_end_is_cut_and_marked() -> None:
     lines: list[bytes] = []
-    done = sh("head -c 3500000 /dev/zero | tr '\\0' x; echo; echo next", on_line=lines.append, output_cap=100)
+    done = sh(
+        "head -c 18500000 /dev/zero | tr '\\0' x; echo; echo next", on_line=lines.append, output_cap=100
+    )
     assert done.ok
     assert [line[:1] for line in lines] == [b"x", b"n"]
-    assert lines[0] == b"x" * 1_000_000 + b" ... 2500000 bytes left out ..."
+    assert lines[0] == b"x" * 16_000_000 + b" ... 2500000 bytes left out ..."
     assert lines[1] == b"next"
 
 

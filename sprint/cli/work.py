@@ -19,6 +19,7 @@ def add(command: AddCommand) -> None:
     run.add_argument(
         "--force", action="store_true", help="with --issue: despite its labels, claim or back-off"
     )
+    run.add_argument("--worker", default="", metavar="NAME", help="who works, whatever is configured")
     run.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing anywhere")
     run.add_argument("--jobs", type=positive, default=1, metavar="N", help="repositories at once (default 1)")
     run.add_argument("--json", action="store_true", help="one JSON object a line in place of text")
@@ -56,6 +57,7 @@ def _run(args: argparse.Namespace) -> int:
         force=args.force,
         dry_run=args.dry_run,
         jobs=args.jobs,
+        worker=args.worker,
         as_json=args.json,
         by_hand=sys.stderr.isatty(),
     )

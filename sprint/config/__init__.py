@@ -14,16 +14,22 @@ from msgspec.structs import asdict, replace
 from sprint.config.schema import (
     FORGE_SITES,
     WORKER_KINDS,
+    AgentWorkerConfig,
+    ClaudeWorkerConfig,
+    CodexWorkerConfig,
     CommandWorkerConfig,
     Config,
     ForgeConfig,
     ForgeKind,
     GatewayConfig,
+    HermesWorkerConfig,
+    KimiCodeWorkerConfig,
     Limits,
     LocalWorkerConfig,
     ModelConfig,
     MonitorConfig,
     NotifyConfig,
+    OpencodeWorkerConfig,
     Paths,
     PickConfig,
     Price,
@@ -50,16 +56,22 @@ from sprint.domain import is_repo_name
 from sprint.errors import ConfigError
 
 __all__ = [
+    "AgentWorkerConfig",
+    "ClaudeWorkerConfig",
+    "CodexWorkerConfig",
     "CommandWorkerConfig",
     "Config",
     "ForgeConfig",
     "ForgeKind",
     "GatewayConfig",
+    "HermesWorkerConfig",
+    "KimiCodeWorkerConfig",
     "Limits",
     "LocalWorkerConfig",
     "ModelConfig",
     "MonitorConfig",
     "NotifyConfig",
+    "OpencodeWorkerConfig",
     "Paths",
     "PickConfig",
     "Price",
@@ -176,7 +188,7 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
         for index, value in enumerate(file.repos or [])
     ]
     _refuse_twice(repos)
-    workers = {"local": LocalWorkerConfig(), **_workers(file.workers or {})}
+    workers = {"local": LocalWorkerConfig(), **_workers(file.workers or {}, base, home)}
     default = _with_paths(typed({**below, "name": ""}, RepoConfig, "defaults"), "defaults", base, home)
     for at, repo in (("defaults", default), *((f"repos[{index}]", repo) for index, repo in enumerate(repos))):
         if repo.worker not in workers:
@@ -249,7 +261,7 @@ def _check_name(name: str, at: str) -> None:
         raise ConfigError(f"{at}: a name is made of letters, digits, dots, dashes and underscores")
 
 
-def _workers(raw: Mapping[str, Any]) -> dict[str, WorkerConfig]:
+def _workers(raw: Mapping[str, Any], base: Path, home: Path) -> dict[str, WorkerConfig]:
     workers = {}
     for name, value in raw.items():
         at = f"workers.{name}"
@@ -257,7 +269,14 @@ def _workers(raw: Mapping[str, Any]) -> dict[str, WorkerConfig]:
         kind = value.get("kind") if isinstance(value, dict) else None
         if kind not in WORKER_KINDS:
             raise ConfigError(f"{at}.kind: expected one of {', '.join(WORKER_KINDS)}, got {kind!r}")
-        workers[name] = typed(value, WORKER_KINDS[kind], at)
+        worker: WorkerConfig = typed(value, WORKER_KINDS[kind], at)
+        if isinstance(worker, AgentWorkerConfig) and worker.program:
+            worker = replace(worker, program=str(absolute(worker.program, base, home, f"{at}.program")))
+        workers[name] = worker
+    for name, worker in workers.items():
+        for other in worker.fallbacks if isinstance(worker, AgentWorkerConfig) else ():
+            if other != "local" and other not in workers:
+                raise ConfigError(f"workers.{name}.fallbacks: no worker is called {other!r}")
     return workers
 
 

@@ -130,6 +130,7 @@ class PickConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_attempts: Count = 3
     backoff_minutes: NonNegative = 60.0
     at_once: Count = 1  # unsettled runs of a repository, on all hosts together
+    worker_labels: bool = False  # whether a label `worker:NAME` on an issue chooses who works on it
     authors: Literal["write-access", "anyone"] = "write-access"
 
 
@@ -169,10 +170,49 @@ class CommandWorkerConfig(
     prompt: Literal["stdin", "file"] = "stdin"
 
 
-WorkerConfig = LocalWorkerConfig | CommandWorkerConfig
+class AgentWorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
+    """What every coding agent's section has.
+
+    `model`: its name, else that of `model:`. `program`: where the agent is, else it is found on the PATH.
+    `fallbacks`: names of workers that are tried in its place, in order, where it cannot begin.
+    """
+
+    model: str = ""
+    program: str = ""
+    fallbacks: tuple[str, ...] = ()
+
+
+class ClaudeWorkerConfig(AgentWorkerConfig, frozen=True, kw_only=True, tag="claude"):
+    """Claude Code, over Anthropic's Messages."""
+
+
+class CodexWorkerConfig(AgentWorkerConfig, frozen=True, kw_only=True, tag="codex"):
+    """Codex, over OpenAI's Responses."""
+
+
+class HermesWorkerConfig(AgentWorkerConfig, frozen=True, kw_only=True, tag="hermes"):
+    """Hermes, over chat completions. `via`: its command line, in the sandbox."""
+
+    via: Literal["cli"] = "cli"
+
+
+class KimiCodeWorkerConfig(AgentWorkerConfig, frozen=True, kw_only=True, tag="kimi-code"):
+    """Kimi Code, over chat completions."""
+
+
+class OpencodeWorkerConfig(AgentWorkerConfig, frozen=True, kw_only=True, tag="opencode"):
+    """OpenCode, over chat completions. Deprecated: prefer another one."""
+
+
+WorkerConfig = LocalWorkerConfig | CommandWorkerConfig | AgentWorkerConfig
 WORKER_KINDS: dict[str, type[WorkerConfig]] = {
     "local": LocalWorkerConfig,
     "command": CommandWorkerConfig,
+    "claude": ClaudeWorkerConfig,
+    "codex": CodexWorkerConfig,
+    "hermes": HermesWorkerConfig,
+    "kimi-code": KimiCodeWorkerConfig,
+    "opencode": OpencodeWorkerConfig,
 }
 
 

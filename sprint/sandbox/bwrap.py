@@ -11,7 +11,7 @@ from pathlib import Path
 from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
-from sprint.errors import SandboxError, SprintError
+from sprint.errors import SandboxError, SprintError, Stopped
 from sprint.sandbox import launch, probing, profile, seccomp, system_files, toolchains
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.gate import Gate
@@ -107,7 +107,7 @@ class Bwrap:
                     on_line=on_line,
                     on_start=gate.open,
                 )
-            except SandboxError:
+            except (SandboxError, Stopped):  # what `watch` raises comes out as it is
                 raise
             except SprintError as error:
                 raise SandboxError(f"{error}; {_INSTALL}") from error

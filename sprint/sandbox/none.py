@@ -16,7 +16,7 @@ from pathlib import Path
 from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace
-from sprint.errors import SandboxError, SprintError
+from sprint.errors import SandboxError, SprintError, Stopped
 from sprint.sandbox import launch, probing
 from sprint.sandbox.cgroup import group
 from sprint.sandbox.handed import Handed
@@ -115,6 +115,8 @@ class Unconfined:
                     watch=first_of(disk if writable_workspace else None, watch),
                     on_line=on_line,
                 )
+            except Stopped:  # what `watch` raises comes out as it is
+                raise
             except SprintError as error:
                 raise SandboxError(f"{error}; reinstall sprint") from error
             handed.close_inherited()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,14 @@ def probe_commands(sandbox: Sandbox) -> None:
         raise SandboxError(f"commands cannot be run: {fault}; see that /tmp is a usable folder")
 
 
-def in_throwaway(sandbox: Sandbox, argv: list[str], *, timeout: float = _SECONDS) -> Completed:
-    """Run a command in a workspace that is made for it, and gone afterwards."""
+def in_throwaway(
+    sandbox: Sandbox,
+    argv: list[str],
+    *,
+    timeout: float = _SECONDS,
+    read_only: Mapping[Path, str] | None = None,
+) -> Completed:
+    """Run argv over a workspace that is made for it and gone afterwards."""
     uid = None if os.getuid() else _ANY_UID
     with tempfile.TemporaryDirectory(prefix="sprint-probe-") as folder:
         space = Workspace(Path(folder), uid)
@@ -55,7 +62,7 @@ def in_throwaway(sandbox: Sandbox, argv: list[str], *, timeout: float = _SECONDS
         for path in (space.checkout, space.home, space.tmp):
             path.mkdir()
             path.chmod(0o777)
-        return sandbox.run(argv, space, timeout=timeout)
+        return sandbox.run(argv, space, timeout=timeout, read_only=read_only)
 
 
 def _fault(done: Completed) -> str:

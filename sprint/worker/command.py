@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sprint import prompts, transcript
 from sprint.config import CommandWorkerConfig
@@ -19,35 +18,12 @@ from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
 from sprint.task import Task
 from sprint.terminal_text import readable
 from sprint.worker import Job, handover
+from sprint.worker.handover import Places
 
 _OUTPUT_CAP = 2_000_000
-_HANDOVER_CAP = 20_000
 _TAIL = 2_000
 _SECONDS = "seconds"  # below the run's folder: how long it has worked so far
 _RUN = 'mkdir -p "$SPRINT_HANDOVER" && rm -rf "$SPRINT_SUMMARY" "$SPRINT_QUESTION"'
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where the hand-over lies, as the command sees it."""
-
-    folder: str
-
-    @classmethod
-    def below(cls, root: str) -> _Places:
-        return cls(str(PurePosixPath(root, "tmp", "handover")))
-
-    @classmethod
-    def of(cls, job: Job) -> _Places:
-        return cls.below(str(PurePosixPath(job.sandbox.inside(job.workspace)).parent))
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "SPRINT_HANDOVER": self.folder,
-            "SPRINT_PROMPT": f"{self.folder}/prompt.md",
-            "SPRINT_SUMMARY": f"{self.folder}/summary.md",
-            "SPRINT_QUESTION": f"{self.folder}/question.md",
-        }
 
 
 class CommandPerformer:
@@ -58,10 +34,8 @@ class CommandPerformer:
         pass  # what it needs is its own; a command that is not there ends its first run as an error
 
     def prompt(self, task: Task) -> Prompt:
-        places = _Places.below(task.root).environment()
-        return prompts.agent_prompt(
-            task, summary_file=places["SPRINT_SUMMARY"], question_file=places["SPRINT_QUESTION"]
-        )
+        places = Places.below(task.root)
+        return prompts.agent_prompt(task, summary_file=places.summary, question_file=places.question)
 
     def begin(self, job: Job) -> WorkerResult:
         text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
@@ -83,7 +57,7 @@ class CommandPerformer:
         return ""
 
     def _run(self, job: Job, text: str) -> WorkerResult:
-        places = _Places.of(job)
+        places = Places.of(job)
         left = job.limits.minutes * 60 - _seconds_so_far(job.folder)
         if left <= 0:
             return _over(job, "")
@@ -91,18 +65,18 @@ class CommandPerformer:
         if self._config.prompt == "file":
             prepared += ' && cat >"$SPRINT_PROMPT"'
         done = self._at_work(job, places, text, prepared, left)
-        summary = _handed(job, places, "SPRINT_SUMMARY")
+        summary = handover.read(job, places.summary)
         if done.killed_by == "timeout":
             return _over(job, summary)
         if done.killed_by:
             return WorkerResult(Ending.CANCELLED, summary, done.killed_by)
-        question = _handed(job, places, "SPRINT_QUESTION")
+        question = handover.read(job, places.question)
         if done.exit_code and not question:
             last = readable(done.out + done.err).strip()[-_TAIL:]
             return WorkerResult(Ending.ERROR, summary, f"the command exited with {done.exit_code}: {last}")
         return handover.result(summary, question)
 
-    def _at_work(self, job: Job, places: _Places, text: str, prepared: str, left: float) -> Completed:
+    def _at_work(self, job: Job, places: Places, text: str, prepared: str, left: float) -> Completed:
         script = f"{prepared} && exec /bin/sh -c {_quoted(self._config.command)}"
         began = time.monotonic()
         try:
@@ -112,7 +86,7 @@ class CommandPerformer:
                 timeout=left,
                 network=job.network,
                 stdin=text.encode("utf-8", "replace"),
-                env=places.environment(),
+                env=_environment(places),
                 output_cap=_OUTPUT_CAP,
                 output_file=job.folder / "agent.log",
                 watch=job.watch,
@@ -140,12 +114,13 @@ def _over(job: Job, summary: str) -> WorkerResult:
     return WorkerResult(Ending.LIMIT, summary, f"limits.minutes: {job.limits.minutes:g} minutes are over")
 
 
-def _handed(job: Job, places: _Places, name: str) -> str:
-    """A hand-over file's text, read inside: the command may have made anything of it."""
-    path = places.environment()[name]
-    script = f'[ -f "$1" ] && [ ! -L "$1" ] && head -c {_HANDOVER_CAP} -- "$1"'
-    done = job.sandbox.run(["/bin/sh", "-c", script, "sh", path], job.workspace, timeout=20.0)
-    return readable(done.out).strip() if done.ok else ""
+def _environment(places: Places) -> dict[str, str]:
+    return {
+        "SPRINT_HANDOVER": places.folder,
+        "SPRINT_PROMPT": places.prompt,
+        "SPRINT_SUMMARY": places.summary,
+        "SPRINT_QUESTION": places.question,
+    }
 
 
 def _seconds_so_far(folder: Path) -> float:

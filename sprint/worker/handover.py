@@ -1,13 +1,53 @@
-"""What the two files say by which an agent or a command hands its work over."""
+"""How an agent or a command hands its work over: files beside the checkout, and what they say."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from sprint.domain import Ending, WorkerResult
 from sprint.prompts import ALREADY_FIXED
+from sprint.terminal_text import readable
+from sprint.worker import Job
 
+_CAP = 20_000  # bytes of a file
+_SECONDS = 20.0
 _FIRST_LINE = re.compile(rf"\W*{ALREADY_FIXED}\W+([0-9a-f]{{7,64}})\W*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the hand-over lies, as the one who works sees it."""
+
+    folder: str
+
+    @classmethod
+    def below(cls, root: str) -> Places:
+        return cls(str(PurePosixPath(root, "tmp", "handover")))
+
+    @classmethod
+    def of(cls, job: Job) -> Places:
+        return cls.below(str(PurePosixPath(job.sandbox.inside(job.workspace)).parent))
+
+    @property
+    def prompt(self) -> str:
+        return f"{self.folder}/prompt.md"
+
+    @property
+    def summary(self) -> str:
+        return f"{self.folder}/summary.md"
+
+    @property
+    def question(self) -> str:
+        return f"{self.folder}/question.md"
+
+
+def read(job: Job, path: str) -> str:
+    """A plain file's text, "" for anything else; read inside, for it may be whatever was made of it."""
+    script = f'[ -f "$1" ] && [ ! -L "$1" ] && head -c {_CAP} -- "$1"'
+    done = job.sandbox.run(["/bin/sh", "-c", script, "sh", path], job.workspace, timeout=_SECONDS)
+    return readable(done.out).strip() if done.ok else ""
 
 
 def result(summary: str, question: str) -> WorkerResult:

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprint.config import CommandWorkerConfig, Limits, LocalWorkerConfig, WorkerConfig
+from sprint.config import (
+    AgentWorkerConfig,
+    ClaudeWorkerConfig,
+    CodexWorkerConfig,
+    CommandWorkerConfig,
+    HermesWorkerConfig,
+    KimiCodeWorkerConfig,
+    Limits,
+    LocalWorkerConfig,
+    OpencodeWorkerConfig,
+    WorkerConfig,
+)
 from sprint.runs import RunStore
 from sprint.worker import Endpoints, Worker
 
@@ -36,9 +47,25 @@ def _command(config: WorkerConfig, services: Services) -> Worker:
     return Attached(CommandPerformer(config), services.store)
 
 
+def _agent(config: WorkerConfig, services: Services) -> Worker:
+    from sprint.worker.agents import way
+    from sprint.worker.agents.catalogue import AGENTS
+    from sprint.worker.agents.performer import AgentPerformer
+    from sprint.worker.attached import Attached
+
+    assert isinstance(config, AgentWorkerConfig)
+    performer = AgentPerformer(AGENTS[type(config)], config, way.route(services.endpoints))
+    return Attached(performer, services.store)
+
+
 KINDS: dict[type[WorkerConfig], Callable[[WorkerConfig, Services], Worker]] = {
     LocalWorkerConfig: _local,
     CommandWorkerConfig: _command,
+    ClaudeWorkerConfig: _agent,
+    CodexWorkerConfig: _agent,
+    HermesWorkerConfig: _agent,
+    KimiCodeWorkerConfig: _agent,
+    OpencodeWorkerConfig: _agent,
 }
 
 

@@ -1,0 +1,32 @@
+"""runs/<id>/agent.json: what is known of an agent from one start to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from sprint import files
+
+NAME = "agent.json"
+
+
+class State(msgspec.Struct, frozen=True):
+    """`session`: its own name for what it has worked on; `seconds` it has worked; `names`: the files in the
+    checkout that are the agent's word where it makes them, for the base has none of that name."""
+
+    session: str = ""
+    seconds: float = 0.0
+    names: tuple[str, ...] = ()
+
+
+def load(folder: Path) -> State:
+    """As it was saved last; an empty one where there is none."""
+    try:
+        return msgspec.json.decode((folder / NAME).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return State()
+
+
+def save(folder: Path, state: State) -> None:
+    files.replace(folder / NAME, msgspec.json.encode(state))

@@ -1,0 +1,71 @@
+"""What the real programs printed once, read again: nobody needs to have them for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sprint import transcript
+from sprint.domain import Usage
+from sprint.worker.agents import claude, codex, hermes, kimi_code, opencode
+from sprint.worker.agents.contract import AgentKind
+from sprint.worker.agents.story import Story
+from sprint.worker.detector import Silence
+
+STREAMS = sorted((Path(__file__).parent / "streams").glob("*.jsonl"))
+KINDS: dict[str, AgentKind] = {
+    kind.NAME: kind
+    for kind in (claude, codex, hermes, kimi_code, opencode)  # type: ignore[attr-defined]
+}
+
+
+class NoWay:
+    """Nothing passes through it."""
+
+    base_url = key = ""
+    model = "scripted"
+    network = False
+    env: dict[str, str] = {}  # noqa: RUF012
+    read_only: dict[Path, str] = {}  # noqa: RUF012
+
+    def wrap(self, argv: list[str]) -> list[str]:
+        return argv
+
+    def calls(self) -> int:
+        return 0
+
+    def usage(self) -> Usage:
+        return Usage()
+
+    def over(self) -> str:
+        return ""
+
+    def fault(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+def test_a_good_run_is_read_to_its_end(path: Path, tmp_path: Path) -> None:
+    """A look, a command that fails, the fix, last words; and nothing in it looks off the rails."""
+    kind = KINDS[path.stem.rsplit("-", 1)[0]]
+    sessions: list[str] = []
+    story = Story(tmp_path, kind, NoWay(), Silence(), sessions.append)
+    for line in path.read_bytes().splitlines():
+        story.line(line)
+    story.close("", "", 0)
+    events = list(transcript.read(tmp_path))
+    said = [event for event in events if event["event"] == "assistant"]
+    tools = [event for event in events if event["event"] == "tool"]
+    assert sessions
+    assert [tool["exit_code"] == 1 for tool in tools] == [False, True, False]
+    assert "n + n + 1" in tools[0]["text"]
+    assert [call["name"] for turn in said for call in turn["tool_calls"]] == [tool["name"] for tool in tools]
+    assert said[-1]["content"] == "Fixed the doubling."
+    assert story.ended is not None
+    assert not story.ended.failure
+    assert story.stop == ""
+
+
+def test_there_are_streams() -> None:
+    assert {path.stem.rsplit("-", 1)[0] for path in STREAMS} >= {"claude", "codex"}
