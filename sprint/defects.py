@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def keep_in(results: Path) -> None:
     _folder = results / "defects"
 
 
-def tell(error: Exception) -> int:
+def tell(error: Exception, say: Callable[[str], None] = _log.error) -> int:
     """Write it down and say so; returns the exit code."""
     words = safe_line(f"{type(error).__name__}: {error}")
-    _log.error("a defect of sprint's own, please report it with %s: %s", _written(error), words)
+    say(f"a defect of sprint's own, please report it with {_written(error)}: {words}")
     _log.debug("where it came from", exc_info=error)
     return EXIT_CODE
 

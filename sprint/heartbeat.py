@@ -12,8 +12,9 @@ from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
-from sprint import files
+from sprint import json_file
 from sprint.errors import SprintError
 from sprint.proc import hostname
 
@@ -28,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """A repository's last tick. `outcome`: what it said of itself, shortly; `ticks`: the newest is last."""
+    """A repository's last tick. `outcome`: what it said of itself, shortly; `ticks`: the newest is last.
+
+    `failed_ticks` in a row have failed since `failing_since`, the last with `exit_code`.
+    """
 
     forge: str
     repo: str
@@ -37,6 +41,9 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pid: int = 0
     host: str = ""
     ticks: tuple[Moment, ...] = ()
+    exit_code: int = 0
+    failed_ticks: int = 0
+    failing_since: Moment | None = None
 
     @property
     def interval(self) -> timedelta | None:
@@ -64,50 +71,61 @@ class Heartbeat(msgspec.Struct, frozen=True):
         return sorted(gap for gap in gaps if gap >= _SAME_TICK)
 
 
-def beat(results: Path, forge: str, repo: str, outcome: str, *, now: datetime | None = None) -> None:
+def beat(
+    results: Path,
+    forge: str,
+    repo: str,
+    outcome: str,
+    *,
+    exit_code: int | None = 0,
+    now: datetime | None = None,
+) -> None:
     """Note that a tick took place, and what came of it: "idle: REASON", "busy", a run's name or an error.
 
-    A failure is logged: no tick is lost for its heartbeat.
+    `exit_code` other than 0: it failed; None: it tells nothing, for another tick was at work. A failure to
+    note it is logged: no tick is lost for its heartbeat.
     """
     now = now or datetime.now(UTC)
     path = _path(results, forge, repo)
-    before = _load(path)
-    new = Heartbeat(
+    before = json_file.read_if_sound(path, Heartbeat) or Heartbeat(forge, repo, now)
+    new = replace(
+        before if exit_code is None else _counted(before, exit_code, now),
         forge=forge,
         repo=repo,
         ticked_at=now,
         outcome=" ".join(outcome.encode("utf-8", "replace").decode().split())[:300],
         pid=os.getpid(),
         host=hostname(),
-        ticks=((before.ticks if before else ()) + (now,))[-KEPT_TICKS:],
+        ticks=(*before.ticks, now)[-KEPT_TICKS:],
     )
     try:
-        files.make_folder(path.parent)
-        files.replace(path, msgspec.json.encode(new) + b"\n", durable=False)
+        json_file.write(path, new, durable=False)
     except SprintError as error:
         log.warning("no heartbeat for %s: %s", repo, error)
 
 
+def _counted(before: Heartbeat, exit_code: int, now: datetime) -> Heartbeat:
+    if exit_code == 0:
+        return replace(before, exit_code=0, failed_ticks=0, failing_since=None)
+    return replace(
+        before,
+        exit_code=exit_code,
+        failed_ticks=before.failed_ticks + 1,
+        failing_since=before.failing_since or now,
+    )
+
+
 def usual_interval(results: Path, forge: str, repo: str) -> timedelta | None:
     """The time from tick to tick of one repository, None before there are three."""
-    found = _load(_path(results, forge, repo))
+    found = json_file.read_if_sound(_path(results, forge, repo), Heartbeat)
     return found.interval if found else None
 
 
 def read(results: Path) -> list[Heartbeat]:
     """Every repository's heartbeat, by forge and name; one that cannot be read is logged and left out."""
-    found = (_load(path) for path in sorted((results / "heartbeat").glob("*/*/*.json")))
+    paths = sorted((results / "heartbeat").glob("*/*/*.json"))
+    found = (json_file.read_if_sound(path, Heartbeat) for path in paths)
     return [beat for beat in found if beat is not None]
-
-
-def _load(path: Path) -> Heartbeat | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Heartbeat)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("cannot read the heartbeat %s: %s", path, error)
-        return None
 
 
 def _path(results: Path, forge: str, repo: str) -> Path:

@@ -9,19 +9,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from sprint import defects, files, heartbeat, logs
+from sprint import defects, files, health, heartbeat, logs, standing_alarms
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.context import open_context
 from sprint.domain import Phase, Run, Verdict
-from sprint.errors import Busy, ConfigError, SprintError
+from sprint.errors import Busy, ConfigError, ModelError, SprintError
 from sprint.lock import lock
-from sprint.monitor.pull_states import refresh_if_due
+from sprint.monitor.pull_refresh import refresh_if_due
 from sprint.retention import sweep
 from sprint.tick import TickReport, lock_path, tick
 
@@ -119,14 +120,18 @@ def _one(
             context = open_context(config, repo, environ, home, stopping=stopping)
             report = tick(context, only=options.issue, force=options.force, by_hand=options.by_hand)
     except Busy as error:
-        heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy")
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy", exit_code=None)
         _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
         return 1 if options.issue is not None else 0
     except SprintError as error:
         return _failed(config, repo, options, error)
+    except KeyboardInterrupt:
+        _beat_failed(config, repo, options, _INTERRUPTED, "interrupted")
+        raise
     except Exception as error:  # noqa: BLE001 - it stops no other repository
-        heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {type(error).__name__}")
-        return defects.tell(error)
+        _beat_failed(config, repo, options, defects.EXIT_CODE, f"error: {type(error).__name__}")
+        key = standing_alarms.ticks_key(repo.forge, repo.name)
+        return defects.tell(error, lambda text: _tell(config, repo, options, text, [key]))
     _say(options, as_data(report), "\n".join(lines(report)))
     if report.trouble is not None:
         return _failed(config, repo, options, report.trouble)
@@ -136,13 +141,34 @@ def _one(
 
 
 def _failed(config: Config, repo: RepoConfig, options: Options, error: SprintError) -> int:
-    if not options.dry_run:
-        heartbeat.beat(config.paths.results, repo.forge, repo.name, f"error: {error}")
-    _log.error("%s", error)
+    _beat_failed(config, repo, options, error.exit_code, f"error: {error}")
+    _tell(config, repo, options, str(error), _alarms_of(config, repo, error))
     _log.debug("where it came from", exc_info=error)
     if options.as_json:
         _say(options, {"repo": repo.name, "error": str(error), "exit_code": error.exit_code}, "")
     return error.exit_code
+
+
+def _beat_failed(config: Config, repo: RepoConfig, options: Options, exit_code: int, outcome: str) -> None:
+    if not options.dry_run:
+        heartbeat.beat(config.paths.results, repo.forge, repo.name, outcome, exit_code=exit_code)
+
+
+def _alarms_of(config: Config, repo: RepoConfig, error: SprintError) -> list[str]:
+    """The keys of the monitor's alarms for what a tick failed of: a model that refuses is one for all."""
+    models = health.read(config.paths.results).models if isinstance(error, ModelError) else ()
+    keys = [standing_alarms.model_key(model.name) for model in models if model.kind is not None]
+    return keys or [standing_alarms.ticks_key(repo.forge, repo.name)]
+
+
+def _tell(config: Config, repo: RepoConfig, options: Options, text: str, alarms: Sequence[str]) -> None:
+    """On stderr, which cron mails, what began with this tick or lasted another day; else on stdout."""
+    results, now = config.paths.results, datetime.now(UTC)
+    due = [options.dry_run or standing_alarms.alarm_due(results, key, text, now) for key in alarms]
+    if any(due) or options.by_hand or options.issue is not None:
+        _log.error("%s", text)
+    elif not options.as_json:
+        _say(options, {}, f"{repo.name}: {safe_line(text, 500)}")
 
 
 def _preview(

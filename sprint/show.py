@@ -16,7 +16,7 @@ from sprint.settle import row_of
 
 
 def show(config: Config, reference: str, out: TextIO, html: Path | None = None) -> int:
-    """Print one run: its fate, its checks and its transcript; with `html`, write them there as a page.
+    """Print one run: its outcome, its checks and its transcript; with `html`, write them there as a page.
 
     Raises SprintError where there is no such run, or the page cannot be written.
     """
@@ -45,8 +45,8 @@ def _head(run: Run) -> Iterator[str]:
     cost = "unknown" if row.cost_usd is None else f"${row.cost_usd:.4f}"
     yield f"run        {run.id}"
     yield f"issue      {run.repo}#{run.issue} {safe_line(run.title)}"
-    fate = run.outcome or f"under way ({run.phase})"
-    yield f"outcome    {fate}{f': {safe_line(run.detail)}' if run.detail else ''}"
+    outcome = run.outcome or f"under way ({run.phase})"
+    yield f"outcome    {outcome}{f': {safe_line(run.detail)}' if run.detail else ''}"
     if run.pr_url:
         yield f"pull       {run.pr_url}"
     began = f"{run.started_at:%Y-%m-%d %H:%M} UTC"

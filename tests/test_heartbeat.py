@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -102,3 +103,14 @@ def test_no_heartbeat_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCap
         heartbeat.beat(tmp_path, "home", "octo/widgets", "busy", now=NOON)
     assert "no heartbeat for octo/widgets" in caplog.text
     assert heartbeat.read(tmp_path) == []
+
+
+def test_a_heartbeat_of_the_version_before_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat" / "home" / "octo" / "widgets.json"
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parent / "older_files" / "heartbeat.json", path)
+    (beat,) = heartbeat.read(tmp_path)
+    assert (beat.interval, beat.failed_ticks, beat.failing_since) == (timedelta(minutes=10), 0, None)
+    heartbeat.beat(tmp_path, "home", "octo/widgets", "error: away", exit_code=3, now=at(30))
+    (beat,) = heartbeat.read(tmp_path)
+    assert (len(beat.ticks), beat.failed_ticks, beat.failing_since) == (4, 1, at(30))

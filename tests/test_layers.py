@@ -28,7 +28,7 @@ LAYERS = (
         "terminal_text",
     ),
     ("config", "credentials", "git", "host", "json_file", "lock"),
-    ("health", "heartbeat", "ledger", "runs", "spend", "task", "transcript"),
+    ("health", "heartbeat", "ledger", "runs", "spend", "standing_alarms", "task", "transcript"),
     ("forge", "gateway", "model", "sandbox", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "renewal", "repo_pause", "verify", "worker"),
     ("environment",),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sprint.errors import SprintError
+from sprint.outcomes import Outcome
 from sprint.resources import OFFERED_SKILLS, Skill, folder, offered_skills, read_skill_file, skills
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +45,13 @@ def test_the_main_skill_names_the_three_others() -> None:
     assert set(ALL["sprint-backlog-burner"].frontmatter["metadata"]["hermes"]["related_skills"]) == set(
         OFFERED_SKILLS
     )
+
+
+def test_the_main_skill_says_what_to_do_for_every_outcome() -> None:
+    table = ALL["sprint-backlog-burner"].text.split("| outcome | means | do |")[1].split("\n\n")[0]
+    first_cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(named) == sorted(outcome.value for outcome in Outcome)
 
 
 @pytest.mark.parametrize("name", ALL)

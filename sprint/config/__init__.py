@@ -212,9 +212,14 @@ def _from_raw(raw: object, source: Path | None, environ: Mapping[str, str], base
     )
 
 
-def _monitor(raw: object) -> MonitorConfig:
+def _monitor(raw: Mapping[str, Any]) -> MonitorConfig:
+    if "gateway" in raw:  # as the key was called before 0.2
+        if "hermes_server" in raw:
+            raise ConfigError("monitor: gateway, the old name of hermes_server, is there beside it; keep one")
+        raw = {("hermes_server" if key == "gateway" else key): value for key, value in raw.items()}
     monitor = typed(raw, MonitorConfig, "monitor")
-    return replace(monitor, gateway=monitor.gateway and web_address(monitor.gateway, "monitor.gateway"))
+    address = monitor.hermes_server
+    return replace(monitor, hermes_server=address and web_address(address, "monitor.hermes_server"))
 
 
 def _notify(raw: object, base: Path, home: Path) -> NotifyConfig:

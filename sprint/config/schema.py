@@ -240,9 +240,10 @@ class RepoConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class MonitorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`gateway`: an address that answers while the gateway of the agents is up. `fail_below` in percent."""
+    """`hermes_server`: an address that answers while hermes' server is up; None: its usual one, where hermes
+    is set up; "": never asked. `fail_below` in percent."""
 
-    gateway: str = "http://localhost:8642/health"
+    hermes_server: str | None = None
     failures_in_a_row: Count = 5
     fail_below: Annotated[float, Meta(ge=0, le=100)] | None = None
 

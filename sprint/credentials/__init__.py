@@ -172,6 +172,10 @@ class _Surroundings:
         return Path(self.get("HERMES_HOME") or self.home / ".hermes")
 
 
+def hermes_is_set_up(environ: Mapping[str, str], home: Path) -> bool:
+    return (_Surroundings(environ, home).hermes_home / "config.yaml").is_file()
+
+
 def model_endpoints(config: Config, environ: Mapping[str, str], home: Path) -> tuple[Endpoint, ...]:
     """The models to try, in order: the configured one with its fallbacks, else one that is found.
 

@@ -43,6 +43,7 @@ class Columns(NamedTuple):
     cost_usd: Sequence[str]
     detail: Sequence[str]
     proof: Sequence[str]
+    pr_url: Sequence[str]
     lines: Sequence[str]
     layouts: tuple[Layout, ...]  # by which the lines are read
 
@@ -98,7 +99,7 @@ class ColumnReader:
         if not (is_issue and _OUTCOMES.issuperset(columns.outcome)):
             return None
         with suppress(ValueError, OverflowError):
-            return columns._replace(finished_at=tuple(map(self._times.utc, columns.finished_at)))
+            return columns._replace(finished_at=self._times.all_utc(columns.finished_at))
         return None
 
     def _one_by_one(self, block: list[str], split: list[list[str]], before: int) -> Iterator[Columns]:
@@ -185,13 +186,19 @@ def _split(block: list[str]) -> list[list[str]]:
 class _Times:
     """Brings times to the form in which we write them."""
 
+    _HOUR, _REST = itemgetter(slice(14)), itemgetter(slice(14, None))
     _RESTS = frozenset(f"{minute:02}:{second:02}Z" for minute in range(60) for second in range(60))
 
     def __init__(self) -> None:
-        self._hours: set[str] = set()  # as far as `2026-11-21T12:`
+        self._hours: set[str] = set()  # those met, as far as `2026-11-21T12:`
+
+    def all_utc(self, texts: Sequence[str]) -> Sequence[str]:
+        """Any ISO times in UTC; one without an offset is in UTC. Raises ValueError, OverflowError."""
+        if self._RESTS.issuperset(map(self._REST, texts)) and self._hours.issuperset(map(self._HOUR, texts)):
+            return texts
+        return list(map(self.utc, texts))
 
     def utc(self, text: str) -> str:
-        """Any ISO time in UTC; one without an offset is in UTC. Raises ValueError, OverflowError."""
         if text[:14] in self._hours and text[14:] in self._RESTS:
             return text
         moment = datetime.fromisoformat(text)

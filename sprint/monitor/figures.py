@@ -1,11 +1,14 @@
-"""Every figure of the monitor and its definition; records only, made by tally.py and gather.py.
+"""Every figure of the monitor and its definition: the records that tally.py and gather.py make.
 
 Times are UTC. A *run* is a row of results.csv; it belongs to the moment at which it finished.
 
-- **Passed**: `pr_opened` and `already_fixed`. **Neither**: `needs_human`, `cancelled`, `interrupted`.
-  **Failed**: every other outcome. A row of the system before this one says no more than an exit code: 0
-  passed, anything else failed; such rows are also counted on their own (`old_rows`).
-- **Pass rate**: passed / (passed + failed). Runs that are neither are in no pass rate.
+- **Passed, failed, neither**: by the outcome's verdict (sprint.outcomes). A row of the system before this one
+  says no more than an exit code: 0 passed, anything else failed; such rows are also counted on their own
+  (`old_rows`).
+- **Pass rate**: passed / (passed + failed). Runs that are neither are in no pass rate. **Without unproven**:
+  runs whose proof is `unproven` count as judged, but not as passed.
+- **Failures in a row**: failed runs since one passed, and the interrupted ones, which are in no pass rate:
+  what happens to the operator again and again is worth an alarm.
 - **Windows**: the last 24 hours, 7 days and 30 days before the report was made, ends included, and all time
   (with --since: since then). A row from the future (more than 5 minutes ahead: some clock is wrong) counts
   in all time only, and `future_rows` says how many there are.
@@ -18,7 +21,8 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
 - **State of a pull request**, as last seen: open, merged, closed without a merge, reverted (merged, and
   undone later by a commit that says so). **Share merged**: merged / (merged + closed + reverted).
   **Time to merge**: from the run's end to the merge, median. **Dollars per merged pull request**: the spend
-  on all runs, failed ones too, / merged; over all time, or since --since.
+  on all runs, failed ones too, / merged; over all time, or since --since. One of the ledger that no forge
+  was asked for yet is open.
 - **Late**: no tick for twice the repository's usual interval and two minutes. Until three ticks were seen the
   interval is the configured one (`every`).
 """
@@ -30,6 +34,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sprint.domain import LedgerRow, Outcome, Verdict
+from sprint.health import Health
 from sprint.ledger.rows import BadLine, OldRow
 
 # The outcomes of rows of the system before.
@@ -44,28 +49,30 @@ VERDICTS: Mapping[str, Verdict] = {
 
 @dataclass(frozen=True)
 class Tally:
-    """Runs by verdict; `unproven` of the passed ones handed in work that no check proved."""
+    """Runs by verdict; `unproven` of the passed ones handed in work that no check proved.
+
+    The rates go from 0 to 1, None where nothing passed or failed; in the second one unproven work does not
+    count as passed.
+    """
 
     passed: int = 0
     failed: int = 0
     neither: int = 0
     unproven: int = 0
+    pass_rate: float | None = field(init=False, compare=False)
+    pass_rate_without_unproven: float | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _set(self, "pass_rate", _share(self.passed, self.judged))
+        _set(self, "pass_rate_without_unproven", _share(self.passed - self.unproven, self.judged))
 
     @property
     def runs(self) -> int:
-        return self.passed + self.failed + self.neither
+        return self.judged + self.neither
 
     @property
-    def pass_rate(self) -> float | None:
-        """From 0 to 1; None where nothing passed or failed."""
-        judged = self.passed + self.failed
-        return self.passed / judged if judged else None
-
-    @property
-    def pass_rate_without_unproven(self) -> float | None:
-        """The pass rate where unproven work does not count as passed."""
-        judged = self.passed + self.failed
-        return (self.passed - self.unproven) / judged if judged else None
+    def judged(self) -> int:
+        return self.passed + self.failed
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -74,6 +81,15 @@ class Tally:
             self.neither + other.neither,
             self.unproven + other.unproven,
         )
+
+
+def _set(record: object, name: str, value: object) -> None:
+    """A field of a frozen record that follows from the others, and is one so that JSON has it too."""
+    object.__setattr__(record, name, value)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def tally_of(verdict: Verdict, count: int, proof: str = "") -> Tally:
@@ -110,7 +126,7 @@ class Day:
 
     day: str
     outcomes: Mapping[str, int]
-    tally: Tally
+    total: Tally
     spend_usd: float
     unpriced: int
 
@@ -176,6 +192,7 @@ class Figures:
     usage: tuple[WorkerUsage, ...] = ()
     repos: tuple[RepoRuns, ...] = ()
     latest: tuple[LedgerRow | OldRow, ...] = ()
+    pull_urls: frozenset[str] = frozenset()
     spend_usd: float = 0.0
     unpriced: int = 0
     rows: int = 0
@@ -188,8 +205,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run that is not settled. `seconds` since it started; stuck once it is past its limit.
+    """A run that is not settled. `phase` as in domain.Phase, or "paused"; `seconds` since it started; stuck
+    once it is past its limit.
 
+    `pauses`: how often in a row it was cut short without progress; the others are as in domain.Run.
     `environment` says whether what its checks need was at hand, how long that took and how large it is.
     """
 
@@ -207,6 +226,11 @@ class ActiveRun:
     seconds: float
     is_stuck: bool
     environment: str = ""
+    purpose: str = "issue"
+    round: int = 0
+    paused_since: datetime | None = None
+    paused_why: str = ""
+    pauses: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,22 +238,30 @@ class RepoStatus:
     """One repository now. `last_six` are its newest runs by verdict, `last` the rows, the newest first.
 
     `open_issues` None: not asked, or no answer (then `open_issues_note` says why). `forge` "" where only the
-    ledger knows the repository. `ticked_at` None: no tick was seen. `interval_seconds` None: not known yet.
+    ledger knows the repository. `ticked_at` None: no tick was seen. `interval_s` None: not known yet.
+    `failed_ticks` in a row failed since `failing_since`, the last with `exit_code`. `latest_id` and
+    `latest_pauses` are of the latest run, where its folder is still there.
     """
 
     forge: str
     repo: str
     last_six: Tally
     last: tuple[LedgerRow | OldRow, ...]
+    latest: LedgerRow | OldRow | None
     latest_title: str
     failures_in_a_row: int
     open_issues: int | None
     open_issues_note: str
     ticked_at: datetime | None
     tick_outcome: str
-    interval_seconds: float | None
+    interval_s: float | None
     is_late: bool
     is_watched: bool
+    exit_code: int = 0
+    failed_ticks: int = 0
+    failing_since: datetime | None = None
+    latest_id: str = ""
+    latest_pauses: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,7 +278,8 @@ class Service:
 class PullCounts:
     """What became of the pull requests. `states` maps an address to open, merged, closed, reverted or gone.
 
-    `asked_at` None: never asked yet. `problem` says what could not be asked the last time.
+    `asked_at` None: never asked yet. `problem` says what could not be asked the last time. `share_merged`
+    goes from 0 to 1, None where nothing is decided yet.
     """
 
     asked_at: datetime | None = None
@@ -259,12 +292,19 @@ class PullCounts:
     seconds_to_merge: float | None = None
     usd_per_merged: float | None = None
     states: Mapping[str, str] = field(default_factory=dict)
+    share_merged: float | None = field(init=False, compare=False)
 
-    @property
-    def share_merged(self) -> float | None:
-        """From 0 to 1; None where nothing is decided yet."""
-        decided = self.merged + self.closed + self.reverted
-        return self.merged / decided if decided else None
+    def __post_init__(self) -> None:
+        _set(self, "share_merged", _share(self.merged, self.merged + self.closed + self.reverted))
+
+
+@dataclass(frozen=True)
+class Workspaces:
+    """The names of this machine's workspaces, the newest first; `in_use`: those of runs not settled."""
+
+    folder: str = ""
+    all: tuple[str, ...] = ()
+    in_use: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,8 +324,10 @@ class Report:
     figures: Figures
     active: tuple[ActiveRun, ...]
     repos: tuple[RepoStatus, ...]
-    fates: PullCounts
+    pulls: PullCounts
     services: tuple[Service, ...]
     spent_today_usd: float | None
     ceiling_usd: float | None
+    health: Health = field(default_factory=Health)
+    workspaces: Workspaces = Workspaces()
     alarms: tuple[Alarm, ...] = ()

@@ -7,45 +7,43 @@ unknown. The definitions of all figures are in figures.py. The object's keys:
 - `schema`, `made_at`, `since` (null: all time), `results`
 - `alarms`: `[{key, text}]`
 - `active`: `[{run_id, forge, repo, issue, title, issue_url, phase, host, worker, started_at, deadline,
-  seconds, is_stuck, environment}]`
-- `repos`: `[{forge, repo, last_six: TALLY, latest: RUN|null, latest_title, failures_in_a_row, open_issues,
-  open_issues_note, ticked_at, tick_outcome, interval_s, is_late}]`
+  seconds, is_stuck, environment, purpose, round, paused_since, paused_why, pauses}]`
+- `repos`: `[{forge, repo, last_six: TALLY, last: [RUN], latest: RUN|null, latest_title, failures_in_a_row,
+  open_issues, open_issues_note, ticked_at, tick_outcome, interval_s, is_late, is_watched, exit_code,
+  failed_ticks, failing_since, latest_id, latest_pauses}]`
 - `windows`: `[{name, hours, total: TALLY, by_repo: {name: TALLY}, by_worker, by_model,
-  by_outcome: {name: N}}]`
+  by_outcome: {name: N}, by_proof: {name: N}}]`
 - `days`: `[{day, outcomes: {name: N}, total: TALLY, spend_usd, unpriced}]`
 - `causes`: `[{outcome, detail, count}]`; `period`: what causes and medians are over
 - `medians`: `{seconds, turns, cost_usd}`
+- `usage`: `[{worker, model, runs, medians, spend_usd, unpriced}]` over the same period
 - `spend`: `{usd, unpriced_runs, today_usd, ceiling_usd}`
+- `health`: `{models: [{key, name, asked_at, until, kind, reason, since, refusals}], repositories: [{forge,
+  repo, kind, reason, since, noted_at, until, blocks, issues, base_sha, config_hash}]}`
+- `workspaces`: `{folder, all: [NAME], in_use: [NAME]}`
 - `fates`: `{asked_at, problem, open, merged, closed, reverted, gone, share_merged, seconds_to_merge,
-  usd_per_merged, states: {pr_url: state}}`
+  usd_per_merged, states: {pr_url: state}}`: what became of the pull requests
 - `services`: `[{name, url, is_up, said}]`
 - `latest`: `[RUN]`, the newest first
 - `ledger`: `{rows, old_rows, future_rows, bad_lines, bad_examples: [{number, text, reason}], unreadable}`
 
-TALLY is `{passed, failed, neither, pass_rate}`. RUN is a row of the ledger by its columns; a row of the
+TALLY is `{passed, failed, neither, unproven, pass_rate, pass_rate_without_unproven}`: `unproven` of those
+that passed handed in work that no check proved. RUN is a row of the ledger by its columns; a row of the
 system before has `finished_at`, `repo`, `issue` and `exit_code` only.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
-from sprint.monitor.figures import Report, RepoStatus, Tally, Window
+from sprint.monitor.figures import Report
 
 SCHEMA = 1
 
 
-def dumps(report: Report, *, indent: int | None = 2) -> str:
-    return json.dumps(as_data(report), indent=indent)
-
-
-def as_data(report: Report) -> dict[str, Any]:
-    """The object described above, of plain values."""
-    figures, fates = report.figures, report.fates
+def dumps(report: Report, *, indent: int = 2) -> str:
+    """The object described above; on one line with `indent` 0."""
+    figures = report.figures
     data = {
         "schema": SCHEMA,
         "made_at": report.made_at,
@@ -53,28 +51,22 @@ def as_data(report: Report) -> dict[str, Any]:
         "results": report.results,
         "alarms": report.alarms,
         "active": report.active,
-        "repos": [_repo(repo) for repo in report.repos],
-        "windows": [_window(window) for window in figures.windows],
-        "days": [
-            {
-                "day": day.day,
-                "outcomes": day.outcomes,
-                "total": _tally(day.tally),
-                "spend_usd": day.spend_usd,
-                "unpriced": day.unpriced,
-            }
-            for day in figures.days
-        ],
+        "repos": report.repos,
+        "windows": figures.windows,
+        "days": figures.days,
         "causes": figures.causes,
         "period": figures.period,
         "medians": figures.medians,
+        "usage": figures.usage,
         "spend": {
             "usd": figures.spend_usd,
             "unpriced_runs": figures.unpriced,
             "today_usd": report.spent_today_usd,
             "ceiling_usd": report.ceiling_usd,
         },
-        "fates": {**msgspec.to_builtins(fates), "share_merged": fates.share_merged},
+        "fates": report.pulls,
+        "health": report.health,
+        "workspaces": report.workspaces,
         "services": report.services,
         "latest": figures.latest,
         "ledger": {
@@ -86,47 +78,5 @@ def as_data(report: Report) -> dict[str, Any]:
             "unreadable": figures.unreadable,
         },
     }
-    plain: dict[str, Any] = msgspec.to_builtins(data)
-    return plain
-
-
-def _tally(tally: Tally) -> dict[str, Any]:
-    return {
-        "passed": tally.passed,
-        "failed": tally.failed,
-        "neither": tally.neither,
-        "pass_rate": tally.pass_rate,
-    }
-
-
-def _tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    return {name: _tally(tally) for name, tally in tallies.items()}
-
-
-def _window(window: Window) -> dict[str, Any]:
-    return {
-        "name": window.name,
-        "hours": window.hours,
-        "total": _tally(window.total),
-        "by_repo": _tallies(window.by_repo),
-        "by_worker": _tallies(window.by_worker),
-        "by_model": _tallies(window.by_model),
-        "by_outcome": window.by_outcome,
-    }
-
-
-def _repo(repo: RepoStatus) -> dict[str, Any]:
-    return {
-        "forge": repo.forge,
-        "repo": repo.repo,
-        "last_six": _tally(repo.last_six),
-        "latest": repo.last[0] if repo.last else None,
-        "latest_title": repo.latest_title,
-        "failures_in_a_row": repo.failures_in_a_row,
-        "open_issues": repo.open_issues,
-        "open_issues_note": repo.open_issues_note,
-        "ticked_at": repo.ticked_at,
-        "tick_outcome": repo.tick_outcome,
-        "interval_s": repo.interval_seconds,
-        "is_late": repo.is_late,
-    }
+    text = msgspec.json.encode(data)
+    return (msgspec.json.format(text, indent=indent) if indent else text).decode()

@@ -21,6 +21,7 @@ from sprint.monitor.figures import Service
 
 SECONDS = 3.0
 UNREACHABLE = "unreachable"
+_HERMES_SERVER = "http://localhost:8642/health"
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Questions(Generic[T]):
 
 
 class Asked:
-    """Open issues, gateway and models, asked from the moment this is made."""
+    """Open issues, hermes' server and models, asked from the moment this is made."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Asked:
         seconds: float = SECONDS,
     ) -> None:
         self._repos = {f"{forge}:{repo}": (forge, repo) for forge, repo in repos if forge in config.forges}
-        self._gateway = config.monitor.gateway
+        self._hermes = _hermes_address(config, environ, home)
 
         def issues_of(forge: str, repo: str) -> Callable[[], int | str]:
             return lambda: _open_issues(config, forge, repo, environ, home, seconds)
@@ -79,18 +80,20 @@ class Asked:
             return _models(config, environ, home, seconds)
 
         self._issues = Questions({key: issues_of(*at) for key, at in self._repos.items()}, seconds)
+
+        def hermes() -> tuple[Service, ...]:
+            return (_hermes_server(self._hermes, _status(self._hermes, seconds, "")),)
+
         self._services: Questions[tuple[Service, ...]] = Questions(
-            {"model": models, "gateway": lambda: (_gateway(self._gateway, seconds),)}, seconds
+            {**({"hermes": hermes} if self._hermes else {}), "model": models}, seconds
         )
 
     def live(self) -> Live:
         """What was answered in time; the rest is unreachable."""
         counts = self._issues.answers()
         services = self._services.answers()
-        unreachable = {
-            "gateway": (Service("gateway", self._gateway, False, UNREACHABLE),),
-            "model": (Service("model", "", False, UNREACHABLE),),
-        }
+        hermes = {"hermes": (_hermes_server(self._hermes, UNREACHABLE),)} if self._hermes else {}
+        unreachable = {**hermes, "model": (Service("model", "", False, UNREACHABLE),)}
         return Live(
             open_issues={at: counts.get(key, UNREACHABLE) for key, at in self._repos.items()},
             services=tuple(
@@ -111,10 +114,17 @@ def _open_issues(
     return "not told by the forge" if count is None else count
 
 
-def _gateway(url: str, seconds: float) -> Service:
+def _hermes_address(config: Config, environ: Mapping[str, str], home: Path) -> str:
+    """Where hermes' server should answer, "" where nobody has hermes."""
+    configured = config.monitor.hermes_server
+    if configured is None:
+        return _HERMES_SERVER if credentials.hermes_is_set_up(environ, home) else ""
+    return configured
+
+
+def _hermes_server(url: str, fault: str) -> Service:
     """Up when it answers without an error, as `curl -f` has it."""
-    said = _status(url, seconds, "")
-    return Service("gateway", url, not said, said)
+    return Service("hermes server", url, not fault, f"{fault}; sprints use the CLI" if fault else "")
 
 
 def _models(config: Config, environ: Mapping[str, str], home: Path, seconds: float) -> tuple[Service, ...]:
@@ -139,8 +149,6 @@ def _model(endpoint: Endpoint, seconds: float) -> Service:
 
 def _status(url: str, seconds: float, key: str) -> str:
     """What is wrong with an address's answer, or ""; redirects are not followed, the body is not read."""
-    if not url:
-        return "not configured"
     try:
         with requests.get(
             url,

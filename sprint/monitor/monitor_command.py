@@ -11,13 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
+from sprint import standing_alarms
 from sprint.clean_text import safe_line
 from sprint.config import Config
 from sprint.errors import ConfigError, SprintError
-from sprint.monitor import pull_states
-from sprint.monitor.alarms import Thresholds
+from sprint.monitor import pull_refresh
+from sprint.monitor.alarms import Thresholds, lasting
 from sprint.monitor.figures import Report
 from sprint.monitor.gather import Scope, gather
+from sprint.monitor.units import span
 
 _LENGTH = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -74,8 +76,15 @@ def _once(config: Config, options: Options, out: TextIO, environ: Mapping[str, s
         log.warning(
             "--repo %s: not configured, and nothing of it is in %s; check the name", name, report.results
         )
-    _render(report, config, options, out)
-    if scope == Scope():  # of a part one cannot tell which alarms are over
+    is_whole = scope == Scope()  # of a part one cannot tell which alarms are over
+    _write_files(report, config, options)
+    if options.quiet and not options.as_json:
+        told = _news(report) if is_whole and not out.isatty() else [alarm.text for alarm in report.alarms]
+        out.writelines(f"{safe_line(text, 500)}\n" for text in told)
+    else:
+        _print(report, options, out, environ.get("COLUMNS", ""))
+    out.flush()
+    if is_whole:
         _notify(config, report, environ)
     return 1 if report.alarms else 0
 
@@ -105,12 +114,13 @@ def _thresholds(config: Config, options: Options) -> Thresholds:
 
 def _refresh(config: Config, environ: Mapping[str, str], home: Path, now: datetime) -> None:
     try:
-        pull_states.refresh(config.paths.results, config, pull_states.connecting(config, environ, home), now)
+        connecting = pull_refresh.connecting(config, environ, home)
+        pull_refresh.refresh(config.paths.results, config, connecting, now)
     except SprintError as error:
         log.warning("what became of the pull requests is not known: %s", error)
 
 
-def _render(report: Report, config: Config, options: Options, out: TextIO) -> None:
+def _write_files(report: Report, config: Config, options: Options) -> None:
     if options.prometheus is not None:
         from sprint.monitor import prometheus
 
@@ -119,19 +129,30 @@ def _render(report: Report, config: Config, options: Options, out: TextIO) -> No
         from sprint.monitor.html.report_page import write_report
 
         write_report(options.html, report, config.forges)
+
+
+def _print(report: Report, options: Options, out: TextIO, columns: str) -> None:
     if options.as_json:
         from sprint.monitor import json_report
 
-        out.write(json_report.dumps(report, indent=None if options.watch else 2) + "\n")
-    elif options.quiet:
-        out.writelines(f"{safe_line(alarm.text, 500)}\n" for alarm in report.alarms)
-    else:
-        from sprint.monitor import report as text
+        out.write(json_report.dumps(report, indent=0 if options.watch else 2) + "\n")
+        return
+    from sprint.monitor import report as text
 
-        if options.watch and out.isatty():
-            out.write(_CLEAR)
-        text.write(report, out)
-    out.flush()
+    if options.watch and out.isatty():
+        out.write(_CLEAR)
+    text.write(report, out, columns)
+
+
+def _news(report: Report) -> list[str]:
+    """What cron is to mail: alarms that began or lasted another day, and those that are over."""
+    texts = {alarm.key: alarm.text for alarm in report.alarms}
+    found = standing_alarms.news(Path(report.results), texts, report.made_at, lasting=lasting(report))
+    over = [
+        f"over, after {span((report.made_at - alarm.since).total_seconds())}: {alarm.text}"
+        for alarm in found.over
+    ]
+    return [*(text for key, text in texts.items() if key in found.due), *over]
 
 
 def _notify(config: Config, report: Report, environ: Mapping[str, str]) -> None:

@@ -5,7 +5,6 @@ results/notified.json holds the alarms that were sent and last; one that comes b
 
 from __future__ import annotations
 
-import fcntl
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from sprint import files
+from sprint import json_file
 from sprint.clean_text import safe_line
 from sprint.config import Config, NotifyConfig
 from sprint.domain import LedgerRow
@@ -42,18 +41,11 @@ def notify(config: Config, report: Report, environ: Mapping[str, str]) -> None:
     urls = _urls(config.notify, environ)
     if not urls:
         return
-    results = config.paths.results
-    files.make_folder(results)
-    path = results / "notified.json"
-    try:
-        with path.with_suffix(".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            sent = _load(path)
-            now_sent = _sent(sent, report, config.notify, urls)
-            if now_sent != sent:
-                files.replace(path, msgspec.json.encode(now_sent) + b"\n")
-    except OSError as error:
-        raise files.refusal("write", path, error) from error
+    json_file.change(
+        config.paths.results / "notified.json",
+        _Sent,
+        lambda sent: _sent(sent or _Sent(), report, config.notify, urls),
+    )
 
 
 def _sent(sent: _Sent, report: Report, config: NotifyConfig, urls: list[str]) -> _Sent:
@@ -110,13 +102,3 @@ def _urls(config: NotifyConfig, environ: Mapping[str, str]) -> list[str]:
     else:
         return []
     return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
-
-
-def _load(path: Path) -> _Sent:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Sent)
-    except FileNotFoundError:
-        return _Sent()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("cannot read %s: %s; alarms are sent again", path, error)
-        return _Sent()

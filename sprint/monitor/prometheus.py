@@ -33,12 +33,14 @@ class _Metrics:
     report: Report
 
     def collect(self) -> Iterator[Metric]:
-        report, figures, fates = self.report, self.report.figures, self.report.fates
+        report, figures, pulls = self.report, self.report.figures, self.report.pulls
         yield _gauge("report_timestamp_seconds", "When this was written.", report.made_at.timestamp())
         yield _gauge("ledger_readable", "1 if the ledger could be read.", float(not figures.unreadable))
         yield _gauge("ledger_bad_lines", "Lines of the ledger that are no row.", figures.bad_lines)
         yield _gauge("alarms", "Alarms there are.", len(report.alarms))
         yield _gauge("active_runs", "Runs that are not settled.", len(report.active))
+        paused = sum(run.paused_since is not None for run in report.active)
+        yield _gauge("paused_runs", "Runs that wait for a model, a forge or a host.", paused)
         yield _gauge("stuck_runs", "Runs past their limit.", sum(run.is_stuck for run in report.active))
         if figures.windows:
             yield from _of_windows(figures.windows)
@@ -52,13 +54,13 @@ class _Metrics:
             "pull_requests",
             "Pull requests by what became of them.",
             ["state"],
-            [((s,), getattr(fates, s)) for s in ("open", "merged", "closed", "reverted", "gone")],
+            [((s,), getattr(pulls, s)) for s in ("open", "merged", "closed", "reverted", "gone")],
         )
-        if fates.usd_per_merged is not None:
+        if pulls.usd_per_merged is not None:
             yield _gauge(
                 "merged_pull_request_cost_dollars",
                 "Spend on all runs by merged ones.",
-                fates.usd_per_merged,
+                pulls.usd_per_merged,
             )
         yield _gauges(
             "service_up",
@@ -82,6 +84,12 @@ class _Metrics:
             "1 if the next tick should have come.",
             labels,
             [(key, float(repo.is_late)) for key, repo in at.items() if repo.ticked_at],
+        )
+        yield _gauges(
+            "failed_ticks_in_a_row",
+            "Failed ticks since one did its job.",
+            labels,
+            [(key, repo.failed_ticks) for key, repo in at.items() if repo.ticked_at],
         )
         yield _gauges(
             "failures_in_a_row",
@@ -121,6 +129,19 @@ def _of_windows(windows: tuple[Window, ...]) -> Iterator[Metric]:
         "Passed runs of those that passed or failed.",
         ["window"],
         [((name,), rate) for name, rate in rated if rate is not None],
+    )
+    proven = [(window.name, window.total.pass_rate_without_unproven) for window in windows]
+    yield _gauges(
+        "pass_ratio_without_unproven",
+        "Passed runs whose work is not unproven, of those that passed or failed.",
+        ["window"],
+        [((name,), rate) for name, rate in proven if rate is not None],
+    )
+    yield _counter(
+        "proofs",
+        "Finished runs that made something, by how it was proven.",
+        [((proof,), count) for proof, count in runs.by_proof.items()],
+        ["proof"],
     )
 
 

@@ -1,46 +1,34 @@
-"""What became of each pull request: results/fates.json, beside the ledger, as the forges had it last.
-
-A pull request is asked for while it is open and for two weeks after it was closed (it may be opened again);
-the commits that came after a merge are looked through for a revert for thirty days.
-"""
+"""What became of each pull request, as the forges had it last: results/pull_states.json."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import re
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
 
-from sprint import credentials, files, ledger
+from sprint import json_file, ledger
 from sprint.config import Config
-from sprint.domain import LedgerRow, PullRequest
-from sprint.errors import ForgeError, SprintError
-from sprint.forge import Forge, connect
+from sprint.domain import LedgerRow
+from sprint.errors import SprintError
 from sprint.ledger import rows
-from sprint.monitor import reverts
 from sprint.monitor.figures import Figures, PullCounts
 from sprint.runs import RunStore
 
-DUE_AFTER = timedelta(hours=1)
-_ASK_CLOSED_FOR = timedelta(days=14)
-_WATCH_FOR = timedelta(days=30)
+STATES = ("open", "merged", "closed", "reverted", "gone")
+_OLD_NAME = "fates.json"  # of the file, and of what is in it, before 0.2
 _NUMBER = re.compile(r"/(?:pulls?|pull-requests|merge_requests)/([0-9]{1,18})/?$")
-
-log = logging.getLogger(__name__)
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class PullState(msgspec.Struct, frozen=True, kw_only=True):
-    """One pull request. `state`: open, merged, closed, reverted or gone; `forge` "" where it is not known."""
+    """One pull request. `state` is one of STATES; `forge` "" where it is not known."""
 
     pr_url: str
     repo: str
@@ -62,128 +50,43 @@ class PullState(msgspec.Struct, frozen=True, kw_only=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The file. `ledger_read`: how many bytes of the ledger are in it; `heads`: commits looked through."""
 
-    version: int = 1
+    version: int = 2
     tried_at: Moment | None = None
     asked_at: Moment | None = None
     problem: str = ""
     ledger_read: int = 0
     heads: dict[str, str] = {}
-    fates: tuple[PullState, ...] = ()
+    pulls: tuple[PullState, ...] = ()
 
 
 def load(results: Path) -> Stored:
     """What is stored; nothing where the file is missing, or broken (that is logged: it can be asked anew)."""
-    path = _path(results)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Stored)
-    except FileNotFoundError:
-        return Stored()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("cannot read %s: %s; it is made anew", path, error)
-        return Stored()
+    stored = json_file.read_if_sound(_path(results), Stored)
+    return stored or _of_old_file(results / _OLD_NAME) or Stored()
 
 
-def refresh_due(results: Path, now: datetime) -> bool:
-    """Whether an hour went by since the forges were asked, with or without success."""
-    tried = load(results).tried_at
-    return tried is None or not now - DUE_AFTER < tried <= now
-
-
-def refresh_if_due(config: Config, environ: Mapping[str, str], home: Path, *, seconds: float = 20.0) -> None:
-    """For the end of a tick: refresh where it is due. A failure is logged: no tick fails for it."""
-    now = datetime.now(UTC)
-    if refresh_due(config.paths.results, now):
-        try:
-            refresh(config.paths.results, config, connecting(config, environ, home), now, seconds=seconds)
-        except SprintError as error:
-            log.warning("what became of the pull requests is not known: %s", error)
-
-
-def connecting(config: Config, environ: Mapping[str, str], home: Path) -> Callable[[str], Forge]:
-    """What connects a configured forge by its name; it raises SprintError."""
-
-    def connected(name: str) -> Forge:
-        if name not in config.forges:
-            raise ForgeError(f"no forge is called {name!r} any more; put it back under forges")
-        token = credentials.forge_token(name, config.forges[name], environ, home)
-        return connect(config.forges[name], token, patience=10.0, timeout=10.0)
-
-    return connected
-
-
-def refresh(
-    results: Path,
-    config: Config,
-    forge_named: Callable[[str], Forge],
-    now: datetime,
-    *,
-    seconds: float = 60.0,
-) -> Stored:
-    """Ask the forges and store what they say; what was not asked within `seconds` is asked the next time.
-
-    `forge_named` connects a forge by its name in the configuration. A forge that fails is a `problem` in
-    what is stored, not an error. Does nothing where another process is at it. Raises SprintError where the
-    ledger cannot be read or the file not be written.
-    """
-    files.make_folder(results)
-    with _alone(results) as is_ours:
-        stored = load(results)
-        if is_ours:
-            stored = _asked(_with_new(stored, results, config), forge_named, now, seconds)
-            files.replace(_path(results), msgspec.json.encode(stored) + b"\n")
-    return stored
-
-
-def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) -> PullCounts:
-    """The figures on fates, of pull requests opened since `figures.since` in `repos` (empty: all)."""
-    fates = [
-        fate
-        for fate in stored.fates
-        if (not repos or fate.repo in repos) and (figures.since is None or fate.opened_at >= figures.since)
-    ]
-    count = {state: sum(fate.state == state for fate in fates) for state in _STATES}
-    waits = sorted(
-        max((fate.merged_at - fate.opened_at).total_seconds(), 0.0) for fate in fates if fate.merged_at
-    )
-    is_priced = figures.spend_usd > 0 or not figures.unpriced
-    return PullCounts(
-        asked_at=stored.asked_at,
-        problem=stored.problem,
-        seconds_to_merge=waits[(len(waits) - 1) // 2] if waits else None,
-        usd_per_merged=figures.spend_usd / count["merged"] if count["merged"] and is_priced else None,
-        states={fate.pr_url: fate.state for fate in fates},
-        **count,
-    )
-
-
-_STATES = ("open", "merged", "closed", "reverted", "gone")
+def save(results: Path, stored: Stored) -> None:
+    """Raises SprintError where it cannot be written."""
+    json_file.write(_path(results), stored)
 
 
 def _path(results: Path) -> Path:
-    return results / "fates.json"
+    return results / "pull_states.json"
 
 
-@contextmanager
-def _alone(results: Path) -> Iterator[bool]:
-    """Whether no other process is refreshing; holds that off until the end."""
-    path = results / "fates.lock"
+def _of_old_file(path: Path) -> Stored | None:
+    old = json_file.read_if_sound(path, dict[str, Any])
     try:
-        with path.open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-    except OSError as error:
-        raise files.refusal("lock", path, error) from error
+        return msgspec.convert({**old, "version": 2, "pulls": old.get("fates", ())}, Stored) if old else None
+    except msgspec.ValidationError:
+        return None  # as for one that is missing
 
 
-def _with_new(stored: Stored, results: Path, config: Config) -> Stored:
-    """What is stored and the pull requests that came to the ledger since."""
+def with_new(stored: Stored, results: Path, config: Config) -> Stored:
+    """What is stored and the pull requests that came to the ledger since. Raises SprintError."""
     end = ledger.size(results)
     start = stored.ledger_read if stored.ledger_read <= end else 0
-    known = {fate.pr_url: fate for fate in stored.fates}
+    known = {pull.pr_url: pull for pull in stored.pulls}
     for row in _rows_with_pulls(results, start, end):
         number = _NUMBER.search(row.pr_url)
         if number and row.pr_url not in known:
@@ -195,7 +98,7 @@ def _with_new(stored: Stored, results: Path, config: Config) -> Stored:
                 opened_at=row.finished_at,
                 forge=_forge_name(row, config, results),
             )
-    return replace(stored, ledger_read=end, fates=tuple(known.values()))
+    return replace(stored, ledger_read=end, pulls=tuple(known.values()))
 
 
 def _rows_with_pulls(results: Path, start: int, end: int) -> Iterator[LedgerRow]:
@@ -223,69 +126,29 @@ def _forge_name(row: LedgerRow, config: Config, results: Path) -> str:
     return named.pop() if len(named) == 1 else ""
 
 
-def _asked(stored: Stored, forge_named: Callable[[str], Forge], now: datetime, seconds: float) -> Stored:
-    deadline = time.monotonic() + seconds
-    fates = {fate.pr_url: fate for fate in stored.fates}
-    heads, problems = dict(stored.heads), []
-    for name in sorted({fate.forge for fate in fates.values() if fate.forge}):
-        own = [fate for fate in fates.values() if fate.forge == name]
-        try:
-            forge = forge_named(name)
-            for fate in _asking_order(own, now):
-                _check_time(deadline)
-                fates[fate.pr_url] = _ask(forge, fate, now)
-            own = [fates[fate.pr_url] for fate in own]
-            watched = [f for f in own if f.merged_at is not None and now - f.merged_at < _WATCH_FOR]
-            for fate in reverts.look_for(forge, watched, heads, lambda: _check_time(deadline)):
-                fates[fate.pr_url] = fate
-        except SprintError as error:
-            problems.append(f"{name}: {error}")
-    return replace(
-        stored,
-        tried_at=now,
-        asked_at=stored.asked_at if problems else now,
-        problem="; ".join(problems),
-        heads=heads,
-        fates=tuple(fates.values()),
-    )
+def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) -> PullCounts:
+    """The figures on pull requests opened since `figures.since` in `repos` (empty: all).
 
-
-def _check_time(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise ForgeError("not all pull requests could be asked for in time; the rest follows the next time")
-
-
-def _asking_order(fates: list[PullState], now: datetime) -> list[PullState]:
-    """Those whose state may change, the one asked longest ago first."""
-    asked = [
-        fate
-        for fate in fates
-        if fate.state == "open"
-        or (fate.state == "closed" and fate.closed_at is not None and now - fate.closed_at < _ASK_CLOSED_FOR)
+    Those of the ledger that nobody asked for yet are open, as far as is known.
+    """
+    pulls = [
+        pull
+        for pull in stored.pulls
+        if (not repos or pull.repo in repos) and (figures.since is None or pull.opened_at >= figures.since)
     ]
-    return sorted(asked, key=lambda fate: fate.asked_at or datetime.min.replace(tzinfo=UTC))
-
-
-def _ask(forge: Forge, fate: PullState, now: datetime) -> PullState:
-    try:
-        pull = forge.pull(fate.repo, fate.number)
-    except ForgeError as error:
-        if error.status in (404, 410):
-            return replace(fate, state="gone", asked_at=now)
-        raise
-    return replace(
-        fate,
-        state=_state(pull),
-        base=pull.base,
-        head_sha=pull.head_sha,
-        merge_commit=pull.merge_commit or "",
-        merged_at=pull.merged_at,
-        closed_at=pull.closed_at or (None if pull.is_open else now),
-        asked_at=now,
+    states = dict.fromkeys(figures.pull_urls - {pull.pr_url for pull in stored.pulls}, "open")
+    states |= {pull.pr_url: pull.state for pull in pulls}
+    found = Counter(states.values())
+    count = {state: found[state] for state in STATES}
+    waits = sorted(
+        max((pull.merged_at - pull.opened_at).total_seconds(), 0.0) for pull in pulls if pull.merged_at
     )
-
-
-def _state(pull: PullRequest) -> str:
-    if pull.merged_at is not None:
-        return "merged"
-    return "open" if pull.is_open else "closed"
+    is_priced = figures.spend_usd > 0 or not figures.unpriced
+    return PullCounts(
+        asked_at=stored.asked_at,
+        problem=stored.problem,
+        seconds_to_merge=waits[(len(waits) - 1) // 2] if waits else None,
+        usd_per_merged=figures.spend_usd / count["merged"] if count["merged"] and is_priced else None,
+        states=states,
+        **count,
+    )

@@ -15,26 +15,31 @@ from rich.table import Table
 from rich.text import Text
 
 from sprint.clean_text import safe_line
-from sprint.domain import Verdict
-from sprint.ledger.rows import OldRow
-from sprint.monitor.figures import Figures, PullCounts, Report, RepoStatus, Tally, verdict_of
-from sprint.monitor.units import ago, dollars, percent, plural, span
+from sprint.monitor import report_repos
+from sprint.monitor.figures import Figures, PullCounts, Report, Tally
+from sprint.monitor.text_parts import grid, head
+from sprint.monitor.units import PROOFS, ago, dollars, percent, plural, span
 
-MANY_RUNS = 8
 _PIPED_WIDTH = 120
 _CAUSES_SHOWN = 8
-_STYLES = {Verdict.PASSED: "green", Verdict.FAILED: "red", Verdict.NEITHER: "yellow"}
+_WORKSPACES_NAMED = 3
+_USAGE_HEAD = ("runs", "time", "turns", "cost", "spent")
 _STATE_STYLES = {True: "green", False: "red"}
 
 
-def write(report: Report, out: TextIO) -> None:
-    """Print the whole report. Width and colour are the terminal's; plain and 120 wide for a pipe."""
+def write(report: Report, out: TextIO, columns: str = "") -> None:
+    """Print the whole report. Width and colour are the terminal's; plain for a pipe.
+
+    `columns`, as the variable COLUMNS has it, is a pipe's width; without it tables are 120 wide and other
+    lines as long as they are.
+    """
     # Drawn in memory first: a pipe gets its own width, and a watched screen changes in one piece.
     drawn = io.StringIO()
     is_terminal = out.isatty()
+    piped_width = int(columns) if columns.isdecimal() and 20 <= int(columns) <= 10_000 else None
     console = Console(
         file=drawn,
-        width=None if is_terminal else _PIPED_WIDTH,
+        width=None if is_terminal else piped_width or _PIPED_WIDTH,
         force_terminal=is_terminal,
         highlight=False,
         markup=False,
@@ -43,7 +48,7 @@ def write(report: Report, out: TextIO) -> None:
     if is_terminal:
         console.width = Console(file=out).width
     for part in _parts(report):
-        console.print(part, soft_wrap=not is_terminal and isinstance(part, Text))
+        console.print(part, soft_wrap=not (is_terminal or piped_width) and isinstance(part, Text))
     out.write("\n".join(line.rstrip() for line in drawn.getvalue().split("\n")))
     out.flush()
 
@@ -55,98 +60,22 @@ def _parts(report: Report) -> Iterator[Text | Table]:
     for alarm in report.alarms:
         yield Text(f"ALARM  {safe_line(alarm.text, 300)}", "bold red")
     yield Text()
-    yield from _active(report)
+    yield from report_repos.active(report)
+    issues = [repo.open_issues for repo in report.repos if repo.open_issues is not None]
+    if len(issues) > 1:
+        yield head("OPEN ISSUES: ", f"{sum(issues):,} in {plural(len(issues), 'repository', 'repositories')}")
+        yield Text()
     for repo in report.repos:
-        yield from _repo(repo, report)
+        yield from report_repos.repository(repo, report)
     yield from _ledger(report.figures)
     yield from _rates(report.figures)
+    yield from _usage(report.figures)
     yield from _causes(report.figures)
+    yield from _proofs(report.figures)
     yield from _money(report)
-    yield from _fates(report.fates)
+    yield from _pulls(report.pulls)
     yield from _services(report)
-
-
-def _head(text: str, more: str = "") -> Text:
-    return Text.assemble((text, "bold"), more)
-
-
-def _grid(*styles: str) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(width=1)
-    for style in styles:
-        grid.add_column(style=style, overflow="fold")
-    return grid
-
-
-def _active(report: Report) -> Iterator[Text | Table]:
-    count = len(report.active)
-    yield _head(f"ACTIVE RUNS: {count}")
-    if count > MANY_RUNS:
-        yield Text(f"  WARNING: {count} runs at once: are some of them stuck?", "bold yellow")
-    table = _grid("", "", "", "dim")
-    for run in report.active:
-        table.add_row(
-            "",
-            Text(f"{run.repo} #{run.issue} {safe_line(run.title, 60)}"),
-            Text(run.phase + (" STUCK" if run.is_stuck else ""), "bold red" if run.is_stuck else ""),
-            span(run.seconds),
-            Text(safe_line(run.host, 40)),
-        )
-        if run.environment:
-            table.add_row("", Text(f"environment {safe_line(run.environment, 100)}", "dim"), "", "", "")
-    if report.active:
-        yield table
-    yield Text()
-
-
-def _repo(repo: RepoStatus, report: Report) -> Iterator[Text | Table]:
-    yield _head(repo.repo, f"  ({repo.forge})" if repo.forge else "")
-    table = _grid("dim", "")
-    if repo.last:
-        table.add_row("", f"last {plural(len(repo.last), 'run')}", _last_runs(repo))
-        table.add_row("", "latest", _latest(repo, report))
-    else:
-        table.add_row("", "last runs", "none")
-    issues = str(repo.open_issues) if repo.open_issues is not None else safe_line(repo.open_issues_note, 200)
-    table.add_row(
-        "", "open issues", Text(issues or "not asked", "" if repo.open_issues is not None else "dim")
-    )
-    table.add_row("", "last tick", _tick(repo, report))
-    yield table
-    yield Text()
-
-
-def _last_runs(repo: RepoStatus) -> Text:
-    text = Text()
-    for row in reversed(repo.last):
-        verdict = verdict_of(row)
-        text.append({"passed": "P", "failed": "F", "neither": "-"}[verdict.value], _STYLES[verdict])
-    six = repo.last_six
-    text.append(f"  {six.passed} passed, {six.failed} failed, {six.neither} neither")
-    return text
-
-
-def _latest(repo: RepoStatus, report: Report) -> Text:
-    row = repo.last[0]
-    verdict = verdict_of(row)
-    text = Text(f"#{row.issue} {safe_line(repo.latest_title, 80)}".rstrip())
-    if isinstance(row, OldRow):
-        text.append(f"  exit code {row.exit_code}", _STYLES[verdict])
-        return text.append(f"  {ago(row.finished_at, report.made_at)}", "dim")
-    text.append(f"  {row.outcome}", _STYLES[verdict]).append(
-        f"  {ago(row.finished_at, report.made_at)}", "dim"
-    )
-    return text.append(f"  {safe_line(row.pr_url or row.detail, 160)}")
-
-
-def _tick(repo: RepoStatus, report: Report) -> Text:
-    if repo.ticked_at is None:
-        return Text("never seen", "dim")
-    every = f", every {span(repo.interval_seconds)}" if repo.interval_seconds else ""
-    text = Text(f"{ago(repo.ticked_at, report.made_at)}{every}")
-    if repo.is_late:
-        text.append("  LATE: cron looks dead", "bold red" if repo.is_watched else "yellow")
-    return text.append(f"  {safe_line(repo.tick_outcome, 120)}", "dim")
+    yield from _workspaces(report)
 
 
 def _ledger(figures: Figures) -> Iterator[Text]:
@@ -155,7 +84,7 @@ def _ledger(figures: Figures) -> Iterator[Text]:
     counts = [plural(figures.rows, "row")]
     if figures.old_rows:
         counts.append(f"{figures.old_rows:,} of the system before")
-    yield _head("LEDGER: ", ", ".join(counts))
+    yield head("LEDGER: ", ", ".join(counts))
     if figures.future_rows:
         yield Text(
             f"  {plural(figures.future_rows, 'row')} from the future: some host's clock is wrong", "yellow"
@@ -174,10 +103,12 @@ def _ledger(figures: Figures) -> Iterator[Text]:
 def _rates(figures: Figures) -> Iterator[Text | Table]:
     if not figures.rows:
         return
-    yield _head("PASS RATE", "  passed of those that passed or failed; runs that are neither in brackets")
-    table = _grid("", *["" for _ in figures.windows])
+    yield head("PASS RATE", "  passed of those that passed or failed; runs that are neither in brackets")
+    table = grid("", *["" for _ in figures.windows])
     table.add_row("", "", *(Text(window.name, "dim") for window in figures.windows))
     table.add_row("", "all", *(_rate(window.total) for window in figures.windows))
+    if figures.windows[-1].total.unproven:
+        table.add_row("", "without unproven", *(_rate_without_unproven(w.total) for w in figures.windows))
     for group in ("by_repo", "by_worker", "by_model"):
         tallies: list[Mapping[str, Tally]] = [getattr(window, group) for window in figures.windows]
         names = sorted(tallies[-1])
@@ -190,18 +121,55 @@ def _rates(figures: Figures) -> Iterator[Text | Table]:
 
 
 def _rate(tally: Tally) -> Text:
-    rate = tally.pass_rate
+    return _share(tally.pass_rate, tally.passed, tally)
+
+
+def _rate_without_unproven(tally: Tally) -> Text:
+    return _share(tally.pass_rate_without_unproven, tally.passed - tally.unproven, tally)
+
+
+def _share(rate: float | None, passed: int, tally: Tally) -> Text:
     text = Text("-" if rate is None else f"{percent(rate):>4}", "dim" if rate is None else "")
     if rate is not None:
-        text.append(f" {tally.passed}/{tally.passed + tally.failed}", "dim")
-    return text.append(f" ({tally.neither})", "dim") if tally.neither else text
+        text.append(f" {passed:,}/{tally.judged:,}", "dim")
+    return text.append(f" ({tally.neither:,})", "dim") if tally.neither else text
+
+
+def _proofs(figures: Figures) -> Iterator[Text]:
+    for window in figures.windows[-2:-1] if not figures.since else figures.windows[-1:]:
+        counts = window.by_proof
+        if counts:
+            named = ", ".join(f"{counts[name]:,} {what}" for name, what in PROOFS.items() if name in counts)
+            yield head("PROOF: ", f"{named}  ({figures.period})")
+
+
+def _usage(figures: Figures) -> Iterator[Text | Table]:
+    """What runs take, by worker and model; one kind of run alone is the median run below."""
+    if len(figures.usage) < 2:
+        return
+    yield head("WHAT RUNS TAKE", f"  medians, {figures.period}")
+    table = grid("", *["" for _ in _USAGE_HEAD])
+    table.add_row("", *(Text(name, "dim") for name in ("", *_USAGE_HEAD)))
+    for used in figures.usage:
+        medians = used.medians
+        table.add_row(
+            "",
+            Text(safe_line(f"{used.worker} {used.model}", 60)),
+            f"{used.runs:>5,}",
+            "-" if medians.seconds is None else span(medians.seconds),
+            "-" if medians.turns is None else f"{medians.turns:>4,}",
+            dollars(medians.cost_usd),
+            dollars(used.spend_usd) if used.unpriced < used.runs else "unknown",
+        )
+    yield table
+    yield Text()
 
 
 def _causes(figures: Figures) -> Iterator[Text | Table]:
     if not figures.causes:
         return
-    yield _head("WHY RUNS FAILED", f"  {figures.period}")
-    table = _grid("", "red", "")
+    yield head("WHY RUNS FAILED", f"  {figures.period}")
+    table = grid("", "red", "")
     for cause in figures.causes[:_CAUSES_SHOWN]:
         table.add_row("", f"{cause.count:,}", cause.outcome, Text(safe_line(cause.detail, 100)))
     if rest := sum(cause.count for cause in figures.causes[_CAUSES_SHOWN:]):
@@ -215,43 +183,58 @@ def _money(report: Report) -> Iterator[Text]:
     if medians.seconds is not None:
         cost = f", {dollars(medians.cost_usd)}" if medians.cost_usd is not None else ""
         turns = f", {plural(medians.turns, 'turn')}" if medians.turns is not None else ""
-        yield _head("MEDIAN RUN: ", f"{span(medians.seconds)}{turns}{cost}  ({report.figures.period})")
+        yield head("MEDIAN RUN: ", f"{span(medians.seconds)}{turns}{cost}  ({report.figures.period})")
     spent, ceiling = report.spent_today_usd, report.ceiling_usd
     text = dollars(spent)
     if spent is not None and ceiling:
         text += f" of {dollars(ceiling)} ({percent(spent / ceiling)})"
-    yield _head("SPENT TODAY: ", text)
+    yield head("SPENT TODAY: ", text)
     if report.figures.unpriced:
         yield Text(
             f"  the price of {plural(report.figures.unpriced, 'run')} is unknown and in no sum", "yellow"
         )
 
 
-def _fates(fates: PullCounts) -> Iterator[Text]:
-    if not fates.states:
-        yield _head("PULL REQUESTS: ", "none known yet; --refresh asks what became of them")
+def _pulls(pulls: PullCounts) -> Iterator[Text]:
+    if not pulls.states:
+        yield head("PULL REQUESTS: ", "none yet")
         return
     asked = (
-        "not asked yet: --refresh" if fates.asked_at is None else f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC"
+        "not asked yet: --refresh" if pulls.asked_at is None else f"as of {pulls.asked_at:%Y-%m-%d %H:%M} UTC"
     )
-    yield _head("PULL REQUESTS: ", f"{_counts(fates)}  ({asked})")
-    wait = "" if fates.seconds_to_merge is None else f", merged after {span(fates.seconds_to_merge)} (median)"
+    yield head("PULL REQUESTS: ", f"{_counts(pulls)}  ({asked})")
+    wait = "" if pulls.seconds_to_merge is None else f", merged after {span(pulls.seconds_to_merge)} (median)"
     cost = (
-        "" if fates.usd_per_merged is None else f", {dollars(fates.usd_per_merged)} per merged pull request"
+        "" if pulls.usd_per_merged is None else f", {dollars(pulls.usd_per_merged)} per merged pull request"
     )
-    if fates.share_merged is not None:
-        yield Text(f"  {percent(fates.share_merged)} of those decided were merged{wait}{cost}")
-    if fates.problem:
-        yield Text(f"  {safe_line(fates.problem, 300)}", "yellow")
+    if pulls.share_merged is not None:
+        yield Text(f"  {percent(pulls.share_merged)} of those decided were merged{wait}{cost}")
+    if pulls.problem:
+        yield Text(f"  {safe_line(pulls.problem, 300)}", "yellow")
 
 
-def _counts(fates: PullCounts) -> str:
+def _counts(pulls: PullCounts) -> str:
     states = ("merged", "open", "closed", "reverted", "gone")
-    return ", ".join(f"{count} {state}" for state in states if (count := getattr(fates, state)))
+    return ", ".join(f"{count} {state}" for state in states if (count := getattr(pulls, state)))
 
 
 def _services(report: Report) -> Iterator[Text]:
     for service in report.services:
-        text = _head(f"{safe_line(service.name, 60).upper()}: ")
+        text = head(f"{safe_line(service.name, 60).upper()}: ")
         text.append("up" if service.is_up else "down", _STATE_STYLES[service.is_up])
         yield text.append(f"  {' '.join(filter(None, [service.url, safe_line(service.said, 200)]))}", "dim")
+    for model in report.health.models:
+        if model.kind is not None:
+            since = ago(model.since or model.asked_at, report.made_at)
+            text = Text.assemble((f"  {safe_line(model.name, 60)} refuses", "red"), f" since {since}: ")
+            yield text.append(safe_line(model.reason, 200), "dim")
+
+
+def _workspaces(report: Report) -> Iterator[Text]:
+    found = report.workspaces
+    if found.all:
+        newest = ", ".join(found.all[:_WORKSPACES_NAMED])
+        yield head(
+            "WORKSPACES: ",
+            f"{len(found.all)} in {found.folder}, {len(found.in_use)} in use; newest: {newest}",
+        )

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
 
 from sprint.errors import ForgeError
 from sprint.forge import Forge
-
-if TYPE_CHECKING:
-    from sprint.monitor.pull_states import PullState
+from sprint.monitor.pull_states import PullState
 
 _PAGE = 50
 _PAGES = 10
@@ -54,13 +52,13 @@ def look_for(
     `check_time` raises.
     """
     branches: dict[tuple[str, str, str], list[PullState]] = {}
-    for fate in merged:
-        branches.setdefault((fate.forge, fate.repo, fate.base), []).append(fate)
-    for (name, repo, base), fates in branches.items():
+    for pull in merged:
+        branches.setdefault((pull.forge, pull.repo, pull.base), []).append(pull)
+    for (name, repo, base), pulls in branches.items():
         key = f"{name}:{repo}:{base}"
-        since = min(fate.merged_at for fate in fates if fate.merged_at) - _CLOCK_SLACK
+        since = min(pull.merged_at for pull in pulls if pull.merged_at) - _CLOCK_SLACK
         commits = _commits(forge, repo, base, heads.get(key, ""), since, check_time)
-        yield from _judged(fates, repo, commits)
+        yield from _judged(pulls, repo, commits)
         if commits:
             heads[key] = commits[-1].sha
 
@@ -92,8 +90,8 @@ def _listed(answer: object, repo: str) -> list[_Commit]:
         raise ForgeError(f"{repo}: its list of commits cannot be understood: {error}") from error
 
 
-def _judged(fates: list[PullState], repo: str, commits: list[_Commit]) -> list[PullState]:
-    now = {fate.number: fate for fate in fates}
+def _judged(pulls: list[PullState], repo: str, commits: list[_Commit]) -> list[PullState]:
+    now = {pull.number: pull for pull in pulls}
     for commit in commits:
         message = commit.commit.message
         undone = _OF_COMMIT.findall(message)
@@ -102,14 +100,14 @@ def _judged(fates: list[PullState], repo: str, commits: list[_Commit]) -> list[P
             for match in _OF_PULL.finditer(message)
             if match["repo"] is None or match["repo"].lower() == repo.lower()
         }
-        for fate in now.copy().values():
-            if fate.reverted_by and _names(undone, fate.reverted_by):
-                now[fate.number] = replace(fate, state="merged", reverted_at=None, reverted_by="")
-            elif fate.number in numbers or _names(undone, fate.merge_commit) or _names(undone, fate.head_sha):
-                now[fate.number] = replace(
-                    fate, state="reverted", reverted_at=commit.made_at, reverted_by=commit.sha
+        for pull in now.copy().values():
+            if pull.reverted_by and _names(undone, pull.reverted_by):
+                now[pull.number] = replace(pull, state="merged", reverted_at=None, reverted_by="")
+            elif pull.number in numbers or _names(undone, pull.merge_commit) or _names(undone, pull.head_sha):
+                now[pull.number] = replace(
+                    pull, state="reverted", reverted_at=commit.made_at, reverted_by=commit.sha
                 )
-    return [fate for fate in now.values() if fate not in fates]
+    return [pull for pull in now.values() if pull not in pulls]
 
 
 def _names(undone: list[str], sha: str) -> bool:

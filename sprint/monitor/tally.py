@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
+from itertools import compress
 from pathlib import Path
+
+import msgspec
 
 from sprint.domain import LedgerRow, Outcome, Verdict
 from sprint.errors import SprintError
@@ -40,7 +42,6 @@ _PASSED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict 
 _FAILED = frozenset(outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.FAILED)
 # What happened to the operator is in no pass rate; that it happens again and again is worth an alarm.
 _IN_A_ROW = _FAILED | {Outcome.INTERRUPTED.value}
-_DAY = itemgetter(slice(10))
 
 _Group = tuple[str, str, str, str, str]  # repository, worker, model, outcome, proof
 
@@ -114,6 +115,7 @@ class _Counting:
         self.tails: dict[str, _Tail] = {}
         self.latest: deque[_Source] = deque(maxlen=LATEST)
         self.usage = UsageCount()
+        self.pull_urls: set[str] = set()
         self.causes: Counter[tuple[str, str]] = Counter()
 
     def add(self, columns: Columns) -> None:
@@ -127,9 +129,9 @@ class _Counting:
         self._add_groups(columns, first, last)
         self._add_days(columns, first, last)
         self._add_last(columns)
-        if first < self.period or last >= self.bounds[-1]:
-            columns = columns.where([self.period <= time < self.bounds[-1] for time in columns.finished_at])
-        self._add_recent(columns)
+        self.pull_urls.update(filter(None, columns.pr_url))
+        if first < self.bounds[-1] and last >= self.period:
+            self._add_recent(columns, is_whole=self.period <= first and last < self.bounds[-1])
 
     def _add_groups(self, columns: Columns, first: str, last: str) -> None:
         groups = zip(columns.repo, columns.worker, columns.model, columns.outcome, columns.proof, strict=True)
@@ -172,13 +174,12 @@ class _Counting:
             self.tails[repo] = tail.after(self.tails.get(repo))
         self.latest.extend((line, columns.layouts) for line in columns.lines[-LATEST:])
 
-    def _add_recent(self, columns: Columns) -> None:
+    def _add_recent(self, columns: Columns, *, is_whole: bool) -> None:
+        if not is_whole:
+            columns = columns.where([self.period <= time < self.bounds[-1] for time in columns.finished_at])
         self.usage.add(columns)
-        self.causes.update(
-            (outcome, detail)
-            for outcome, detail in zip(columns.outcome, columns.detail, strict=True)
-            if outcome in _FAILED
-        )
+        failed = map(_FAILED.__contains__, columns.outcome)
+        self.causes.update(compress(zip(columns.outcome, columns.detail, strict=True), failed))
         if len(self.causes) > _CAUSES:
             self._fold_causes()
 
@@ -209,7 +210,8 @@ class _Counting:
                 for repo, tail in sorted(self.tails.items())
             ),
             latest=_parsed(reversed(self.latest)),
-            spend_usd=sum(day.spend for day in self.days.values()),
+            pull_urls=frozenset(map(rows.plain, self.pull_urls)),
+            spend_usd=round(sum(day.spend for day in self.days.values()), 6),
             unpriced=sum(day.unpriced for day in self.days.values()),
             rows=reader.rows,
             old_rows=reader.old_rows,
@@ -257,7 +259,7 @@ def _named(group: Mapping[str, Tally]) -> dict[str, Tally]:
 
 def _day(date: str, day: _Day) -> Day:
     tally = sum((tally_of(VERDICTS[outcome], count) for outcome, count in day.outcomes.items()), Tally())
-    return Day(date, dict(day.outcomes), tally, day.spend, day.unpriced)
+    return Day(date, dict(day.outcomes), tally, round(day.spend, 6), day.unpriced)
 
 
 def _text(moment: datetime) -> str:
@@ -267,8 +269,11 @@ def _text(moment: datetime) -> str:
 def _dollars(costs: Sequence[str]) -> list[float]:
     """Dollars as they are written; 0 for what is unknown, and for what is no sum of money."""
     with suppress(ValueError):
-        amounts = [float(cost) if cost else 0.0 for cost in costs]
-        if min(amounts) >= 0.0 and 0.0 <= sum(amounts) < 1e9:
+        if "" in costs:
+            amounts = [float(cost) if cost else 0.0 for cost in costs]
+        else:  # five times as fast
+            amounts = msgspec.json.decode(f"[{','.join(costs)}]", type=list[float])
+        if min(amounts) >= 0.0 and sum(amounts) < 1e9:
             return amounts
     return [amount for cost in costs for amount in _dollars([cost])] if len(costs) > 1 else [0.0]
 

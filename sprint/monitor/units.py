@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sprint.domain import Purpose, Run
+from sprint.monitor.figures import ActiveRun
+
+PROOFS = {"proven": "proven", "unproven": "unproven", "none": "without checks"}
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -38,6 +42,13 @@ def dollars(amount: float | None) -> str:
     if amount is None:
         return "unknown"
     return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:,.2f}"
+
+
+def work(run: ActiveRun | Run) -> str:
+    """What a run is for and which round of it, "" for the usual: an issue."""
+    if run.purpose == Purpose.ISSUE:
+        return ""
+    return f"{run.purpose.replace('_', '-')} {run.round}" if run.round else run.purpose.replace("_", "-")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

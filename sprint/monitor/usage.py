@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
+from operator import itemgetter
 from typing import TypeVar
 
 from sprint.ledger import rows
@@ -12,71 +14,71 @@ from sprint.monitor.columns import Columns
 from sprint.monitor.figures import Medians, WorkerUsage
 
 _Number = TypeVar("_Number", int, float)
-_Counts = Counter[tuple[str, str, str]]  # worker, model, a number as it is written
+_Key = tuple[str, str]  # worker, model
+
+
+class _Counts:
+    """How often each number is there, as it is written."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, int] = defaultdict(int)
+        self.turns: defaultdict[str, int] = defaultdict(int)
+        self.costs: defaultdict[str, int] = defaultdict(int)  # to a hundredth of a cent
 
 
 class UsageCount:
-    """What is kept of the period's rows: how often each number is there, by worker and model."""
+    """What is kept of the period's rows."""
 
     def __init__(self) -> None:
-        self._seconds: _Counts = Counter()
-        self._turns: _Counts = Counter()
-        self._costs: _Counts = Counter()
+        self._counts: defaultdict[_Key, _Counts] = defaultdict(_Counts)
 
     def add(self, columns: Columns) -> None:
-        """Count rows; dollars to a hundredth of a cent."""
-        for counts, numbers in (
-            (self._seconds, columns.duration_s),
-            (self._turns, columns.turns),
-            (self._costs, [cost[:-2] if cost[-7:-6] == "." else cost for cost in columns.cost_usd]),
+        keys = zip(columns.worker, columns.model, strict=True)
+        for key, seconds, turns, cost in zip(
+            keys, columns.duration_s, columns.turns, columns.cost_usd, strict=True
         ):
-            counts.update(zip(columns.worker, columns.model, numbers, strict=True))
+            counts = self._counts[key]
+            counts.seconds[seconds] += 1
+            counts.turns[turns] += 1
+            counts.costs[cost[:-2] if cost[-7:-6] == "." else cost] += 1
 
     def medians(self) -> Medians:
         """Over all of them."""
-        return Medians(
-            seconds=_median(_values(self._seconds, float)),
-            turns=_median(_values(self._turns, int)),
-            cost_usd=_median(_values(self._costs, float)),
-        )
+        return _medians(self._counts.values())
 
     def by_worker_and_model(self) -> tuple[WorkerUsage, ...]:
         """Sorted by their names; runs that called no model have their row too."""
-        seconds, turns, costs = map(_apart, (self._seconds, self._turns, self._costs))
         return tuple(
             WorkerUsage(
                 worker=rows.plain(worker),
                 model=rows.plain(model),
-                runs=sum(seconds[worker, model].values()),
-                medians=Medians(
-                    seconds=_median(_values(seconds[worker, model], float)),
-                    turns=_median(_values(turns[worker, model], int)),
-                    cost_usd=_median(_values(costs[worker, model], float)),
-                ),
-                spend_usd=sum(value * count for value, count in _values(costs[worker, model], float)),
-                unpriced=costs[worker, model][worker, model, ""] if model else 0,
+                runs=sum(counts.turns.values()),
+                medians=_medians([counts]),
+                spend_usd=round(sum(usd * count for usd, count in _values([counts.costs], float)), 6),
+                unpriced=counts.costs[""] if model else 0,
             )
-            for worker, model in sorted(seconds)
+            for (worker, model), counts in sorted(self._counts.items(), key=itemgetter(0))
             if worker or model  # rows of the system before have neither
         )
 
 
-def _apart(counts: _Counts) -> defaultdict[tuple[str, str], _Counts]:
-    found: defaultdict[tuple[str, str], _Counts] = defaultdict(Counter)
-    for key, count in counts.items():
-        found[key[:2]][key] = count
-    return found
+def _medians(counts: Collection[_Counts]) -> Medians:
+    return Medians(
+        seconds=_median(_values([one.seconds for one in counts], float)),
+        turns=_median(_values([one.turns for one in counts], int)),
+        cost_usd=_median(_values([one.costs for one in counts], float)),
+    )
 
 
-def _values(counts: _Counts, number: Callable[[str], _Number]) -> list[tuple[_Number, int]]:
+def _values(
+    counts: Iterable[Mapping[str, int]], number: Callable[[str], _Number]
+) -> Iterator[tuple[_Number, int]]:
     """The numbers and how often each is there, without those that are none."""
-    found = []
-    for (_, _, text), count in counts.items():
+    for text, count in chain.from_iterable(one.items() for one in counts):
         with suppress(ValueError):
             value = number(text)
             if 0 <= value < 1e12:
-                found.append((value, count))
-    return found
+                yield value, count
 
 
 def _median(values: Iterable[tuple[_Number, int]]) -> _Number | None:

@@ -12,7 +12,7 @@ from sprint.workspace.importing import (
     leftovers,
 )
 from sprint.workspace.mirror import mirror_path, update_mirror
-from sprint.workspace.removal import clean, clean_mirrors, remove, remove_all_of
+from sprint.workspace.removal import clean, clean_mirrors, newest_first, remove, remove_all_of
 from sprint.workspace.scratch import Strays, strays
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "leave_out",
     "leftovers",
     "mirror_path",
+    "newest_first",
     "remove",
     "remove_all_of",
     "strays",

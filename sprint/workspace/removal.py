@@ -81,20 +81,28 @@ def remove_all_of(workspaces: Path, run_id: str, *, keep: str = "") -> None:
 
 def clean(workspaces: Path, *, keep: int = 24, in_use: set[str]) -> list[str]:
     """Remove all but the newest `keep` workspaces and those in use (by path); returns what was removed."""
-    found: list[tuple[float, Path]] = []
     removed = []
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(workspaces)):
-            path = workspaces / entry.name
             if _HALF_GONE.fullmatch(entry.name) and _is_our_directory(entry):
-                delete(path)
-            elif entry.name.startswith(_PREFIX) and _is_our_directory(entry) and _is_marked(path):
-                found.append(((path / MARKER).lstat().st_mtime, path))
-    for _, path in sorted(found, reverse=True)[keep:]:
+                delete(workspaces / entry.name)
+    for path in newest_first(workspaces)[keep:]:
         if str(path) not in in_use and path.name not in in_use:
             remove(path)
             removed.append(str(path))
     return removed
+
+
+def newest_first(workspaces: Path) -> list[Path]:
+    """Every workspace there is; none where the folder cannot be read."""
+    found: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(workspaces)):
+            path = workspaces / entry.name
+            if entry.name.startswith(_PREFIX) and _is_our_directory(entry) and _is_marked(path):
+                with contextlib.suppress(FileNotFoundError):  # another tick removes it
+                    found.append(((path / MARKER).lstat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _is_our_directory(entry: os.DirEntry[str]) -> bool:

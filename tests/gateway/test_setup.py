@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sprint.demo.forge import DemoForge
-from sprint.demo.replies import call, finish
 
-from sprint.demo.model import DemoModel
 from tests.gateway.conftest import Page, Upstream
+from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
+from tests.servers.replies import call, finish
 from tests.site import Site
 
 ASK = (

@@ -81,7 +81,7 @@ _WEIGHTS = {
 
 
 def a_month(results: Path, *, hostile: bool = False) -> list[LedgerRow]:
-    """Rows, run folders, heartbeats and fates; with `hostile`, the newest runs are what attackers send."""
+    """Rows, folders, heartbeats, pull requests; with `hostile` the newest runs are what attackers send."""
     chance = random.Random(7)
     rows = [_row(chance, index) for index in range(150)]
     rows.sort(key=lambda row: row.finished_at)
@@ -106,7 +106,7 @@ def a_month(results: Path, *, hostile: bool = False) -> list[LedgerRow]:
             ticked = NOW - timedelta(minutes=30 * back + 4 + 600 * (at == 2))
             heartbeat.beat(results, "gitea", repo, "idle: no open issue is fit", now=ticked)
     _active_run(results)
-    _fates(results, rows)
+    _pull_states(results, rows)
     return rows
 
 
@@ -131,7 +131,7 @@ def _row(chance: random.Random, index: int) -> LedgerRow:
         turns=chance.randrange(6, 100),
         prompt_tokens=chance.randrange(50_000, 2_000_000),
         completion_tokens=chance.randrange(2_000, 60_000),
-        cost_usd=round(chance.uniform(0.08, 1.9), 4) if chance.random() > 0.03 else None,
+        cost_usd=round(chance.uniform(0.08, 1.9), 4) if chance.random() > 0.03 and index % 7 else None,
         detail=chance.choice(_DETAILS.get(outcome, ("",))),
     )
 
@@ -286,10 +286,10 @@ def _active_run(results: Path) -> None:
     )
 
 
-def _fates(results: Path, rows: list[LedgerRow]) -> None:
+def _pull_states(results: Path, rows: list[LedgerRow]) -> None:
     states = ("merged", "merged", "merged", "open", "closed", "merged", "reverted")
     opened = [row for row in rows if row.pr_url.startswith("https:")]
-    fates = [
+    pulls = [
         PullState(
             pr_url=row.pr_url,
             repo=row.repo,
@@ -304,6 +304,6 @@ def _fates(results: Path, rows: list[LedgerRow]) -> None:
         )
         for at, row in enumerate(opened)
     ]
-    (results / "fates.json").write_bytes(
-        msgspec.json.encode(Stored(asked_at=NOW - timedelta(minutes=40), fates=tuple(fates)))
+    (results / "pull_states.json").write_bytes(
+        msgspec.json.encode(Stored(asked_at=NOW - timedelta(minutes=40), pulls=tuple(pulls)))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import os
 import re
 import subprocess
@@ -19,16 +20,17 @@ import pytest
 from sprint import ledger, transcript
 from sprint.cli import main
 from sprint.config import Config, ForgeConfig, load
-from sprint.domain import Phase
+from sprint.domain import Phase, Purpose
 from sprint.errors import SprintError
-from sprint.monitor.figures import Report
+from sprint.monitor.figures import VERDICTS, Report
 from sprint.monitor.gather import Scope, gather
-from sprint.monitor.html import charts, page, patch
+from sprint.monitor.html import charts, page, panels, patch
 from sprint.monitor.html.charts import About, Series
 from sprint.monitor.html.page_budget import PageBudget
 from sprint.monitor.html.report_page import write_report
-from sprint.monitor.html.run_page import kept_page, write_run
+from sprint.monitor.html.run_page import cached_page, write_run
 from sprint.monitor.html.transcript_view import Conversation, Turn, conversation
+from sprint.outcomes import FACTS, Outcome, Verdict
 from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW, a_row, write_ledger
 from tests.monitor.sample import FORGE, a_month, a_run
@@ -208,6 +210,82 @@ def test_a_report_that_cannot_be_written_says_why(tmp_path: Path) -> None:
         write_report(tmp_path / "missing" / "report.html", reported(tmp_path), FORGES)
 
 
+def test_every_outcome_has_words_and_a_meaning(tmp_path: Path) -> None:
+    rows = [a_row(n + 1, outcome, run_id=f"r{n}") for n, outcome in enumerate(Outcome)]
+    write_ledger(tmp_path / "results", *rows)
+    text = written(tmp_path)
+    meanings = text.split("What the figures mean")[1]
+    names = [page.label(outcome) for outcome in Outcome]
+    assert len(set(names)) == len(names)
+    for outcome, name in zip(Outcome, names, strict=True):
+        assert not re.search(r"_|\bpr\b", name)
+        place = meanings.index(
+            f"<b>{name}</b>, {html.escape(FACTS[outcome].means, quote=False)}".replace("'", "&#39;")
+        )
+        verdict = max(Verdict, key=lambda one: meanings.rfind(f"<li>{one.value.capitalize()}:", 0, place))
+        assert verdict is outcome.verdict
+
+
+def test_every_way_to_pass_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    passed = [outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.PASSED]
+    assert len(panels._layers(dict.fromkeys(passed, 1))) == len(passed)
+    style = (page.TEMPLATES / "style.css").read_text()
+    colours = [layer.colour for layer in panels._layers(dict.fromkeys(VERDICTS, 1))]
+    assert len(set(colours)) == len(colours)
+    assert all(f".{colour} {{" in style for colour in colours)
+
+
+def test_what_was_not_proven_is_said(tmp_path: Path) -> None:
+    rows = [
+        a_row(n + 1, proof=proof, run_id=f"r{n}")
+        for n, proof in enumerate(("proven", "unproven", "none", ""))
+    ]
+    write_ledger(tmp_path / "results", *rows)
+    text = written(tmp_path)
+    badges = re.findall(r'<span class="proof [^"]*">([^<]*)</span>', text)
+    assert badges[::-1] == ["proven", "unproven", "without checks"]
+    assert "75% without unproven" in text
+    assert text.count("without unproven</th>") == 1
+
+
+def test_a_paused_run_is_not_working(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    run = replace(
+        a_run(results, a_row(1)),
+        id="paused",
+        phase=Phase.WORKING,
+        outcome=None,
+        paused_since=NOW - timedelta(hours=3),
+        paused_why="the model's quota is used up <b>",
+        purpose=Purpose.FOLLOW_UP,
+        round=2,
+        worker="careful",
+    )
+    RunStore(results).create(run)
+    text = written(tmp_path)
+    under_way = text.split('id="active"')[1].split("</section>")[0]
+    assert "<b>paused</b>: <bdi>the model&#39;s quota is used up &lt;b&gt;</bdi>, since" in under_way
+    assert "21 Nov 2026, 09:00" in under_way
+    assert "working" not in under_way
+    assert "careful</bdi> · follow-up 2 ·" in under_way
+    write_run(tmp_path / "run.html", RunStore(results).folder("paused"), run)
+    page_text = (tmp_path / "run.html").read_text()
+    assert ">paused</span>" in page_text
+    assert "under way" not in page_text
+
+
+def test_a_task_has_no_issue(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    row = a_row(1, issue=None, purpose="task", outcome="limit")
+    write_ledger(results, row)
+    run = replace(a_run(results, a_row(1, run_id="other")), id=row.run_id, issue=None, purpose=Purpose.TASK)
+    RunStore(results).create(run)
+    text = written(tmp_path)
+    write_run(tmp_path / "run.html", RunStore(results).folder(run.id), run)
+    for page_text in (text, (tmp_path / "run.html").read_text()):
+        assert "None" not in page_text
+
+
 # --- charts ------------------------------------------------------------------------------------
 
 
@@ -310,8 +388,21 @@ def test_a_patch_is_read_file_by_file(tmp_path: Path) -> None:
     read = patch.read(tmp_path)
     assert read.files[0].path == "a b"
     assert (read.added, read.removed) == (2, 1)
-    assert read.files[1].lines == [("meta", "new file mode 100755"), ("meta", "Binary files differ")]
+    assert read.files[1].lines == (("meta", "new file mode 100755"), ("meta", "Binary files differ"))
+    assert read.files[0].lines[0] == ("hunk", "@@ -1 +1,2 @@")
     assert not read.is_cut
+
+
+def test_what_a_hunk_holds_is_told_by_its_first_sign(tmp_path: Path) -> None:
+    """Lines that look like a head's, or like another kind of diff, are what their first sign says."""
+    hunk = ["--- a/x", "+++ b/x", "---", "+", "-", "=== x", "+index 1..2", "-diff --git a/a b/a", " 1c1"]
+    (tmp_path / "patch.diff").write_text("diff --git a/a b/a\n@@ -1,5 +1,4 @@\n" + "\n".join(hunk) + "\n")
+    (file,) = patch.read(tmp_path).files
+    assert [kind for kind, _ in file.lines] == ["hunk", *(_KINDS[line[0]] for line in hunk)]
+    assert (file.added, file.removed) == (3, 4)
+
+
+_KINDS = {"+": "add", "-": "del", " ": "same", "=": "same"}
 
 
 def test_a_long_patch_is_cut(tmp_path: Path) -> None:
@@ -352,11 +443,11 @@ def test_a_run_under_way_has_no_page_that_is_kept_but_can_be_written(tmp_path: P
     assert "under way (working)" in (tmp_path / "run.html").read_text()
 
 
-def test_a_kept_page_replaces_a_link_of_its_name(tmp_path: Path) -> None:
+def test_a_cached_page_replaces_a_link_of_its_name(tmp_path: Path) -> None:
     run = a_run(tmp_path, a_row(1))
     folder = RunStore(tmp_path).folder(run.id)
     (folder / "run.html").symlink_to("run.html")
-    assert kept_page(folder, run).stat().st_size > 1000
+    assert cached_page(folder, run).stat().st_size > 1000
 
 
 # --- the command line --------------------------------------------------------------------------

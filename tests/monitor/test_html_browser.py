@@ -140,7 +140,10 @@ def _report(root: Path, *, hostile: bool) -> tuple[Path, Path]:
     )
     config = load(config_file, environ={}, cwd=root, home=root)
     report = gather(config, {}, root, NOW, ask=False)
-    servers = (Server("gateway", "http://127.0.0.1:8642/health", True), Server("model", "", False, "down"))
+    servers = (
+        Server("hermes server", "http://127.0.0.1:8642/health", True),
+        Server("model", "", False, "down"),
+    )
     page = root / "out" / "report.html"
     page.parent.mkdir()
     write_report(page, replace(report, services=servers, spent_today_usd=6.4), config.forges)
@@ -192,6 +195,29 @@ for (const group of document.querySelectorAll('.run, .tile, .chart svg')) {
 }
 return found;
 """
+
+
+def test_on_a_phone_the_runs_come_before_the_charts(browser: Browser, pages: Pages) -> None:
+    browser.open(pages.report, width=PHONE)
+    tops = browser.run(
+        "return ['.run', '.panels', '.repositories'].map(one => "
+        "document.querySelector(one).getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)
+    assert tops[0] < 1000
+
+
+@pytest.mark.parametrize("width", [PHONE, 820, 1100, WIDE])
+def test_numbers_fit_their_columns(browser: Browser, pages: Pages, width: int) -> None:
+    """None is broken within a word, as `price / unknow / n` was."""
+    browser.open(pages.report, width=width)
+    browser.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    heights = browser.run(
+        "return [...document.querySelectorAll('.spent span, .rates td b, .usage td')].map("
+        "one => [one.textContent, one.getClientRects().length, one.scrollWidth - one.clientWidth])"
+    )
+    assert any(text == "price unknown" for text, _, _ in heights)
+    assert [text for text, lines, over in heights if lines > 1 or over > 1] == []
 
 
 def test_what_hostile_people_wrote_is_text(browser: Browser, pages: Pages) -> None:

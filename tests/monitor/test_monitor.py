@@ -17,74 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from sprint import heartbeat, ledger, spend
+from sprint import ledger
 from sprint.cli import main
-from sprint.config import Config, load
-from sprint.domain import Phase, Run
+from sprint.config import Config
 from sprint.errors import ConfigError
 from sprint.monitor import pull_states
 from sprint.monitor.monitor_command import Options, run, since_of
 from sprint.monitor.units import ago, dollars, percent, span
-from sprint.runs import RunStore, new_id
-from tests.monitor.ledgers import NOW, a_row, write_ledger
+from sprint.runs import RunStore
+from tests.monitor.installation import REPO, a_run, configured, monitor, recent, ticked
+from tests.monitor.ledgers import NOW, write_ledger
 from tests.servers.forge import DemoForge
-
-REPO = "octo/widgets"
-# A port that nobody listens on: everything is down at once unless a test says otherwise.
-QUIET = "http://127.0.0.1:9"
-
-
-def configured(folder: Path, text: str = "") -> Config:
-    (folder / "sprint.yaml").write_text(
-        text
-        or f"forges: {{home: {{kind: gitea, url: '{QUIET}'}}}}\n"
-        f"model: {{name: qwen3-coder, base_url: '{QUIET}/v1'}}\n"
-        f"monitor: {{gateway: '{QUIET}/health'}}\n"
-        f"repos: [{REPO}]\n"
-    )
-    return load(None, environ={}, cwd=folder, home=folder)
-
-
-def monitor(config: Config, **options: Any) -> tuple[int, str]:
-    out = io.StringIO()
-    code = run(config, Options(**options), out, {}, config.paths.results.parent)
-    return code, out.getvalue()
-
-
-def now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-def recent(hours_ago: float, outcome: str = "pr_opened", **changes: Any) -> Any:
-    return a_row(hours_ago, outcome, finished_at=now() - timedelta(hours=hours_ago), **changes)
-
-
-def a_run(minutes_ago: float, limit: float = 60.0, **changes: Any) -> Run:
-    started = now() - timedelta(minutes=minutes_ago)
-    values: dict[str, Any] = {
-        "id": new_id(started, REPO, 12),
-        "forge": "home",
-        "repo": REPO,
-        "issue": 12,
-        "title": "Widgets wobble",
-        "attempt": 1,
-        "host": "burner",
-        "pid": 1,
-        "started_at": started,
-        "deadline": started + timedelta(minutes=limit),
-        "worker": "local",
-        "phase": Phase.WORKING,
-        **changes,
-    }
-    return Run(**values)
-
-
-def ticked(config: Config, *minutes_ago: float, repo: str = REPO) -> None:
-    for minutes in minutes_ago:
-        at = now() - timedelta(minutes=minutes)
-        heartbeat.beat(config.paths.results, "home", repo, "idle: no open issues", now=at)
 
 
 def test_the_report_says_everything(tmp_path: Path) -> None:
@@ -107,7 +51,8 @@ def test_the_report_says_everything(tmp_path: Path) -> None:
         "ACTIVE RUNS: 2",
         "octo/widgets #12 Widgets wobble",
         "last 3 runs  PFP  2 passed, 1 failed, 0 neither",
-        "#7 Gears grind  pr_opened  3 h ago  https://git.example.org/octo/widgets/pulls/8",
+        "#7 Gears grind  pr_opened  3 h ago\n",
+        f"{done.id}  https://git.example.org/octo/widgets/pulls/8",
         "open issues  unreachable",
         "2 min ago, every 10 min  idle: no open issues",
         "LEDGER: 3 rows, 1 of the system before",
@@ -117,7 +62,7 @@ def test_the_report_says_everything(tmp_path: Path) -> None:
         "1  checks_failed  pytest -q: N new failures",
         "MEDIAN RUN: 5 min, 30 turns, $0.50",
         "SPENT TODAY: $0.00 of $20.00 (0%)",
-        "GATEWAY: down  http://127.0.0.1:9/health unreachable",
+        "HERMES SERVER: down  http://127.0.0.1:9/health unreachable; sprints use the CLI",
         "MODEL QWEN3-CODER: down",
     ):
         assert part in text
@@ -171,42 +116,6 @@ def test_colour_and_width_follow_the_terminal(tmp_path: Path, monkeypatch: pytes
     assert "\x1b[31m" not in on_terminal(config, 60, monkeypatch)
 
 
-def test_a_dead_cron_is_an_alarm_and_a_retired_repository_none(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    ticked(config, 90, 80, 70, 60)
-    ticked(config, *(60 * 24 * 8 + n for n in (30, 20, 10, 0)), repo="octo/retired")
-    code, text = monitor(config, quiet=True)
-    assert code == 1
-    assert text == "octo/widgets: cron looks dead: the last tick was 1 h ago, and they came every 10 min\n"
-    ticked(config, 0)
-    assert monitor(config, quiet=True) == (0, "")
-
-
-def test_a_cron_that_died_after_its_first_tick_is_late_by_the_configured_interval(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    ticked(config, 60)
-    assert monitor(config, quiet=True) == (0, "")
-    repos = tuple(replace(repo, every=15) for repo in config.repos)
-    code, text = monitor(replace(config, repos=repos), quiet=True)
-    assert code == 1
-    assert text == "octo/widgets: cron looks dead: the last tick was 1 h ago, and they came every 15 min\n"
-
-
-def test_failures_in_a_row(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    rows = [recent(9 - n, "limit") for n in range(4)]
-    write_ledger(config.paths.results, *rows)
-    assert monitor(config, quiet=True) == (0, "")
-    write_ledger(config.paths.results, *rows, recent(2, "cancelled"), recent(1, "checks_failed"))
-    assert monitor(config, quiet=True) == (
-        1,
-        "octo/widgets: 5 failures in a row, the last: checks_failed\n",
-    )
-    assert monitor(config, quiet=True, failures_in_a_row=6)[0] == 0
-    write_ledger(config.paths.results, *(recent(300 - n, "limit") for n in range(9)))
-    assert monitor(config, quiet=True)[0] == 0
-
-
 @pytest.mark.parametrize(
     "wrong", [["--watch", "0"], ["--watch", "-1"], ["--watch", "nan"], ["--fail-below", "nan"]], ids=" ".join
 )
@@ -219,41 +128,11 @@ def test_numbers_that_mean_nothing_are_wrong_usage(
     assert "is not a number between" in capsys.readouterr().err
 
 
-def test_pass_rate_below(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    write_ledger(config.paths.results, recent(300), recent(3), recent(2, "limit"), recent(1, "needs_human"))
-    assert monitor(config, quiet=True, fail_below=50.0) == (0, "")
-    code, text = monitor(config, quiet=True, fail_below=50.1)
-    assert (code, text) == (1, "pass rate 50% (1 of 2, 7 days), below 50.1%\n")
-    code, text = monitor(config, quiet=True, fail_below=60.0, since="150m")
-    assert text.startswith("pass rate 0% (0 of 1, since ")
-    assert monitor(config, quiet=True, fail_below=60.0, since="30m") == (0, "")
-
-
-def test_a_stuck_run_and_one_that_is_not(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    store, long = RunStore(config.paths.results), a_run(62, limit=60)
-    store.create(long)
-    assert monitor(config, quiet=True)[0] == 0
-    store.create(a_run(66, limit=60))
-    code, text = monitor(config, quiet=True)
-    assert code == 1
-    assert text.count("stuck: working on burner since 1.1 h") == 1
-
-
 def test_more_than_eight_at_once_is_a_warning(tmp_path: Path) -> None:
     config = configured(tmp_path)
     for n in range(9):
         RunStore(config.paths.results).create(a_run(n))
     assert "WARNING: 9 runs at once" in monitor(config)[1]
-
-
-def test_spend_near_the_ceiling(tmp_path: Path) -> None:
-    config = configured(tmp_path)
-    spend.record(config.paths.results, "a", 16.0)
-    assert monitor(config, quiet=True)[0] == 0
-    spend.record(config.paths.results, "b", 0.01)
-    assert monitor(config, quiet=True) == (1, "spent $16.01 today, 80% of the ceiling of $20.00\n")
 
 
 def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
@@ -286,9 +165,13 @@ def test_json_is_the_documented_shape(tmp_path: Path) -> None:
     assert data["schema"] == 1
     assert list(data) == [
         "schema", "made_at", "since", "results", "alarms", "active", "repos", "windows", "days", "causes",
-        "period", "medians", "spend", "fates", "services", "latest", "ledger",
+        "period", "medians", "usage", "spend", "fates", "health", "workspaces", "services", "latest",
+        "ledger",
     ]  # fmt: skip
-    assert data["windows"][0]["total"] == {"passed": 1, "failed": 1, "neither": 0, "pass_rate": 0.5}
+    assert data["windows"][0]["total"] == {
+        "passed": 1, "failed": 1, "neither": 0, "unproven": 0, "pass_rate": 0.5,
+        "pass_rate_without_unproven": 0.5,
+    }  # fmt: skip
     assert data["repos"][0]["latest"]["outcome"] == "limit"
     assert data["repos"][0]["interval_s"] == 600.0
     assert data["latest"][1]["detail"] == "=1"
@@ -346,14 +229,14 @@ def test_servers_are_asked_all_at_once_and_not_for_long(tmp_path: Path) -> None:
             tmp_path,
             f"forges: {{home: {{kind: gitea, url: '{url}'}}}}\n"
             f"model: {{name: m, base_url: '{url}/v1'}}\n"
-            f"monitor: {{gateway: '{url}/health'}}\n"
+            f"monitor: {{hermes_server: '{url}/health'}}\n"
             f"repos: [o/a, o/b, o/c, o/d]\n",
         )
         started = time.monotonic()
         _, text = monitor(config)
         assert time.monotonic() - started < 4.5
     assert text.count("open issues  unreachable") == 4
-    assert "GATEWAY: down" in text
+    assert "HERMES SERVER: down" in text
     assert "MODEL: down  unreachable" in text or "MODEL M: down" in text
 
 
@@ -369,18 +252,18 @@ def test_servers_that_answer(
     for name, secret in {"token": forge_server.token, "key": model.key}.items():
         (tmp_path / name).write_text(secret)
         (tmp_path / name).chmod(0o600)
-    gateway = model_server([], ollama=True)
+    hermes = model_server([], ollama=True)
     config = configured(
         tmp_path,
         f"forges: {{home: {{kind: {forge_server.kind}, url: '{forge_server.url}', token_file: token}}}}\n"
         f"model: {{name: m, base_url: '{model.base_url}', api_key_file: key}}\n"
-        f"monitor: {{gateway: '{gateway.base_url}/models'}}\n"
+        f"monitor: {{gateway: '{hermes.base_url}/models'}}\n"
         f"repos: [{REPO}]\n",
     )
     data = json.loads(monitor(config, as_json=True)[1])
     assert data["repos"][0]["open_issues"] == 3
     assert [(service["name"], service["is_up"]) for service in data["services"]] == [
-        ("gateway", True),
+        ("hermes server", True),
         ("model m", True),
     ]
 
@@ -397,13 +280,13 @@ def test_refresh_asks_the_forge(tmp_path: Path, gitea: DemoForge) -> None:
         f"forges: {{home: {{kind: gitea, url: '{gitea.url}', token_file: token}}}}\nrepos: [{REPO}]\n",
     )
     write_ledger(config.paths.results, recent(2, pr_url=f"{gitea.url}/{REPO}/pulls/{number}", cost_usd=2.5))
-    assert "none known yet" in monitor(config)[1]
+    assert "PULL REQUESTS: 1 open  (not asked yet: --refresh)" in monitor(config)[1]
     text = monitor(config, refresh=True)[1]
     assert "PULL REQUESTS: 1 merged  (as of " in text
     assert (
         "100% of those decided were merged, merged after 2 h (median), $2.50 per merged pull request" in text
     )
-    assert pull_states.load(config.paths.results).fates[0].state == "merged"
+    assert pull_states.load(config.paths.results).pulls[0].state == "merged"
 
 
 def test_watch_reports_until_it_is_interrupted(tmp_path: Path) -> None:

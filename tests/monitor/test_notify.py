@@ -73,7 +73,7 @@ def report(*alarms: Alarm, rows: tuple[LedgerRow, ...] = (), minutes: float = 0.
         figures=Figures(made_at=made_at, latest=rows),
         active=(),
         repos=(),
-        fates=PullCounts(),
+        pulls=PullCounts(),
         services=(),
         spent_today_usd=0.0,
         ceiling_usd=None,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,14 @@ from sprint import ledger
 from sprint.config import Config, load
 from sprint.errors import SprintError
 from sprint.forge import Forge
-from sprint.monitor import pull_states
+from sprint.monitor import pull_refresh, pull_states
 from sprint.monitor.figures import Figures, PullCounts
 from sprint.monitor.tally import figures
 from tests.monitor.ledgers import a_row
 from tests.servers.forge import DemoForge
 
 REPO = "octo/widgets"
+OLDER = Path(__file__).parent.parent / "older_files"
 
 
 @pytest.fixture
@@ -37,11 +39,11 @@ def refreshed(config: Config, tmp_path: Path) -> Callable[..., dict[int, str]]:
     def refresh(hours: float = 0.0) -> dict[int, str]:
         """Refresh as if it were so much later; the states by number."""
         now = datetime.now(UTC) + timedelta(hours=hours)
-        connecting = pull_states.connecting(config, {}, tmp_path)
-        stored = pull_states.refresh(config.paths.results, config, connecting, now)
+        connecting = pull_refresh.connecting(config, {}, tmp_path)
+        stored = pull_refresh.refresh(config.paths.results, config, connecting, now)
         assert stored.problem == ""
         assert stored == pull_states.load(config.paths.results)
-        return {fate.number: fate.state for fate in stored.fates}
+        return {pull.number: pull.state for pull in stored.pulls}
 
     return refresh
 
@@ -144,12 +146,12 @@ def test_a_forge_that_is_down_keeps_what_was_known(
         raise SprintError(f"{name} is away")
 
     later = datetime.now(UTC) + timedelta(hours=2)
-    stored = pull_states.refresh(config.paths.results, config, no_forge, later)
+    stored = pull_refresh.refresh(config.paths.results, config, no_forge, later)
     assert stored.problem == "home: home is away"
-    assert [fate.state for fate in stored.fates] == ["open"]
+    assert [pull.state for pull in stored.pulls] == ["open"]
     assert stored.asked_at is not None
     assert stored.asked_at < later
-    assert not pull_states.refresh_due(config.paths.results, later + timedelta(minutes=5))
+    assert not pull_refresh.refresh_due(config.paths.results, later + timedelta(minutes=5))
     forge_server.merge(REPO, number)
     assert refreshed(3) == {number: "merged"}
 
@@ -158,23 +160,23 @@ def test_time_is_short(
     forge_server: DemoForge, config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]
 ) -> None:
     numbers = [open_pull(forge_server, config, n) for n in range(3)]
-    connecting = pull_states.connecting(config, {}, tmp_path)
-    stored = pull_states.refresh(config.paths.results, config, connecting, datetime.now(UTC), seconds=-1.0)
+    connecting = pull_refresh.connecting(config, {}, tmp_path)
+    stored = pull_refresh.refresh(config.paths.results, config, connecting, datetime.now(UTC), seconds=-1.0)
     assert "in time" in stored.problem
-    assert {fate.number for fate in stored.fates} == set(numbers)
-    assert not any(fate.asked_at for fate in stored.fates)
+    assert {pull.number for pull in stored.pulls} == set(numbers)
+    assert not any(pull.asked_at for pull in stored.pulls)
     refreshed()
 
 
 def test_it_is_due_hourly(config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]) -> None:
     results, now = config.paths.results, datetime.now(UTC)
-    assert pull_states.refresh_due(results, now)
-    pull_states.refresh_if_due(config, {}, tmp_path)
-    assert not pull_states.refresh_due(results, now + timedelta(minutes=58))
-    assert pull_states.refresh_due(results, now + timedelta(minutes=61))
-    assert pull_states.refresh_due(results, now - timedelta(minutes=5))  # the clock was set back
-    (results / "fates.json").write_text('{"fates": 3}')
-    assert pull_states.refresh_due(results, now)
+    assert pull_refresh.refresh_due(results, now)
+    pull_refresh.refresh_if_due(config, {}, tmp_path)
+    assert not pull_refresh.refresh_due(results, now + timedelta(minutes=58))
+    assert pull_refresh.refresh_due(results, now + timedelta(minutes=61))
+    assert pull_refresh.refresh_due(results, now - timedelta(minutes=5))  # the clock was set back
+    (results / "pull_states.json").write_text('{"pulls": 3}')
+    assert pull_refresh.refresh_due(results, now)
     assert refreshed() == {}
 
 
@@ -182,7 +184,7 @@ def test_only_one_process_asks(
     forge_server: DemoForge, config: Config, refreshed: Callable[..., dict[int, str]]
 ) -> None:
     open_pull(forge_server, config, 1)
-    with (config.paths.results / "fates.lock").open("ab") as lock:
+    with (config.paths.results / "pull_states.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert refreshed() == {}
         assert forge_server.requests == []
@@ -207,3 +209,27 @@ def test_nothing_is_known_yet() -> None:
     found = pull_states.summary(pull_states.Stored(), Figures(made_at=datetime.now(UTC)))
     assert found == PullCounts()
     assert found.share_merged is None
+
+
+def test_the_file_of_the_version_before_is_read_and_left_alone(
+    forge_server: DemoForge, config: Config, refreshed: Callable[..., dict[int, str]]
+) -> None:
+    results = config.paths.results
+    results.mkdir()
+    old = results / "fates.json"
+    shutil.copy(OLDER / "fates.json", old)
+    before = old.read_bytes()
+    (known,) = pull_states.load(results).pulls
+    assert (known.number, known.state, known.forge) == (13, "merged", "home")
+    shutil.copy(OLDER / "results-all-outcomes.csv", ledger.path_of(results))
+    assert not pull_refresh.refresh_due(results, datetime(2026, 11, 21, 12, 30, tzinfo=UTC))
+    number = open_pull(forge_server, config, 1)
+    assert refreshed() == {13: "merged", number: "open"}
+    assert old.read_bytes() == before
+    assert refreshed() == {13: "merged", number: "open"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"fates": 3}', '{"fates": [{"pr_url": 1}]}'])
+def test_a_broken_file_of_the_version_before_is_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "fates.json").write_text(text)
+    assert pull_states.load(tmp_path) == pull_states.Stored()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from sprint import ledger
-from sprint.domain import LedgerRow, Outcome
+from sprint.domain import LedgerRow, Outcome, Verdict
 from sprint.ledger.rows import BadLine, OldRow
-from sprint.monitor.figures import Cause, Figures, Medians, Tally
+from sprint.monitor.figures import Cause, Figures, Medians, Tally, WorkerUsage
 from sprint.monitor.tally import figures
 from tests.monitor.ledgers import NOW, a_row, write_ledger
+from tests.monitor.rewritten import REWRITTEN
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,8 +30,10 @@ def totals(found: Figures) -> list[Tally]:
 def test_every_outcome_counts_as_it_is_defined(tmp_path: Path) -> None:
     write_ledger(tmp_path, *(a_row(outcome=outcome) for outcome in Outcome))
     found = figures(tmp_path, NOW)
-    assert totals(found)[-1] == Tally(passed=3, failed=7, neither=3)
-    assert found.windows[-1].total.pass_rate == pytest.approx(3 / 10)
+    count = Counter(outcome.verdict for outcome in Outcome)
+    assert totals(found)[-1] == Tally(count[Verdict.PASSED], count[Verdict.FAILED], count[Verdict.NEITHER])
+    judged = count[Verdict.PASSED] + count[Verdict.FAILED]
+    assert found.windows[-1].total.pass_rate == pytest.approx(count[Verdict.PASSED] / judged)
     assert found.windows[-1].by_outcome == {outcome.value: 1 for outcome in Outcome}
     assert Tally(neither=4).pass_rate is None
 
@@ -200,7 +206,7 @@ def test_times_written_otherwise_are_understood(tmp_path: Path) -> None:
     write_ledger(tmp_path, a_row(1), *(f"{text}\n" for text in others))
     found = figures(tmp_path, NOW)
     assert [tally.passed for tally in totals(found)] == [1, 3, 3, 3]
-    assert [(day.day, day.tally.runs) for day in found.days] == [("2026-11-20", 2), ("2026-11-21", 1)]
+    assert [(day.day, day.total.runs) for day in found.days] == [("2026-11-20", 2), ("2026-11-21", 1)]
 
 
 def test_rows_from_the_future_are_told(tmp_path: Path) -> None:
@@ -249,13 +255,13 @@ def test_the_fast_pass_and_the_parsed_rows_agree(tmp_path: Path) -> None:
     outcomes = list(Outcome)
     rows = [
         a_row(
-            1500 - n,
+            2000 - n,
             outcomes[n * 7 % len(outcomes)],
             repo=f"octo/r{n % 3}",
             cost_usd=n / 100 if n % 5 else None,
             issue=n,
         )
-        for n in range(1500)
+        for n in range(120 * len(outcomes))
     ]
     rows = [
         replace(row, detail=["", "a, b", 'say "no"', "=1+1", "plain"][n % 5]) for n, row in enumerate(rows)
@@ -266,10 +272,115 @@ def test_the_fast_pass_and_the_parsed_rows_agree(tmp_path: Path) -> None:
     assert parsed == rows
     assert found.rows == len(rows)
     assert found.spend_usd == pytest.approx(sum(row.cost_usd or 0 for row in rows))
-    assert found.windows[-1].by_outcome == {o.value: 125 for o in Outcome}
+    assert found.windows[-1].by_outcome == {o.value: 120 for o in Outcome}
     for repo in found.repos:
         own = [row for row in rows if row.repo == repo.repo]
         assert list(repo.last) == own[:-7:-1]
+
+
+@pytest.fixture(scope="module")
+def plain_ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Rows of two months, some with quotes, some without a price, a task among them."""
+    results = tmp_path_factory.mktemp("plain")
+    details = ("", "a, b", 'say "no"', "=1+1", "limit of 100 turns")
+    outcomes = list(Outcome)
+    rows = [
+        a_row(
+            1500 - n / 2,
+            outcomes[n * 7 % len(outcomes)],
+            run_id=f"run-{n}",
+            repo=f"octo/r{n % 3}",
+            issue=n if n % 11 else None,
+            model=f"model-{n % 2}",
+            cost_usd=n / 100 if n % 5 else None,
+            detail=details[n % 5],
+        )
+        for n in range(2900)
+    ]
+    write_ledger(results, *rows)
+    return ledger.path_of(results).read_text()
+
+
+def counted(results: Path, text: str) -> Figures:
+    ledger.path_of(results).write_bytes(text.encode())
+    return figures(results, NOW)
+
+
+@pytest.mark.parametrize("rewrite", REWRITTEN.values(), ids=REWRITTEN.keys())
+def test_a_ledger_that_another_program_rewrote_says_the_same(
+    tmp_path: Path, plain_ledger: str, rewrite: Callable[[str], str]
+) -> None:
+    expected = counted(tmp_path, plain_ledger)
+    assert expected.rows == 2900
+    found = counted(tmp_path, rewrite(plain_ledger))
+    bad = dict.fromkeys(("bad_lines", "bad_examples"))
+    assert replace(found, **bad) == replace(expected, **bad)
+    assert found.bad_lines == (15 if rewrite is REWRITTEN["lines that are none"] else 0)
+
+
+@pytest.mark.parametrize("rewrite", REWRITTEN.values(), ids=REWRITTEN.keys())
+def test_only_the_rows_that_are_shown_are_parsed(
+    tmp_path: Path, plain_ledger: str, rewrite: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To parse them all is what made such a ledger cost fifty passes over it."""
+    parsed = Counter[str]()
+    parse = ledger.rows.parse
+    monkeypatch.setattr(ledger.rows, "parse", lambda *given: parsed.update(["row"]) or parse(*given))
+    counted(tmp_path, rewrite(plain_ledger))
+    assert 40 < parsed["row"] < 70
+
+
+def test_a_ledger_out_of_order_counts_the_same(tmp_path: Path, plain_ledger: str) -> None:
+    header, *rows = plain_ledger.rstrip("\n").split("\n")
+    expected = counted(tmp_path, plain_ledger)
+    random.Random(1).shuffle(rows)
+    found = counted(tmp_path, "\n".join([header, *rows]) + "\n")
+    assert (found.windows, found.days) == (expected.windows, expected.days)
+    assert (found.causes, found.medians, found.usage) == (expected.causes, expected.medians, expected.usage)
+    assert found.spend_usd == pytest.approx(expected.spend_usd)
+
+
+def test_work_that_no_check_proved_passes_in_one_rate_and_not_in_the_other(tmp_path: Path) -> None:
+    write_ledger(
+        tmp_path,
+        a_row(5, proof="proven"),
+        a_row(4, proof="unproven"),
+        a_row(3, proof="none"),
+        a_row(2, "already_fixed"),
+        a_row(1, "limit", proof="unproven"),
+        a_row(1, "needs_human"),
+    )
+    window = figures(tmp_path, NOW).windows[0]
+    assert window.total == Tally(passed=4, failed=1, neither=1, unproven=1)
+    assert window.total.pass_rate == 0.8
+    assert window.total.pass_rate_without_unproven == 0.6
+    assert window.by_proof == {"unproven": 2, "proven": 1, "none": 1}
+    assert Tally(neither=4).pass_rate_without_unproven is None
+
+
+def test_what_runs_take_by_worker_and_model(tmp_path: Path) -> None:
+    write_ledger(
+        tmp_path,
+        a_row(1000, worker="codex", model="gpt", duration_s=9.0),
+        a_row(3, worker="codex", model="gpt", duration_s=60.0, turns=10, cost_usd=1.0),
+        a_row(3, "limit", worker="codex", model="gpt", duration_s=90.0, turns=20, cost_usd=None),
+        a_row(2, worker="codex", model="gpt", duration_s=120.0, turns=30, cost_usd=2.0),
+        a_row(2, worker="local", model="qwen", duration_s=30.0, turns=5, cost_usd=None),
+        a_row(2, "error", worker="local", model="", duration_s=1.0, turns=0, cost_usd=None),
+        "1713047520|octo/widgets|#3|124\n",
+    )
+    assert figures(tmp_path, NOW).usage == (
+        WorkerUsage("codex", "gpt", 3, Medians(90.0, 20, 1.0), 3.0, 1),
+        WorkerUsage("local", "", 1, Medians(1.0, 0, None), 0.0, 0),
+        WorkerUsage("local", "qwen", 1, Medians(30.0, 5, None), 0.0, 1),
+    )
+
+
+def test_a_run_without_an_issue_is_a_row(tmp_path: Path) -> None:
+    write_ledger(tmp_path, a_row(2, issue=None, purpose="task"), a_row(1, issue=None, purpose="task"))
+    found = figures(tmp_path, NOW)
+    assert (found.rows, found.bad_lines) == (2, 0)
+    assert [row.issue for row in found.latest] == [None, None]
 
 
 WRITER = """

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sprint import __version__, files
 from sprint.clean_text import safe_line
-from sprint.monitor.units import dollars, percent, plural, span
+from sprint.monitor.units import dollars, percent, plural, span, work
 from sprint.terminal_text import readable
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         line=safe_line,
-        words=words,
+        label=label,
+        work=work,
         moment=moment,
         took=took,
         span=span,
@@ -98,13 +99,14 @@ def _code(match: re.Match[str]) -> str:
     return chr(0x2400 + number) if number < 0x20 else f"[U+{number:04X}]"
 
 
-def words(name: str) -> str:
+def label(name: str) -> str:
     """An outcome's or a state's name as words: `checks_failed` as `checks failed`."""
     return _SPELLED.get(name) or name.replace("_", " ")
 
 
 _SPELLED = {
     "pr_opened": "pull request",
+    "pr_updated": "pull request updated",
     "old_passed": "passed (before)",
     "old_failed": "failed (before)",
 }

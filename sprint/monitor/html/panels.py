@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sprint.domain import Outcome, Verdict
-from sprint.monitor.figures import OLD_PASSED, VERDICTS, Cause, Day, Figures, PullCounts, Report, Tally
+from sprint.domain import Verdict
+from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, PullCounts, Report, Tally
 from sprint.monitor.html import charts
 from sprint.monitor.html.charts import About, Axis, Series
-from sprint.monitor.html.page import words
+from sprint.monitor.html.page import label
 from sprint.monitor.units import dollars, percent, plural
 
 _DAYS, _MOST_DAYS = 30, 90
@@ -21,8 +21,9 @@ _CAUSES_SHOWN = 10
 _FAILURES_APART = 3
 _NEAR_CEILING = 0.4
 _NOTHING = Day("", {}, Tally(), 0.0, 0)
-_PASSED_COLOURS = {Outcome.PR_OPENED.value: "c-p1", Outcome.ALREADY_FIXED.value: "c-p2", OLD_PASSED: "c-p3"}
-_FATE_COLOURS = {
+_PASSED = [outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.PASSED]
+_PASSED_COLOURS = {outcome: f"c-p{min(at, 4)}" for at, outcome in enumerate(_PASSED, 1)}
+_STATE_COLOURS = {
     "merged": "c-p1",
     "open": "c-accent",
     "closed": "c-n1",
@@ -62,7 +63,7 @@ def panels(report: Report) -> tuple[Panel, ...]:
         _rate(stretch, report.figures),
         _spend(stretch, report.ceiling_usd),
         _causes(report.figures),
-        _fates(report.fates),
+        _pulls(report.pulls),
     )
 
 
@@ -109,9 +110,9 @@ def _runs(stretch: _Stretch) -> Panel:
         Series(layer.name, layer.colour, [layer.count(day.outcomes) for day in stretch.days])
         for layer in layers
     ]
-    total = sum((day.tally for day in stretch.days), Tally())
+    total = sum((day.total for day in stretch.days), Tally())
     text = f"{total.passed} passed, {total.failed} failed, {total.neither} neither"
-    highest = max((day.tally.runs for day in stretch.days), default=0)
+    highest = max((day.total.runs for day in stretch.days), default=0)
     about = About("runs", f"Runs per day by outcome, {stretch.name}", text, "{:.0f}")
     return Panel(
         key="runs",
@@ -144,16 +145,16 @@ def _layers(counts: Mapping[str, int]) -> list[_Layer]:
     neither = tuple(outcome for outcome in seen if VERDICTS[outcome] is Verdict.NEITHER)
     rest = tuple(failed[_FAILURES_APART:])
     layers = [
-        *(_Layer(words(name), colour, (name,)) for name, colour in _PASSED_COLOURS.items()),
+        *(_Layer(label(name), colour, (name,)) for name, colour in _PASSED_COLOURS.items()),
         _Layer("neither", "c-n1", neither),
-        *(_Layer(words(name), f"c-f{at}", (name,)) for at, name in enumerate(failed[:_FAILURES_APART], 1)),
+        *(_Layer(label(name), f"c-f{at}", (name,)) for at, name in enumerate(failed[:_FAILURES_APART], 1)),
         _Layer("other failures", "c-f4", rest),
     ]
     return [layer for layer in layers if layer.count(counts)]
 
 
 def _rate(stretch: _Stretch, figures: Figures) -> Panel:
-    by_date = {day.day: day.tally for day in figures.days}
+    by_date = {day.day: day.total for day in figures.days}
 
     def lately(day: date) -> Tally:
         dates = ((day - timedelta(days=back)).isoformat() for back in range(_RATE_DAYS))
@@ -182,9 +183,9 @@ def _rate(stretch: _Stretch, figures: Figures) -> Panel:
         head=("Day", "Passed", "Judged", "That day", f"{_RATE_DAYS} days"),
         rows=stretch.table(
             lambda date_, day: (
-                str(day.tally.passed),
-                str(day.tally.passed + day.tally.failed),
-                percent(day.tally.pass_rate),
+                str(day.total.passed),
+                str(day.total.passed + day.total.failed),
+                percent(day.total.pass_rate),
                 percent(lately(date_).pass_rate),
             )
         ),
@@ -213,7 +214,7 @@ def _spend(stretch: _Stretch, ceiling: float | None) -> Panel:
         else "",
         legend=(),
         head=("Day", "Spent", "Runs", "Price unknown"),
-        rows=stretch.table(lambda _, day: (dollars(day.spend_usd), str(day.tally.runs), str(day.unpriced))),
+        rows=stretch.table(lambda _, day: (dollars(day.spend_usd), str(day.total.runs), str(day.unpriced))),
     )
 
 
@@ -233,10 +234,10 @@ def _causes(figures: Figures) -> Panel:
         counts[cause.outcome] += cause.count
     ranked = counts.most_common()
     total = sum(counts.values())
-    listed = ", ".join(f"{count} {words(outcome)}" for outcome, count in ranked)
+    listed = ", ".join(f"{count} {label(outcome)}" for outcome, count in ranked)
     about = About("causes", f"Failed runs by outcome, {figures.period}", listed, "{:.0f}")
     series = [Series("", "c-f2", [count for _, count in ranked])]
-    labels = [f"{words(outcome)}  {count:,}" for outcome, count in ranked]
+    labels = [f"{label(outcome)}  {count:,}" for outcome, count in ranked]
     return Panel(
         key="causes",
         title="Why runs failed",
@@ -246,7 +247,7 @@ def _causes(figures: Figures) -> Panel:
         legend=(),
         head=("Runs", "Outcome", "Cause"),
         rows=tuple(
-            (f"{cause.count:,}", words(cause.outcome), cause.detail)
+            (f"{cause.count:,}", label(cause.outcome), cause.detail)
             for cause in _most_frequent(figures.causes)
         ),
     )
@@ -259,21 +260,21 @@ def _most_frequent(causes: Sequence[Cause]) -> list[Cause]:
     return shown
 
 
-def _fates(fates: PullCounts) -> Panel:
-    states = {name: getattr(fates, name) for name in _FATE_COLOURS}
+def _pulls(pulls: PullCounts) -> Panel:
+    states = {name: getattr(pulls, name) for name in _STATE_COLOURS}
     shown = {name: count for name, count in states.items() if count}
     total = sum(shown.values())
     listed = ", ".join(f"{count} {name}" for name, count in shown.items())
-    about = About("fates", "Pull requests by state", listed, "{:.0f}")
-    series = [Series(name, _FATE_COLOURS[name], [count]) for name, count in shown.items()]
-    asked = f"as of {fates.asked_at:%Y-%m-%d %H:%M} UTC" if fates.asked_at else "the forge was not asked yet"
+    about = About("pulls", "Pull requests by state", listed, "{:.0f}")
+    series = [Series(name, _STATE_COLOURS[name], [count]) for name, count in shown.items()]
+    asked = f"as of {pulls.asked_at:%Y-%m-%d %H:%M} UTC" if pulls.asked_at else "the forge was not asked yet"
     return Panel(
-        key="fates",
-        title="PullCounts of pull requests",
+        key="pulls",
+        title="Pull requests",
         lead=plural(total, "pull request"),
-        note=f"{asked}{f'; {fates.problem}' if fates.problem else ''}",
+        note=f"{asked}{f'; {pulls.problem}' if pulls.problem else ''}",
         svg=charts.rows(about, [""], series, total) if total else "",
-        legend=tuple(Key(name, _FATE_COLOURS[name], f"{count:,}") for name, count in shown.items()),
-        head=("PullState", "Pull requests", "Share"),
+        legend=tuple(Key(name, _STATE_COLOURS[name], f"{count:,}") for name, count in shown.items()),
+        head=("State", "Pull requests", "Share"),
         rows=tuple((name, f"{count:,}", percent(count / total)) for name, count in shown.items()),
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from pygments.lexers.diff import DiffLexer
+from pygments.token import Generic
 
 from sprint.clean_text import safe_line
 from sprint.files import refusal
@@ -14,17 +18,23 @@ NAME = "patch.diff"
 _READ_CAP = 2_000_000  # bytes
 _LINES_CAP = 4000
 _LINE_CAP = 1000  # characters
-_KINDS = {"+": "add", "-": "del", "@": "hunk", "\\": "meta"}
+_IN_HEAD = ("new file", "deleted", "rename", "old mode", "new mode", "GIT", "Binary")
+_CLASSES = {
+    Generic.Inserted: "add",
+    Generic.Deleted: "del",
+    Generic.Strong: "del",  # a line of two dashes that was taken out
+    Generic.Subheading: "hunk",
+}
 
 
-@dataclass
+@dataclass(frozen=True)
 class FilePatch:
     """One file's changes; `lines` are (class, text)."""
 
     path: str
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    added: int = 0
-    removed: int = 0
+    lines: tuple[tuple[str, str], ...]
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True)
@@ -55,36 +65,37 @@ def read(folder: Path) -> Patch:
         raise refusal("read", path, error) from error
     lines = data[:_READ_CAP].decode("utf-8", "replace").split("\n")
     is_cut = len(data) > _READ_CAP or len(lines) > _LINES_CAP
-    return Patch(tuple(_files(lines[:_LINES_CAP])), is_cut)
+    _, *files = re.split("^diff --git ", "\n".join(lines[:_LINES_CAP]), flags=re.MULTILINE)
+    return Patch(tuple(map(_file, files)), is_cut)
 
 
-def _files(lines: list[str]) -> Iterator[FilePatch]:
-    file: FilePatch | None = None
-    in_head = True
-    for line in lines:
-        if line.startswith("diff --git "):
-            if file is not None:
-                yield file
-            file, in_head = FilePatch(_path(line)), True
-        elif file is None or not line:
-            continue
-        elif in_head and not line.startswith("@@"):
-            if line.startswith(("new file", "deleted", "rename", "old mode", "new mode", "GIT", "Binary")):
-                file.lines.append(("meta", _line(line)))
-        else:
-            in_head = False
-            kind = _KINDS.get(line[0], "same")
-            file.added += kind == "add"
-            file.removed += kind == "del"
-            file.lines.append((kind, _line(line)))
-    if file is not None:
-        yield file
+def _file(text: str) -> FilePatch:
+    """A file's part, from behind its `diff --git `: a head, and hunks from the first line with @@."""
+    head, at, hunks = text.partition("\n@@")
+    names, *more = head.split("\n")
+    lines = [("meta", _line(line)) for line in more if line.startswith(_IN_HEAD)]
+    lines += _classed(at.lstrip("\n") + hunks)
+    classes = [name for name, _ in lines]
+    return FilePatch(_path(names), tuple(lines), classes.count("add"), classes.count("del"))
 
 
-def _path(line: str) -> str:
+def _classed(hunks: str) -> Iterator[tuple[str, str]]:
+    name, line = "", ""
+    for token, text in DiffLexer(stripnl=False, ensurenl=False).get_tokens(hunks):
+        name = name or _CLASSES.get(token, "")
+        line += text
+        if line.endswith("\n"):
+            if line != "\n":
+                yield name or "same", _line(line[:-1])
+            name, line = "", ""
+    if line:
+        yield name or "same", _line(line)
+
+
+def _path(names: str) -> str:
     """The file that a `diff --git a/PATH b/PATH` line is about."""
-    _, _, path = line.rpartition(" b/")
-    return safe_line(path.strip('"') or line, 300)
+    _, _, path = names.rpartition(" b/")
+    return safe_line(path.strip('"') or names, 300)
 
 
 def _line(line: str) -> str:

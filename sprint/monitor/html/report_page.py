@@ -16,7 +16,8 @@ from sprint.errors import SprintError
 from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import Figures, Report, Tally, Window, verdict_of
 from sprint.monitor.html import page, panels, run_page
-from sprint.monitor.units import ago
+from sprint.monitor.units import PROOFS, ago
+from sprint.outcomes import FACTS
 from sprint.runs import RunStore
 from sprint.transcript import NAME as TRANSCRIPT
 
@@ -35,16 +36,21 @@ def write_report(path: Path, report: Report, forges: Mapping[str, ForgeConfig]) 
         headline=_headline(report.figures),
         panels=panels.panels(report),
         rates=_rates(report.figures),
-        repos=[(status, latest.lines(status.last)) for status in report.repos],
-        latest=latest.lines(report.figures.latest),
+        repos=[(status, latest.listed(status.last)) for status in report.repos],
+        latest=latest.listed(report.figures.latest),
         active=[(run, page.web_address(run.issue_url)) for run in report.active],
         ago=lambda when: ago(when, report.made_at),
         verdict_of=verdict_of,
+        meanings=[(verdict, _meanings(verdict)) for verdict in Verdict],
     )
 
 
+def _meanings(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(page.label(one), facts.means) for one, facts in FACTS.items() if facts.verdict is verdict]
+
+
 @dataclass(frozen=True)
-class Line:
+class ListedRun:
     """One run in a list. Addresses are "" where there is none; `page` is relative to the report."""
 
     row: LedgerRow | OldRow
@@ -61,6 +67,12 @@ class Line:
     seconds: float | None = None
     cost_usd: float | None = None
     turns: int = 0
+    worker: str = ""
+    proof: str = ""
+
+    @property
+    def number(self) -> str:
+        return "task" if self.row.issue is None else f"#{self.row.issue}"
 
     @property
     def finished_at(self) -> datetime:
@@ -68,41 +80,43 @@ class Line:
 
 
 class _Latest:
-    """Makes lines of rows: with titles and links from the run folders that are still there."""
+    """Lists runs: with titles and links from the run folders that are still there."""
 
     def __init__(self, report: Report, forges: Mapping[str, ForgeConfig], path: Path) -> None:
         self._store = RunStore(Path(report.results))
         self._from = path.absolute().parent
-        self._fates = report.fates.states
+        self._pull_states = report.pulls.states
         # A repository's runs all lead to the same issues: what one knows serves the others.
         self._issues = dict(_issues_of(report, forges))
 
-    def lines(self, rows: tuple[LedgerRow | OldRow, ...]) -> list[Line]:
-        return [self._line(row) for row in rows]
+    def listed(self, rows: tuple[LedgerRow | OldRow, ...]) -> list[ListedRun]:
+        return [self._one(row) for row in rows]
 
-    def _line(self, row: LedgerRow | OldRow) -> Line:
+    def _one(self, row: LedgerRow | OldRow) -> ListedRun:
         issues = self._issues.get(row.repo, "")
-        issue_url = page.web_address(f"{issues}/{row.issue}") if issues else ""
+        issue_url = page.web_address(f"{issues}/{row.issue}") if issues and row.issue is not None else ""
         verdict = verdict_of(row)
         if isinstance(row, OldRow):
             said = f"exit code {row.exit_code}"
-            return Line(row, verdict, said, "", issue_url, "", "", "", "")
+            return ListedRun(row, verdict, said, "", issue_url, "", "", "", "")
         run = self._run(row.run_id)
-        return Line(
+        return ListedRun(
             row=row,
             verdict=verdict,
-            outcome=page.words(row.outcome),
+            outcome=page.label(row.outcome),
             title=run.title if run else "",
             issue_url=page.web_address(run.issue_url if run else "") or issue_url,
             pr_url=page.web_address(row.pr_url),
             pr_number=_number_of(row.pr_url),
-            pr_state=self._fates.get(row.pr_url, "") if row.pr_url else "",
+            pr_state=self._pull_states.get(row.pr_url, "") if row.pr_url else "",
             page=self._page(run) if run else "",
             detail=row.detail,
             model=row.model,
             seconds=row.duration_s,
             cost_usd=row.cost_usd,
             turns=row.turns,
+            worker=row.worker,
+            proof=PROOFS.get(row.proof, ""),
         )
 
     def _run(self, run_id: str) -> Run | None:
@@ -117,7 +131,7 @@ class _Latest:
         target = folder / TRANSCRIPT
         if run.phase is Phase.SETTLED:
             with suppress(SprintError):
-                target = run_page.kept_page(folder, run)
+                target = run_page.cached_page(folder, run)
         if not target.exists():
             return ""
         return quote(os.path.relpath(target.absolute(), self._from))

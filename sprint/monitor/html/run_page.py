@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sprint import transcript
-from sprint.domain import Outcome, Run, Usage, Verdict
+from sprint.domain import Outcome, Purpose, Run, Usage, Verdict
 from sprint.files import refusal
 from sprint.monitor.html import page, patch
 from sprint.monitor.html.page_budget import Cut, PageBudget
 from sprint.monitor.html.transcript_view import conversation
-from sprint.monitor.units import dollars, span
+from sprint.monitor.units import dollars, span, work
 
-KEPT = "run.html"
+CACHED = "run.html"
 _PAGE_CHARACTERS = 1_500_000  # characters: what a phone's browser opens at once
 _TAIL_CAP = 8_000
 
@@ -30,7 +30,7 @@ def write_run(path: Path, folder: Path, run: Run) -> None:
         "run",
         run=run,
         verdict=run.outcome.verdict if run.outcome else Verdict.NEITHER,
-        outcome=page.words(run.outcome) if run.outcome else f"under way ({run.phase})",
+        outcome=page.label(run.outcome) if run.outcome else _under_way(run),
         facts=_facts(run, usage, model),
         issue_url=page.web_address(run.issue_url),
         pr_url=page.web_address(run.pr_url),
@@ -45,9 +45,9 @@ def write_run(path: Path, folder: Path, run: Run) -> None:
     )
 
 
-def kept_page(folder: Path, run: Run) -> Path:
+def cached_page(folder: Path, run: Run) -> Path:
     """The page of a settled run in its own folder, made where it is missing or old. Raises SprintError."""
-    target = folder / KEPT
+    target = folder / CACHED
     sources = [folder / name for name in ("run.json", transcript.NAME, patch.NAME)]
     try:
         sources += page.TEMPLATES.iterdir()
@@ -58,6 +58,10 @@ def kept_page(folder: Path, run: Run) -> Path:
     if not is_new:
         write_run(target, folder, run)
     return target
+
+
+def _under_way(run: Run) -> str:
+    return "paused" if run.paused_since else f"under way ({run.phase})"
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,16 @@ def _facts(run: Run, usage: Usage, model: str) -> list[Fact]:
     facts = [Fact("Attempt", attempt), Fact("Started", f"{page.moment(run.started_at)} UTC")]
     if run.finished_at:
         seconds = max((run.finished_at - run.started_at).total_seconds(), 0.0)
-        facts.append(Fact("Took", span(seconds)))
+        facts.append(Fact("Took", span(max(seconds - run.paused_s, 0.0))))
+    if run.paused_since:
+        facts.append(Fact("Paused", f"since {page.moment(run.paused_since)} UTC: {run.paused_why}"))
+    elif run.paused_s:
+        facts.append(Fact("Paused", span(run.paused_s)))
+    if run.purpose != Purpose.ISSUE:
+        facts.append(Fact("For", work(run)))
     return [
         *facts,
-        Fact("Worker", run.worker),
+        Fact("Worker", f"{run.worker} {run.worker_version}".rstrip()),
         Fact("Model", model or "-"),
         Fact("Turns", f"{usage.turns:,}"),
         Fact("Tokens", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}"),

@@ -1,0 +1,70 @@
+"""An operator's folder for the monitor's tests: configuration, runs, ticks, and the command itself."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sprint import heartbeat
+from sprint.config import Config, load
+from sprint.domain import Phase, Run
+from sprint.monitor.monitor_command import Options, run
+from sprint.runs import new_id
+from tests.monitor.ledgers import a_row
+
+REPO = "octo/widgets"
+# A port that nobody listens on: everything is down at once unless a test says otherwise.
+QUIET = "http://127.0.0.1:9"
+
+
+def configured(folder: Path, text: str = "") -> Config:
+    (folder / "sprint.yaml").write_text(
+        text
+        or f"forges: {{home: {{kind: gitea, url: '{QUIET}'}}}}\n"
+        f"model: {{name: qwen3-coder, base_url: '{QUIET}/v1'}}\n"
+        f"monitor: {{hermes_server: '{QUIET}/health'}}\n"
+        f"repos: [{REPO}]\n"
+    )
+    return load(None, environ={}, cwd=folder, home=folder)
+
+
+def monitor(config: Config, **options: Any) -> tuple[int, str]:
+    out = io.StringIO()
+    code = run(config, Options(**options), out, {}, config.paths.results.parent)
+    return code, out.getvalue()
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def recent(hours_ago: float, outcome: str = "pr_opened", **changes: Any) -> Any:
+    return a_row(hours_ago, outcome, finished_at=now() - timedelta(hours=hours_ago), **changes)
+
+
+def a_run(minutes_ago: float, limit: float = 60.0, **changes: Any) -> Run:
+    started = now() - timedelta(minutes=minutes_ago)
+    values: dict[str, Any] = {
+        "id": new_id(started, REPO, 12),
+        "forge": "home",
+        "repo": REPO,
+        "issue": 12,
+        "title": "Widgets wobble",
+        "attempt": 1,
+        "host": "burner",
+        "pid": 1,
+        "started_at": started,
+        "deadline": started + timedelta(minutes=limit),
+        "worker": "local",
+        "phase": Phase.WORKING,
+        **changes,
+    }
+    return Run(**values)
+
+
+def ticked(config: Config, *minutes_ago: float, repo: str = REPO) -> None:
+    for minutes in minutes_ago:
+        at = now() - timedelta(minutes=minutes)
+        heartbeat.beat(config.paths.results, "home", repo, "idle: no open issues", now=at)
