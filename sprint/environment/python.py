@@ -149,7 +149,12 @@ def _bring_pytest(chosen: Sequence[Sequence[str]], offered: Sequence[Mapping[str
 
 def _files(project: Snapshot) -> dict[str, str]:
     known = (*_FILES_FOR_TESTS, *_FILES_FOR_DEVELOPMENT)
-    return {name: project.text(name) for name in known if project.has(name)}
+    return {name: project.text(name) for name in known if _asks_for_something(project, name)}
+
+
+def _asks_for_something(project: Snapshot, name: str) -> bool:
+    lines = [line.strip() for line in project.text(name).splitlines()]
+    return any(line and not line.startswith("#") for line in lines)
 
 
 def _extras(project: Snapshot) -> dict[str, str]:
@@ -252,8 +257,9 @@ def _with_pip(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str]:
 
 
 def _plain_files(project: Snapshot) -> list[str]:
-    """What is there to be installed where the project itself cannot be."""
-    return [] if _is_installable(project) else [name for name in _FILES if project.has(name)][:1]
+    """What is there to be installed where the project itself cannot be, or where it has its test runner."""
+    files = [name for name in _FILES if _asks_for_something(project, name)][:1]
+    return [name for name in files if not _is_installable(project) or "pytest" in project.text(name)]
 
 
 def _is_installable(project: Snapshot) -> bool:

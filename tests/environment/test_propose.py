@@ -111,6 +111,10 @@ _OLD_SETUP = (
         ({"requirements/base.txt": "attrs\n", "requirements/test.txt": "-r base.txt\npytest\n"},
          (_VENV, "pip install -r requirements/base.txt -r requirements/test.txt")),
         ({"pyproject.toml": _PROJECT}, (_VENV, "pip install -e .", "pip install pytest")),
+        ({"pyproject.toml": _PROJECT, "requirements.txt": "attrs\n"},
+         (_VENV, "pip install -e .", "pip install pytest")),
+        ({"pyproject.toml": _PROJECT, "requirements.txt": "-e .[cli]\npytest==8\ntrio\n"},
+         (_VENV, "pip install -e . -r requirements.txt")),
         ({"pyproject.toml": _PROJECT + _EXTRAS + "tests = ['pytest']\ndev = ['tox']\ndocs = ['sphinx']\n"},
          (_VENV, "pip install -e '.[tests]'")),
         ({"pyproject.toml": _PROJECT + _EXTRAS + "test = ['mock']\ndev = ['pytest']\n"},
@@ -171,6 +175,7 @@ def test_the_interpreter_that_a_project_asks_for(requires: str, there: dict[str,
 def test_tests_that_need_nothing_are_set_up_with_nothing() -> None:
     assert found({"tests/test_a.py": _UNITTEST}).setup == ()
     assert found({"tests/test_a.py": _UNITTEST, "pyproject.toml": _PROJECT, "x.py": ""}).setup == ()
+    assert found({"tests/test_a.py": _UNITTEST, "requirements.txt": "# none\n\n"}).setup == ()
     with_source = {"tests/test_a.py": _UNITTEST, "pyproject.toml": _PROJECT, "src/x.py": ""}
     assert found(with_source).setup == (_VENV, "pip install -e .")
     assert found({"package.json": json.dumps({"scripts": {"test": "node --test"}})}).setup == ()
