@@ -11,7 +11,7 @@ from sprint import git
 from sprint.clean_text import safe_line
 
 LINES = 30
-CHARACTERS = 1_400
+CHARACTERS = 1_300
 _NARROWEST = 40
 _OUTPUT_CAP = 20_000_000  # bytes of paths
 

@@ -47,7 +47,7 @@ def strays(mirror: Path, work: ImportedWork, asked_for: Callable[[], str]) -> St
     new = [change.path for change in work.changes if change.status == "A"][:_MOST]
     if not new:
         return Strays()
-    tracked = _tracked(mirror, work.base)
+    tracked = git.ls_tree(mirror, work.base)
     scratch = [path for path in new if is_scratch(path, tracked)]
     others = [path for path in new if "/" not in path and path not in scratch and not path.startswith(".")]
     if not scratch and not others:
@@ -80,11 +80,6 @@ def is_scratch(path: str, tracked: Collection[str]) -> bool:
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _tracked(mirror: Path, base: str) -> list[str]:
-    done = git.git("ls-tree", "-r", "-z", "--name-only", base, git_dir=mirror)
-    return done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
 def _referred_to(mirror: Path, tree: str, paths: Sequence[str]) -> set[str]:
