@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from sprint.config import load, schema
+from sprint import forge
+from sprint.config import ForgeConfig, load, schema
+from sprint.credentials import forge_token
+from sprint.domain import Secret
 from sprint.outcomes import FACTS, Outcome
 from sprint.run_command import Options, run_command
 from sprint.worker import kinds
@@ -55,6 +58,21 @@ def test_a_worker(
     assert run_command(config, Options(repos=(REPO,)), site.environ, site.path) == 0
     assert [(row["outcome"], row["worker"]) for row in site.rows()] == [("pr_opened", "w")]
     assert gitea.file(REPO, "feat/issue-1", "word.txt") == "hello\n"
+
+
+def test_a_forge(gitea: DemoForge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forge, "KINDS", known := dict(forge.KINDS))
+    follow("forge", {**vars(forge), "KINDS": known})
+    gitea.add_repo(REPO, FILES)
+    blocked, other = (gitea.add_issue(REPO, f"Issue {n}") for n in range(2))
+    gitea.add_dependency(REPO, blocked, other)
+    config = ForgeConfig(kind="woodpile", url=gitea.url)  # type: ignore[arg-type]
+    made = forge.connect(config, Secret(gitea.token))
+    assert made.kind == "woodpile"
+    assert [issue.number for issue in made.oldest_issues(REPO)] == [blocked, other]
+    assert made.open_blockers(REPO, made.issue(REPO, blocked)) == []
+    assert made.rights(REPO).can_push
+    assert forge_token("x", config, {"GITEA_TOKEN": "not its own"}, tmp_path) is None
 
 
 def test_a_tool(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

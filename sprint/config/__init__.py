@@ -244,7 +244,7 @@ def forges_of_environment(environ: Mapping[str, str]) -> dict[ForgeKind, ForgeCo
         for kind, variable in _ADDRESS_VARIABLES.items()
         if (url := environ.get(variable, "").strip())
     }
-    return {**named, **{kind: ForgeConfig(kind=kind) for kind, site in FORGE_SITES.items() if site}}
+    return {**named, **{kind: ForgeConfig(kind=kind) for kind in FORGE_SITES}}
 
 
 def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
@@ -256,7 +256,7 @@ def _forge(name: str, value: object, base: Path, home: Path) -> ForgeConfig:
     url = server_url(forge.url, f"{at}.url") if forge.url else ""
     return replace(
         forge,
-        url="" if re.sub(r"^https://(www|api)\.", "https://", url) == FORGE_SITES[forge.kind] else url,
+        url="" if re.sub(r"^https://(www|api)\.", "https://", url) == FORGE_SITES.get(forge.kind) else url,
         token_file=_secret_place(forge.token_file, forge.token_env, "token", at, base, home),
     )
 

@@ -15,8 +15,8 @@ NonNegative = Annotated[float, Meta(ge=0)]
 ForgeKind = Literal["gitea", "forgejo", "github"]
 SandboxKind = Literal["bwrap", "none"]
 
-# Where a kind of forge is that needs no address in the configuration; "" where each has its own.
-FORGE_SITES: dict[ForgeKind, str] = {"gitea": "", "forgejo": "", "github": "https://github.com"}
+# The kinds that need no address in the configuration, for there is one server that everybody means.
+FORGE_SITES: dict[ForgeKind, str] = {"github": "https://github.com"}
 
 
 class ForgeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,6 +91,11 @@ class SandboxConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     file_mb: Count = 512
     disk_mb: Count = 4096
     files: Count = 500_000
+
+    @property
+    def is_confined(self) -> bool:
+        """False: commands run as anything else on this machine does."""
+        return self.kind != "none"
 
 
 class IndexesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -107,7 +107,7 @@ class _Job:
 
 
 def _set_up(job: _Job, fresh: Prepared) -> Prepared:
-    if job.project.sandbox.kind == "none":
+    if not job.project.sandbox.is_confined:
         note = "not kept: commands are not isolated (sandbox: none)"
         return _made(job, replace(fresh, use=replace(fresh.use, note=note)))
     with contextlib.ExitStack() as stack:

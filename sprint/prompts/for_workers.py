@@ -80,7 +80,7 @@ def _rules(task: Task, nonce: str) -> str:
         run=run,
         nonce=nonce,
         root=task.root,
-        is_sandboxed=config.sandbox.kind != "none",
+        is_sandboxed=config.sandbox.is_confined,
         has_network=config.sandbox.network == "host",
         setup=task.setup,
         tools=task.tools,
