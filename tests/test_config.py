@@ -33,9 +33,11 @@ defaults:
 repos:
   - Timmy_Foundation/timmy-home
   - {name: octo/widgets, forge: github, base: develop, setup: ["pip install ."], checks: ["pytest -q"],
-     limits: {turns: 7, usd: null}, sandbox: none, pick: {max_attempts: 1}, publish: {draft: true}}
+     limits: {turns: 7, usd: null}, sandbox: none, pick: {max_attempts: 1}, publish: {draft: true},
+     gateway: {connect: [files.example.net]}}
 pick: {skip_labels: [epic, study, later], max_open_prs: 4}
 publish: {branch: "bot/{number}", protected: [.github/]}
+gateway: {indexes: {pypi: "https://mirror.example.org/simple/", npm: none}, connect: [.example.org], names: 9}
 paths: {results: out, cache: ~/cache, workspaces: /var/tmp}
 """
 
@@ -81,6 +83,8 @@ def test_the_whole_example(loaded: Load, tmp_path: Path) -> None:
     assert (widgets.forge, widgets.base, widgets.checks) == ("github", "develop", ("pytest -q",))
     assert (widgets.limits.turns, widgets.limits.minutes, widgets.limits.usd) == (7, 20.0, None)
     assert (widgets.sandbox.kind, widgets.sandbox.setup_network) == ("none", "host")
+    assert (home.gateway.indexes.npm, home.gateway.connect) == ("none", (".example.org",))
+    assert (widgets.gateway.connect, widgets.gateway.names) == (("files.example.net",), 9)
     assert (widgets.pick.max_attempts, widgets.pick.max_open_prs, widgets.pick.skip_labels) == (
         1,
         4,
@@ -172,6 +176,21 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
             "model.fallbacks[0].extra: model, tools: sprint itself",
         ),
         ("defaults: {limits: {first_token_seconds: 0}}", "limits.first_token_seconds: expected float > 0"),
+        (
+            "gateway: {indexes: {npm: registry.example.org}}",
+            "gateway.indexes.npm: expected an address such as",
+        ),
+        ("gateway: {indexes: {npm: 'https://me:pw@a.b'}}", "gateway.indexes.npm: it holds credentials"),
+        ("gateway: {indexes: {nmp: x}}", "gateway.indexes: unknown key nmp; did you mean npm?"),
+        ("gateway: {connect: ['*.example.org']}", 'gateway.connect[0]: str "*.example.org": expected a host'),
+        ("gateway: {connect: [a.b, 10.0.0.1]}", 'gateway.connect[1]: str "10.0.0.1": expected a host'),
+        ("gateway: {connect: [.com]}", "or .example.org for all below it"),
+        ("gateway: {connect: ['https://a.b']}", 'gateway.connect[0]: str "https://a.b": expected a host'),
+        ("gateway: {connect: [a.b:443]}", 'gateway.connect[0]: str "a.b:443": expected a host'),
+        ("gateway: {connect: [A.b]}", 'gateway.connect[0]: str "A.b": expected a host in lower case'),
+        ("gateway: {go_hosts: [.golang.org]}", 'gateway.go_hosts[0]: str ".golang.org": expected a host'),
+        ("gateway: {names: -1}", "gateway.names: expected int >= 0, got int -1"),
+        ("defaults: {gateway: {connect: [x]}}", 'defaults.gateway.connect[0]: str "x": expected a host'),
         ("publish: {branch: feat}", "publish.branch: it must hold {number}, and no other braces"),
         (
             "publish: {branch: '{number}-{title}'}",
