@@ -25,7 +25,7 @@ from sprint.ledger.rows import BadLine, OldRow
 
 LOCK_SECONDS = 60.0
 _LINE_CAP = 1 << 20  # bytes: nothing that long is a row
-_BLOCK = 1 << 16  # bytes: what is made of one block stays in the processor's cache
+_BLOCK = 1 << 14  # bytes: what is made of one block stays in the processor's cache
 
 
 def path_of(results: Path) -> Path:
