@@ -438,7 +438,7 @@ class Run:
     uid: int | None = None
     forced: bool = False  # asked for despite everything but that the issue is open
     rounds: int = 0  # how often failed checks went back to the worker
-    continued: int = 0  # how often a later tick took it up again
+    continued: int = 0  # how often its process died without a word
     steps: int = 0  # turns, checks and set-up commands that had ended when it was last paused
     paused_since: datetime | None = None  # None: work goes on
     paused_why: str = ""

@@ -39,7 +39,7 @@ def context(forge: DemoForge, workspaces: Path, model_server: Callable[..., Demo
 
 @pytest.fixture
 def run(context: Context) -> Run:
-    return replace(new_run(context, context.forge.issue(REPO, 1)), branch="feat/issue-1")
+    return replace(new_run(context, context.forge.issue(REPO, 1), "local"), branch="feat/issue-1")
 
 
 def asked(forge: DemoForge, act: Callable[[], Any]) -> list[tuple[str, int]]:

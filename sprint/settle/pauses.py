@@ -21,6 +21,7 @@ from sprint.settle.prove import keep_patch
 from sprint.settle.under_way import UnderWay
 
 MOST_CUT_SHORT = 5  # in a row, without a turn, a set-up command or a check that ended
+MOST_DEATHS = 10  # in all, for one that dies at the same place may do a turn each time before it
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def taken_up(current: UnderWay) -> UnderWay:
         since = _last_sign(current)
         steps = transcript.steps(current.folder)
         run = _resting(run, "its process ended without a word", is_cut_short=True, steps=steps, since=since)
+        run = replace(run, continued=run.continued + 1)
         current = current.advance(run.phase, **_fields(run))
     if why := _hopeless(current):
         return _given_up(current, why)
@@ -101,7 +103,6 @@ def taken_up(current: UnderWay) -> UnderWay:
     return current.advance(
         run.phase,
         pid=os.getpid(),
-        continued=run.continued + 1,
         paused_since=None,
         paused_s=run.paused_s + rested,
         deadline=run.deadline + timedelta(seconds=rested),
@@ -116,7 +117,7 @@ def _detached_taken_up(current: UnderWay) -> UnderWay:
 
 
 def _fields(run: Run) -> dict[str, object]:
-    names = ("paused_since", "paused_why", "stuck_since", "pauses", "steps")
+    names = ("paused_since", "paused_why", "stuck_since", "pauses", "steps", "continued")
     return {name: getattr(run, name) for name in names}
 
 
@@ -135,6 +136,8 @@ def _hopeless(current: UnderWay) -> str:
             f"its process ended {run.pauses} times in a row before a turn, a set-up command or a check had: "
             "the tick is given less time than the step needs"
         )
+    if run.continued >= MOST_DEATHS:
+        return f"its process died {run.continued} times without a word"
     if run.stuck_since and datetime.now(UTC) > run.stuck_since + timedelta(hours=hours):
         return f"it rested for more than {hours:g} hours: {run.paused_why}"
     return ""
@@ -144,7 +147,7 @@ def _given_up(current: UnderWay, why: str) -> UnderWay:
     """What is sound is handed in, unless looking for that is what its process dies of."""
     run = current.run
     is_deadly = run.pauses > MOST_CUT_SHORT
-    current = current.advance(run.phase, pid=os.getpid(), pauses=run.pauses + (run.pauses >= MOST_CUT_SHORT))
+    current = current.advance(run.phase, pid=os.getpid(), pauses=max(run.pauses, MOST_CUT_SHORT) + 1)
     if run.phase is Phase.VERIFIED and not is_deadly and run.pauses < MOST_CUT_SHORT:
         return _last_try(current, why)
     if run.phase is Phase.WORKING and not is_deadly and current.has_workspace:

@@ -13,7 +13,13 @@ import pytest
 from sprint.gateway import clients
 from sprint.gateway.clients import CLIENTS, Machine, NotTold, told_by
 
+_PATH = os.environ["PATH"]  # with the toolchains of this machine's home, which other tests do not see
 MIRROR = "https://mirror.example.org/repository/all"
+
+
+@pytest.fixture(autouse=True)
+def _clients_of_this_machine(_own_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", _PATH)
 
 
 @pytest.fixture

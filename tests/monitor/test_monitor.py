@@ -9,6 +9,7 @@ import pty
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -214,7 +215,7 @@ def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
     assert 'sprint_tick_late{forge="home",repo="octo/widgets"} 0.0' in text
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.glob("*.prom*")] == ["sprint.prom"]
-    promtool = shutil.which("promtool")
+    promtool = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
     assert promtool, "install Debian's package prometheus"
     done = subprocess.run(
         [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
