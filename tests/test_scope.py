@@ -158,7 +158,7 @@ def test_the_largest_folders_get_a_line_and_the_others_are_counted() -> None:
     assert shown[0] == ".: top.js docs/ (1)"
     assert shown[1] == "lib: folders only"
     assert "lib/m0/n0: a.js b.js" in shown
-    assert "lib/m8: n0/ (2) n1/ (2) n2/ (2) n3/ (2) n4/ (2) and 4 more" in shown
+    assert "lib/m8: n0/ (2) n1/ (2) n2/ (2) n3/ (2) and 5 more" in shown
 
 
 @pytest.mark.parametrize("folders", [1, 29, 30, 31, 400])
