@@ -89,7 +89,8 @@ def taken_up(current: UnderWay) -> UnderWay:
         steps = transcript.steps(current.folder)
         run = _resting(run, "its process ended without a word", is_cut_short=True, steps=steps, since=since)
         run = replace(run, continued=run.continued + 1)
-        current = current.advance(run.phase, **_fields(run))
+        current.context.store.save(run)
+        current = replace(current, run=run)
     if why := _hopeless(current):
         return _given_up(current, why)
     # Proven work may be merged by now, which closes the issue: `propose` looks for that first.
@@ -114,11 +115,6 @@ def _detached_taken_up(current: UnderWay) -> UnderWay:
     if current.run.phase is not Phase.WORKING and (why := _hopeless(current)):
         return _given_up(current, why)
     return current.advance(current.run.phase, paused_since=None) if current.run.paused_since else current
-
-
-def _fields(run: Run) -> dict[str, object]:
-    names = ("paused_since", "paused_why", "stuck_since", "pauses", "steps", "continued")
-    return {name: getattr(run, name) for name in names}
 
 
 def _last_sign(current: UnderWay) -> datetime:

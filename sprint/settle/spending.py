@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sprint import spend
-from sprint.domain import Phase, Usage
+from sprint.domain import Usage
 from sprint.settle.under_way import UnderWay
 
 
@@ -13,7 +13,7 @@ def record_growth(current: UnderWay, usage: Usage | None) -> UnderWay:
         return current
     grown = (usage.cost_usd or 0.0) - (current.run.spent.cost_usd or 0.0)
     # Noted first: a tick that dies in between leaves a little out, and never counts it twice.
-    current = current.advance(Phase(current.run.phase), spent=usage)
+    current = current.advance(current.run.phase, spent=usage)
     if grown > 0:
         spend.record(current.context.config.paths.results, current.run.id, grown)
     return current
