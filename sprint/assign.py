@@ -48,7 +48,7 @@ def _line_of(context: Context, name: str) -> list[str]:
     """The worker, its fallbacks, and theirs, each once."""
     line = [name]
     for candidate in line:  # grows while it is walked
-        config = context.config.workers.get(candidate)
+        config = context.config.worker(candidate)
         if isinstance(config, AgentWorkerConfig):
             line += [other for other in dict.fromkeys(config.fallbacks) if other not in line]
     return line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -15,20 +15,19 @@ from sprint.config import Config, resolve
 from sprint.context import Context, open_context
 from sprint.domain import CheckResult, CheckStatus, Finding, Grade
 from sprint.errors import ConfigError
+from sprint.surroundings import Surroundings
 from sprint.terminal_text import readable
 
 _SHOWN_LINES = 25  # of what a command said that failed
 _REMEDY = "set `setup` and `checks` of it in sprint.yaml"
 
 
-def check_command(
-    config: Config, name: str, ref: str, environ: Mapping[str, str], home: Path, out: TextIO
-) -> int:
+def check_command(config: Config, name: str, ref: str, around: Surroundings) -> int:
     """Print what comes of it, line by line; returns 0 where a change could be proven, else 1."""
-    context = open_context(config, resolve(config, name), environ, home)
+    context = open_context(config, resolve(config, name), around)
     is_provable = False
-    for finding in examine(context, ref, ended=lambda result: _show(result, out)):
-        print(f"{finding.what:12}  {finding.says}", file=out, flush=True)
+    for finding in examine(context, ref, ended=lambda result: _show(result, around.out)):
+        print(f"{finding.what:12}  {finding.says}", file=around.out, flush=True)
         is_provable = finding.grade is Grade.OK
     return 0 if is_provable else 1
 
@@ -39,6 +38,8 @@ def _show(result: CheckResult, out: TextIO) -> None:
     if result.status is not CheckStatus.PASSED:
         for line in readable(result.tail).splitlines()[-_SHOWN_LINES:]:
             print(f"             | {line}", file=out, flush=True)
+        if result.note:
+            print(f"             {safe_line(result.note)}", file=out, flush=True)
 
 
 def examine(
@@ -72,6 +73,7 @@ def examine(
             prepared.checks,
             timeout=config.limits.check_minutes * 60,
             watching=watching,
+            why_missing=prepared.use.why_missing,
         )
     yield from (_of_check(result) for result in results)
     yield _provable(results)

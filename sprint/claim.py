@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from sprint import git, repo_pause
-from sprint.domain import Claim
+from sprint.domain import Claim, Followed, Trigger, replace
 from sprint.errors import ForgeError
 from sprint.outcomes import Outcome
 from sprint.repo_pause import RepoPause
@@ -27,9 +28,11 @@ MOST_ATTEMPTS = 1_000_000  # whatever somebody wrote into a claim
 _log = logging.getLogger(__name__)
 # Every state is a loose object, and after months they are many; so are refs, each a file of its own.
 _TIDY = ("-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
+_SAMPLE, _MANY_IN_IT = "objects/17", 2000 // 256  # git itself looks into this one of 256 folders
 _MANY_LOOSE = 200
 CLAIMS = "refs/sprint/issue-"
-_BOARD = (f"+{CLAIMS}*:{CLAIMS}*", f"+{repo_pause.REF}*:{repo_pause.REF}*")
+_PATTERNS = (f"{CLAIMS}*", f"{repo_pause.REF}*")
+_BOARD = tuple(f"+{pattern}:{pattern}" for pattern in _PATTERNS)
 _REF = re.compile(rf"{CLAIMS}([1-9][0-9]{{0,17}})")
 
 
@@ -59,6 +62,9 @@ class _State(msgspec.Struct, frozen=True):
     paused: bool = False
     purpose: str = "issue"
     rounds: int = 0
+    follow: Followed = msgspec.field(default_factory=Followed)
+    tokens: int = 0
+    usd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,13 @@ class Claims:
         return Board(claims, repo_pause.parse(paused[1]) if paused else None)
 
     def _fetched(self) -> dict[str, tuple[str, str]]:
+        is_new = not (self.git_dir / "HEAD").is_file()
         git.init_bare(self.git_dir)
-        git.fetch(self.git_dir, self.remote, *_BOARD, prune=True)
-        git.git(*_TIDY, git_dir=self.git_dir)
+        if not (is_new and git.fetch_many(self.git_dir, self.remote, *_PATTERNS, fewest=_MANY_LOOSE)):
+            git.fetch(self.git_dir, self.remote, *_BOARD, prune=True)
+        sample = self.git_dir / _SAMPLE
+        if sample.is_dir() and len(list(sample.iterdir())) > _MANY_IN_IT:
+            git.git(*_TIDY, git_dir=self.git_dir)
         git.pack_refs(self.git_dir, "refs/sprint", unless_fewer_than=_MANY_LOOSE)
         return git.read_refs(self.git_dir, "refs/sprint/")
 
@@ -129,10 +139,40 @@ class Claims:
                 attempt=_attempts(previous, seen) + 1,
                 expires=now + lease,
                 seen=seen,
+                tokens=previous.tokens if previous else 0,
+                usd=previous.usd if previous else 0.0,
             ),
             previous,
             now,
         )
+
+    def take_up(
+        self,
+        released: Claim,
+        run: str,
+        trigger: Trigger,
+        now: datetime,
+        *,
+        lease: timedelta = LEASE,
+    ) -> Claim | None:
+        """Begin a round of a pull request's follow-up; None where another process was faster."""
+        claimed = replace(
+            released,
+            state="claimed",
+            run=run,
+            host=self.host,
+            expires=now + lease,
+            not_before=None,
+            paused=False,
+            purpose="follow_up",
+            rounds=released.rounds + 1,
+            follow=released.follow.counted(trigger, 1),
+        )
+        return self._swap(claimed, released, now)
+
+    def note(self, claim: Claim, follow: Followed, now: datetime) -> Claim | None:
+        """Keep something of a pull request that nobody works on; None where another process was faster."""
+        return self._swap(replace(claim, follow=follow), claim, now)
 
     def renew(
         self, claim: Claim, now: datetime, *, lease: timedelta = LEASE, paused: bool = False
@@ -140,6 +180,23 @@ class Claims:
         """Put off the expiry; None where the claim is no longer ours. `paused`: its run rests, and whoever
         takes the issue over when it expires all the same counts no attempt for it."""
         return self._swap(replace(claim, expires=now + lease, paused=paused), claim, now)
+
+    def renew_with(
+        self, claim: Claim, now: datetime, objects: Path, commit: str, branch: str, *, lease: timedelta
+    ) -> Claim | None:
+        """Renew, and make a branch at a commit that is in `objects`, in one dialogue: both or neither.
+
+        None where that did not work or cannot be told; it is no answer, and each is to be tried by itself.
+        """
+        new = replace(claim, expires=now + lease, paused=False)
+        sha = self._state(new, claim, now)
+        moves = [(sha, ref_of(claim.issue), claim.sha), (commit, f"refs/heads/{branch}", "")]
+        is_done = git.push_together(self.git_dir, self.remote, moves, more_objects=objects)
+        return replace(new, sha=sha) if is_done else None
+
+    def move(self, claim: Claim, now: datetime, *, lease: timedelta) -> Claim | None:
+        """Have this host go on with another one's run; None where the claim has changed meanwhile."""
+        return self._swap(replace(claim, host=self.host, expires=now + lease), claim, now)
 
     def release(
         self,
@@ -151,37 +208,51 @@ class Claims:
         pr: int | None = None,
         seen: str = "",
         counts: bool = True,
+        follow: Followed | None = None,
+        tokens: int = 0,
+        usd: float = 0.0,
     ) -> Claim | None:
         """End the attempt and tell every host how it ended; None where the claim was no longer ours.
 
-        `counts` False: it was no attempt, for it failed through no fault of the issue. Everybody who can
-        fetch reads it, so its words are our own: none of a server's or a model's.
+        `counts` False: it was no attempt, for it failed through no fault of the issue; a follow-up never is.
+        `tokens` and `usd` are the run's. Everybody who can fetch reads it, so its words are our own: none of
+        a server's or a model's.
         """
         released = replace(
             claim,
             state="released",
             paused=False,
-            attempt=claim.attempt - (not counts),
+            attempt=claim.attempt - (not counts and claim.purpose == "issue"),
             expires=now,
             outcome=outcome,
             detail=_words(outcome),
             not_before=not_before,
             pr=pr,
             seen=seen or claim.seen,
+            follow=claim.follow if follow is None else follow,
+            tokens=claim.tokens + tokens,
+            usd=claim.usd + usd,
         )
         return self._swap(released, claim, now)
 
-    def withdraw(self, claim: Claim, now: datetime) -> Claim | None:
-        """Give an attempt back that never began, uncounted; None where the claim was no longer ours."""
-        back = replace(claim, state="released", paused=False, expires=now, attempt=claim.attempt - 1)
-        return self._swap(back, claim, now)
+    def withdraw(self, claim: Claim, now: datetime, trigger: str = "") -> Claim | None:
+        """Give an attempt (or a follow-up's round) back that never began, uncounted; None where the claim was
+        no longer ours."""
+        back = replace(claim, state="released", paused=False, expires=now)
+        if claim.purpose == "issue":
+            return self._swap(replace(back, attempt=claim.attempt - 1), claim, now)
+        return self._swap(
+            replace(back, rounds=claim.rounds - 1, follow=uncounted(claim, trigger)), claim, now
+        )
 
     def history(self, issue: int) -> list[Claim]:
         """How the earlier attempts at an issue ended, oldest first, as last read from the server."""
-        if (tip := git.resolve(self.git_dir, ref_of(issue))) is None:
-            return []
-        states = [_parse(issue, sha, message) for sha, message in git.log(self.git_dir, tip)]
-        return [state for state in reversed(states) if state.state == "released" and state.outcome]
+        states = [_parse(issue, sha, message) for sha, message in git.log(self.git_dir, ref_of(issue))]
+        return [
+            state
+            for state in reversed(states)
+            if state.state == "released" and state.outcome and state.purpose == "issue"
+        ]
 
     def forget(self, claim: Claim) -> None:
         """Remove an issue's ref: for issues that are closed."""
@@ -192,22 +263,12 @@ class Claims:
             return made
         # It may be our own push that was faster: done, though its answer never came.
         there = self.read().get(new.issue)
-        if there is None or (there.state, there.run) != ("claimed", new.run):
+        if there is None or (there.state, there.run, there.host) != ("claimed", new.run, new.host):
             return None
         return self._try(new, there, now)
 
     def _try(self, new: Claim, old: Claim | None, now: datetime) -> Claim | None:
-        git.init_bare(self.git_dir)
-        fields = {key: value for key, value in asdict(new).items() if key not in ("sha", "issue")}
-        sha = git.commit_tree(
-            self.git_dir,
-            git.empty_tree(self.git_dir),
-            [old.sha] if old and git.resolve(self.git_dir, old.sha) else [],  # not what is no commit
-            msgspec.json.encode(fields).decode(),
-            "sprint",
-            "sprint@localhost",
-            when=now,
-        )
+        sha = self._state(new, old, now)
         result, why = git.push(
             self.git_dir, self.remote, sha, ref_of(new.issue), expected=old.sha if old else ""
         )
@@ -220,6 +281,26 @@ class Claims:
             )
         return replace(new, sha=sha)
 
+    def _state(self, new: Claim, old: Claim | None, now: datetime) -> str:
+        """A commit that says so, and which state it follows."""
+        git.init_bare(self.git_dir)
+        fields = {key: value for key, value in structs.asdict(new).items() if key not in ("sha", "issue")}
+        said, who = msgspec.json.encode(fields).decode(), ("sprint", "sprint@localhost")
+        try:
+            parents = [old.sha] if old else []
+            return git.commit_tree(self.git_dir, git.EMPTY_TREE, parents, said, *who, now)
+        except git.GitError:
+            if old is None or git.resolve(self.git_dir, old.sha):
+                raise
+            return self._state(new, None, now)  # what somebody put there is no commit
+
+
+def uncounted(claim: Claim, trigger: str) -> Followed:
+    """What is kept of a pull request, without the round that was begun for that trigger."""
+    if trigger not in [known.value for known in Trigger]:
+        return claim.follow
+    return claim.follow.counted(Trigger(trigger), -1)
+
 
 def _words(outcome: str) -> str:
     known = {one.value: one.facts.means for one in Outcome}
@@ -230,7 +311,8 @@ def _attempts(previous: Claim | None, seen: str) -> int:
     """Attempts that count: an issue that people changed since the last one starts anew."""
     if previous is None or (previous.state == "released" and previous.seen != seen):
         return 0
-    return max(previous.attempt - (previous.state == "claimed" and previous.paused), 0)
+    is_unended = previous.state == "claimed" and previous.paused and previous.purpose == "issue"
+    return max(previous.attempt - is_unended, 0)
 
 
 def _parse(number: int, sha: str, message: str) -> Claim:
@@ -258,5 +340,8 @@ def _parse(number: int, sha: str, message: str) -> Claim:
         paused=state.paused,
         purpose=state.purpose,
         rounds=max(state.rounds, 0),
+        follow=state.follow,
+        tokens=max(state.tokens, 0),
+        usd=max(state.usd, 0.0),
         sha=sha,
     )

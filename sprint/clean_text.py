@@ -31,6 +31,14 @@ _SKIP_CI = re.compile(
     r"\[[\s\[]*+((?:skip|no)[ -](?:ci|actions)|(?:ci|actions)[ -]skip)[\s\]]*\]|\*{3,}(no_ci)\*{3,}",
     re.IGNORECASE,
 )
+# What Markdown acts on within a line, at a line's beginning, and what forges link by themselves.
+_MARKUP = re.compile(r"[\\`*_\[\]<|~$&]")
+_LINE_START = re.compile(r"^(\d{0,9})([-+=.)#>])")
+_AUTOLINKED = (
+    r"(?<![\w.+-])(?:(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}|www\.[^\s`]+|[\w.+-]{1,64}@[\w-]+\.[\w.-]*\w)(?![\w@])"
+)
+_IN_HTML = re.compile(r"[^\w\s./-]|_", re.ASCII)
+_SPANS = re.compile(rf"`(?P<code>[^`\n]+)`|(?P<linked>{_AUTOLINKED})")
 _TRAILER = re.compile(r"^([ \t]*[A-Za-z][A-Za-z-]*-[A-Za-z]+)[ \t]*:", re.MULTILINE)
 
 
@@ -113,14 +121,43 @@ def wrap(text: str, width: int) -> str:
     return "\n".join(line for wrapped in lines for line in wrapped)
 
 
-def code_block(text: str, info: str = "text") -> str:
-    """A Markdown code block around `text`, with a fence longer than any in it: nothing inside comes alive."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return f"{marks}{info}\n{text}\n{marks}"
+def quote_block(text: str, limit: int) -> str:
+    """A Markdown quotation that shows `text` as it was written, inert: only code spans in it are Markdown."""
+    lines = _TRAILER.sub(r"\1 -", inert(clean(text, limit))).split("\n")
+    return "\n".join(f"> {literal(line)}".rstrip() for line in lines)
+
+
+def literal(line: str) -> str:
+    """Markdown for one inert line as it is: all but its code spans, and what a forge would link, escaped."""
+    line, parts, at = line.strip(), [], 0
+    for found in _SPANS.finditer(line):
+        parts += [_escaped(line[at : found.start()]), f"`{found['code'] or found['linked']}`"]
+        at = found.end()
+    return _LINE_START.sub(r"\1\\\2", "".join([*parts, _escaped(line[at:])]))
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def exact_span(text: str, limit: int = 1_000) -> str:
+    """A code span of a command that somebody may want to run: all but its line breaks is as it was."""
+    line = safe_line(text, limit)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    room = " " if "`" in line[:1] + line[-1:] else ""
+    return f"{ticks}{room}{line}{room}{ticks}" if line else "-"
 
 
 def code_span(text: str, limit: int = 120) -> str:
-    """A Markdown code span on one line, safe in a table's cell too; "-" where nothing is left."""
-    line = safe_line(text, limit).replace("`", "'").replace("|", "¦")
+    """A Markdown code span on one line; "-" where nothing is left."""
+    line = safe_line(text, limit).replace("`", "'")
     return f"`{line}`" if line else "-"
+
+
+def code_cell(text: str, limit: int = 120) -> str:
+    """The same for a table's cell, which ends at a bar even within a span, and where a backslash before a bar
+    is read in different ways: there it is HTML, each sign of it by its number."""
+    line = safe_line(text, limit)
+    if "|" not in line:
+        return code_span(line, limit)
+    return f"<code>{_IN_HTML.sub(lambda sign: f'&#{ord(sign[0])};', line)}</code>"

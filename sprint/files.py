@@ -1,11 +1,13 @@
-"""Files that a reader never sees half-written."""
+"""Files that a reader never sees half-written. The one door to file locks, and to what the system refuses."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,8 @@ _REMEDIES = {
     errno.EPERM: _ACCESS,
     errno.EROFS: "set paths.results to a place that can be written",
 }
+_RETRY_SECONDS = 0.005
+_LINE_SECONDS = 60.0
 
 
 def refusal(doing: str, path: Path, error: OSError) -> SprintError:
@@ -28,12 +32,23 @@ def refusal(doing: str, path: Path, error: OSError) -> SprintError:
 
 
 @contextlib.contextmanager
-def refusing(doing: str, path: Path) -> Iterator[None]:
-    """What the system refuses in the block becomes the SprintError of `refusal`."""
+def refusing(doing: str, path: Path, *expected: type[OSError]) -> Iterator[None]:
+    """What the system refuses in the block becomes the SprintError of `refusal`, unless it is `expected`."""
     try:
         yield
+    except expected:
+        raise
     except OSError as error:
         raise refusal(doing, path, error) from error
+
+
+def read(path: Path) -> bytes | None:
+    """A file's content, None where there is no file. Raises SprintError where it cannot be read."""
+    try:
+        with refusing("read", path, FileNotFoundError):
+            return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -41,25 +56,63 @@ def replace(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True)
 
     `durable` also waits until it is on the disk. Raises SprintError, leaving the old content in place.
     """
-    try:
+    with refusing("write", path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise refusal("write", path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            Path(name).replace(path)
             if durable:
-                os.fsync(file.fileno())
-        Path(name).replace(path)
-        if durable:
-            sync_folder(path.parent)
-    except OSError as error:
-        raise refusal("write", path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
+                sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+
+
+def add_line(path: Path, line: bytes) -> None:
+    """Add a line at the end of a file; processes may do so at once. Raises SprintError.
+
+    Where a writer died in the middle of its line, that stays a line of its own.
+    """
+    with refusing("write", path), path.open("a+b", buffering=0) as file:
+        try:
+            flock(file.fileno(), wait=_LINE_SECONDS)
+        except BlockingIOError:
+            raise SprintError(
+                f"cannot write {path}: locked for {_LINE_SECONDS:.0f} s by another process; see fuser"
+            ) from None
+        if end := file.seek(0, os.SEEK_END):
+            file.seek(end - 1)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        if file.write(line := line + b"\n") != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def flock(handle: int, *, is_shared: bool = False, wait: float = 0.0) -> None:
+    """Lock an open file until it is closed, or its process dies.
+
+    Raises BlockingIOError where another one keeps it for `wait` seconds, other OSErrors where it cannot be
+    locked at all.
+    """
+    kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+
+
+def unlock(handle: int) -> None:
+    """Give a lock back before the file is closed: a forked child that shares the file would keep it."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,16 +127,11 @@ def sync_folder(folder: Path) -> None:
 def check_folder(folder: Path) -> None:
     """Make a folder unless it is there, and see that files can be made in it. Raises SprintError."""
     make_folder(folder)
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise refusal("write in", folder, error) from error
+    with refusing("write in", folder), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def make_folder(folder: Path, *, mode: int = 0o700) -> None:
     """Make a folder and its parents unless they are there. Raises SprintError."""
-    try:
+    with refusing("make", folder):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
-    except OSError as error:
-        raise refusal("make", folder, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from sprint.errors import SprintError
 from sprint.proc import hostname
 
 KEPT_TICKS = 20
+_FOLDER = "heartbeat"
 # Two ticks closer than this are one to a schedule, for cron cannot start them so close: a person did.
 _SAME_TICK = timedelta(seconds=50)
 _GRACE = timedelta(minutes=2)
@@ -86,7 +88,7 @@ def beat(
     note it is logged: no tick is lost for its heartbeat.
     """
     now = now or datetime.now(UTC)
-    path = _path(results, forge, repo)
+    path = file_of(results / _FOLDER, forge, repo)
     before = json_file.read_if_sound(path, Heartbeat) or Heartbeat(forge, repo, now)
     new = replace(
         before if exit_code is None else _counted(before, exit_code, now),
@@ -115,22 +117,36 @@ def _counted(before: Heartbeat, exit_code: int, now: datetime) -> Heartbeat:
     )
 
 
+def of_all(beats: Sequence[Heartbeat]) -> Heartbeat:
+    """One repository's heartbeats of several hosts, at least one, as if one host had made all ticks."""
+    newest = max(beats, key=lambda beat: beat.ticked_at)
+    ticks = sorted({tick for beat in beats for tick in beat.ticks})
+    return replace(newest, ticks=tuple(ticks[-KEPT_TICKS:]))
+
+
 def usual_interval(results: Path, forge: str, repo: str) -> timedelta | None:
     """The time from tick to tick of one repository, None before there are three."""
-    found = json_file.read_if_sound(_path(results, forge, repo), Heartbeat)
+    found = json_file.read_if_sound(file_of(results / _FOLDER, forge, repo), Heartbeat)
     return found.interval if found else None
+
+
+def last_tick(results: Path, forge: str, repo: str) -> datetime | None:
+    """When the last tick of one repository on this host ended, None before there is one."""
+    found = json_file.read_if_sound(file_of(results / _FOLDER, forge, repo), Heartbeat)
+    return found.ticked_at if found else None
 
 
 def read(results: Path) -> list[Heartbeat]:
     """Every repository's heartbeat, by forge and name; one that cannot be read is logged and left out."""
-    paths = sorted((results / "heartbeat").glob("*/*/*.json"))
+    paths = sorted((results / _FOLDER).glob("*/*/*.json"))
     found = (json_file.read_if_sound(path, Heartbeat) for path in paths)
     return [beat for beat in found if beat is not None]
 
 
-def _path(results: Path, forge: str, repo: str) -> Path:
+def file_of(folder: Path, forge: str, repo: str) -> Path:
+    """A repository's own file below a folder, whatever its name is made of."""
     owner, _, name = repo.partition("/")
     parts = [
         quote(part, safe="").replace(".", "%2E", 1 if part.startswith(".") else 0) for part in (forge, owner)
     ]
-    return results.joinpath("heartbeat", *(part or "%" for part in parts), f"{quote(name, safe='')}.json")
+    return folder.joinpath(*(part or "%" for part in parts), f"{quote(name, safe='')}.json")

@@ -1,12 +1,13 @@
-"""One record in one JSON file: read whole, replaced at once, changed by one process at a time."""
+"""Records in files: one in a file, replaced at once and changed by one process at a time; or one a line."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,12 +27,9 @@ def read(path: Path, kind: type[T], *, remedy: str) -> T | None:
 
     Raises SprintError where it cannot be read or holds no `kind`; `remedy` says what to do about that.
     """
+    data = files.read(path)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise files.refusal("read", path, error) from error
+        return None if data is None else msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SprintError(f"cannot read {path}: {error}; {remedy}") from error
 
@@ -49,6 +47,35 @@ def write(path: Path, record: object, *, durable: bool = True) -> None:
     """Replace the file at once, its folder made where it is missing. Raises SprintError."""
     files.make_folder(path.parent)
     files.replace(path, msgspec.json.encode(record) + b"\n", durable=durable)
+
+
+def add_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Add a record as one line. Half a surrogate pair, which JSON may hold and no file, becomes a `?`.
+
+    Raises SprintError.
+    """
+    files.add_line(path, json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file of one a line, without those that a killed process left half-written.
+
+    None where there is no file. Raises SprintError where it cannot be read.
+    """
+    try:
+        with files.refusing("read", path, FileNotFoundError), path.open("rb") as file:
+            yield from filter(None, map(of_line, file))
+    except FileNotFoundError:
+        return
+
+
+def of_line(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, None for what is none: half a line, say."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def change(path: Path, kind: type[T], changed: Callable[[T | None], T | None]) -> T | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sprint import files
 from sprint.errors import Busy, SprintError
 from sprint.proc import hostname
 
@@ -31,9 +31,25 @@ def lock(path: Path, *, wait: float = 0, what: str = "") -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
-        # A child that was forked without exec shares the lock: closing alone would leave it held.
-        fcntl.flock(fd, fcntl.LOCK_UN)
+        files.unlock(fd)
         os.close(fd)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds `path` now; not where there is no such file. Raises SprintError."""
+    try:
+        with files.refusing("lock", path, FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            files.flock(file.fileno(), is_shared=True)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def lock_path(cache: Path, forge: str, repo: str) -> Path:
+    """The lock of a repository's ticks on this host."""
+    return cache / "locks" / forge / f"{repo}.lock"
 
 
 def _acquire(path: Path, deadline: float) -> int:
@@ -44,7 +60,7 @@ def _acquire(path: Path, deadline: float) -> int:
         except OSError as error:
             raise SprintError(f"cannot open the lock file {path}: {error.strerror}") from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.flock(fd)
             if _is_still(path, fd):
                 return fd
             os.close(fd)

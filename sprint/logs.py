@@ -10,19 +10,20 @@ to none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
+from sprint import files
 from sprint.clean_text import safe_line
 from sprint.domain import Run
 from sprint.errors import SprintError
@@ -37,6 +38,7 @@ _LINE_CAP = 4_000  # characters
 
 _log = logging.getLogger(__name__)
 _as_json = False
+_aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,43 @@ _NOTHING = _Subject()
 _subject: ContextVar[_Subject] = ContextVar("subject", default=_NOTHING)
 
 
-def to_stderr(verbose: bool = False, style: Format = "text") -> None:
-    """Everything with `verbose`, progress on a terminal, and from cron only what a person should read.
+def to_stderr(verbose: bool = False, style: Format = "text", *, quiet: bool = False) -> None:
+    """Everything with `verbose`, progress on a terminal, and from cron only what a person should read; with
+    `quiet` the same on a terminal.
 
     JSON is for those who ship logs: progress too, wherever it goes.
     """
     global _as_json
     _as_json = style == "json"
-    level = logging.INFO if _as_json or sys.stderr.isatty() else logging.WARNING
-    handler = logging.StreamHandler()
+    level = logging.INFO if _as_json or (sys.stderr.isatty() and not quiet) else logging.WARNING
+    handler = _Stderr()
     handler.setLevel(logging.DEBUG if verbose else level)
     handler.setFormatter(_JsonLines() if _as_json else _Lines("sprint: %(where)s%(message)s"))
     root = logging.getLogger("sprint")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG)
+
+
+@contextlib.contextmanager
+def beside(other: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """What is said on stderr or stdout in the block is said within `other()`: something else draws there."""
+    global _aside
+    before, _aside = _aside, other
+    try:
+        yield
+    finally:
+        _aside = before
+
+
+def aside() -> AbstractContextManager[None]:
+    """For whoever prints while a tick is at work."""
+    return _aside()
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    def emit(self, record: logging.LogRecord) -> None:
+        with aside():
+            super().emit(record)
 
 
 @contextlib.contextmanager
@@ -211,7 +236,7 @@ def bound_cron_log(results: Path, *, cap: int = CRON_LOG_CAP, kept: int = CRON_L
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.flock(handle)
         if os.fstat(handle).st_size > cap:
             _keep_the_end(handle, kept)
     except BlockingIOError:

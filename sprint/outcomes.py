@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Verdict(StrEnum):
@@ -46,25 +47,26 @@ class Outcome(StrEnum):
         return FACTS[self].verdict
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What follows from an outcome.
 
     `means` is the line of README's table. `says` heads the comment on the issue. `is_told`: it gets one; the
-    others are for the operator, unless work of theirs is kept. `why_over` is the reason for which the
-    issue is passed over until somebody says something new (with Retry.NEVER).
+    others are for the operator, unless work of theirs is kept. `is_public`: its detail may be read there too,
+    being ours, the worker's or the checks'; else it may be a server's or this machine's. `why_over` is the
+    reason for which the issue is passed over until somebody says something new (with Retry.NEVER).
     """
 
     verdict: Verdict
     means: str
     says: str
     is_told: bool = True
+    is_public: bool = True
     retry: Retry = Retry.BACKOFF
     counts: bool = True  # as an attempt
     why_over: str = ""
 
 
-_OUTSIDE = "The run failed for reasons that lie outside this issue:"
+_OUTSIDE = "The run failed for reasons that lie outside this issue; its operator can see them."
 
 FACTS: dict[Outcome, Facts] = {
     Outcome.PR_OPENED: Facts(
@@ -118,9 +120,12 @@ FACTS: dict[Outcome, Facts] = {
         means="a remote worker did not answer before its deadline",
         says=_OUTSIDE,
         is_told=False,
+        is_public=False,
         counts=False,
     ),
-    Outcome.ERROR: Facts(Verdict.FAILED, means="the worker itself failed", says=_OUTSIDE, is_told=False),
+    Outcome.ERROR: Facts(
+        Verdict.FAILED, means="the worker itself failed", says=_OUTSIDE, is_told=False, is_public=False
+    ),
     Outcome.NEEDS_HUMAN: Facts(
         Verdict.NEITHER,
         means="the worker asked a question, which is on the issue",
@@ -141,6 +146,7 @@ FACTS: dict[Outcome, Facts] = {
         means="paused for more than a day, or its process died again and again without progress",
         says=_OUTSIDE,
         is_told=False,
+        is_public=False,
         counts=False,
     ),
 }

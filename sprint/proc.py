@@ -12,13 +12,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from sprint.domain import Completed
 from sprint.errors import SprintError
-from sprint.output import Kept, Lines, Sink, both, copy
+from sprint.sinks import Kept, Lines, Sink, both, copy
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
@@ -68,6 +68,74 @@ def run(
     started, and ends it by raising. All are called in the calling thread.
     Raises SprintError where the program cannot be started, or `stdin_file` not be read.
     """
+
+    def start(*, has_input: bool) -> Child:
+        child = _start(argv, cwd=cwd, env=env, has_input=has_input, pass_fds=pass_fds, uid=uid)
+        if on_start is not None:
+            try:
+                on_start(child.pid)
+            except BaseException:
+                child.close()
+                raise
+        return child
+
+    return attend(
+        start,
+        timeout=timeout,
+        stdin=stdin,
+        stdin_file=stdin_file,
+        output_cap=output_cap,
+        output_file=output_file,
+        output_file_cap=output_file_cap,
+        watch=watch,
+        on_line=on_line,
+    )
+
+
+class Child(Protocol):
+    """A program that runs, for `attend` to feed, to drain and to end."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes]: ...
+    @property
+    def stderr(self) -> IO[bytes]: ...
+
+    def fileno(self) -> int:
+        """A descriptor that can be read once it has ended, and maybe before."""
+        ...
+
+    def has_ended(self) -> bool: ...
+
+    def kill(self) -> None:
+        """End what is left of it, itself or what it forked, if need be."""
+        ...
+
+    def close(self) -> int:
+        """End it where it has not ended, close its pipes, and tell its exit code."""
+        ...
+
+
+class Starter(Protocol):
+    """Starts a program, with a pipe for its standard input or without. Raises SprintError."""
+
+    def __call__(self, *, has_input: bool) -> Child: ...
+
+
+def attend(
+    start: Starter,
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    stdin_file: Path | None = None,
+    output_cap: int = 10_000_000,
+    output_file: Path | None = None,
+    output_file_cap: int = 64_000_000,
+    watch: Callable[[], str] | None = None,
+    on_line: Callable[[bytes], None] | None = None,
+) -> Completed:
+    """See a program that somebody starts to its end; all else is as in `run`."""
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         given = stack.enter_context(_opened(stdin_file)) if stdin_file else io.BytesIO(stdin)
@@ -80,21 +148,63 @@ def run(
         if output_file is not None:
             copied = copy(stack.enter_context(output_file.open("ab", buffering=0)), output_file_cap)
             sinks = {name: both(add, copied) for name, add in sinks.items()}
-        child = _start(
-            argv, cwd=cwd, env=env, has_input=bool(stdin_file or stdin), pass_fds=pass_fds, uid=uid
-        )
-        stack.callback(kill_group, child)
-        if on_start is not None:
-            on_start(child.pid)
+        child = start(has_input=bool(stdin_file or stdin))
+        stack.callback(child.close)
         killed_by = _pump(child, given, sinks, started + timeout, watch)
+        exit_code = child.close()
     return Completed(
-        exit_code=child.returncode,
+        exit_code=exit_code,
         stdout=out.bytes(),
         stderr=err.bytes(),
         seconds=time.monotonic() - started,
         killed_by=killed_by,
         truncated=out.truncated or err.truncated,
     )
+
+
+def begin(argv: Sequence[str], *, pass_fds: Iterable[int]) -> subprocess.Popen[bytes]:
+    """Start a helper of this process' own, which speaks over what it is passed. Raises SprintError."""
+    try:
+        return subprocess.Popen(
+            list(argv),
+            env={"PATH": SEARCH_PATH},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+    except OSError as error:
+        raise SprintError(f"cannot start {argv[0]}: {error.strerror or error}") from error
+
+
+def detach(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> int:
+    """Start a program that outlives this process, its output added to `log`; returns its id.
+
+    Raises SprintError where it cannot be started.
+    """
+    try:
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                list(argv),
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ).pid
+    except OSError as error:
+        raise SprintError(f"cannot start {argv[0]}: {error.strerror or error}") from error
+
+
+def is_over(pid: int) -> bool:
+    """Whether a program that this process has detached has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -112,9 +222,9 @@ def _start(
     has_input: bool,
     pass_fds: Iterable[int],
     uid: int | None,
-) -> subprocess.Popen[bytes]:
+) -> _Own:
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             list(argv),
             cwd=cwd,
             env=dict(env) if env is not None else minimal_environment(),
@@ -127,14 +237,57 @@ def _start(
             group=uid,
             extra_groups=None if uid is None else [],
         )
+        return _Own(child)
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError) and error.filename == argv[0]
         reason = "not found; install it, or put it on the PATH" if is_missing else error.strerror or error
         raise SprintError(f"cannot start {argv[0]}: {reason}") from error
 
 
+class _Own:
+    """A child of this very process, in a process group of its own."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        self._child = child
+        self._end = os.pidfd_open(child.pid)
+        self.pid = child.pid
+        self.stdin, self.stdout, self.stderr = child.stdin, child.stdout, child.stderr
+
+    def fileno(self) -> int:
+        return self._end
+
+    def has_ended(self) -> bool:
+        """It stays unreaped, so that its process group's number cannot be reused."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> int:
+        if self._child.returncode is None:
+            self.kill()
+            self._child.wait()
+            os.close(self._end)
+            close_pipes(self)
+        return self._child.returncode
+
+
+def close_pipes(child: Child) -> None:
+    """Close our ends, whatever has become of the others."""
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
 def _pump(
-    child: subprocess.Popen[bytes],
+    child: Child,
     given: IO[bytes],
     sinks: Mapping[str, Sink],
     deadline: float,
@@ -143,8 +296,8 @@ def _pump(
     """Feed and drain the child until it ends; returns what ended it early, or ""."""
     finished = False
     next_watch = time.monotonic() + _WATCH_SECONDS if watch else math.inf
-    with selectors.DefaultSelector() as selector, _end_of(child) as end:
-        selector.register(end, selectors.EVENT_READ, "end")
+    with selectors.DefaultSelector() as selector:
+        selector.register(child, selectors.EVENT_READ, "end")
         for name in ("stdout", "stderr", "stdin"):
             stream = getattr(child, name)
             if stream is not None:
@@ -157,10 +310,10 @@ def _pump(
                     return reason
                 next_watch = now + _WATCH_SECONDS
             # A survivor in the background may hold the pipes open: the child's own end is what counts.
-            if not finished and _has_ended(child):
+            if not finished and child.has_ended():
                 finished = True
-                selector.unregister(end)
-                _kill_group(child)
+                selector.unregister(child)
+                child.kill()
                 deadline = min(deadline, now + _DRAIN_SECONDS)
             wait = 0.0 if finished else min(deadline, next_watch) - now
             ready = selector.select(wait)
@@ -178,24 +331,6 @@ def _pump(
     return "" if finished else "timeout"
 
 
-@contextlib.contextmanager
-def _end_of(child: subprocess.Popen[bytes]) -> Iterator[int]:
-    """A descriptor that becomes readable when the child ends."""
-    descriptor = os.pidfd_open(child.pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _has_ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child is over; it stays unreaped, so that its process group's number cannot be reused."""
-    try:
-        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
-
-
 def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, given: IO[bytes]) -> None:
     """Write as much of what is left as the child takes now; close the stream after the last of it."""
     assert stream is not None
@@ -211,19 +346,3 @@ def _feed(selector: selectors.BaseSelector, stream: IO[bytes] | None, given: IO[
     if is_last and written == len(data):
         selector.unregister(stream)
         stream.close()
-
-
-def kill_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's whole process group, reap the child and close its pipes."""
-    if child.returncode is None:
-        _kill_group(child)
-    child.wait()
-    for stream in (child.stdin, child.stdout, child.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-
-
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)

@@ -16,8 +16,9 @@ from sprint.claim import ref_of
 from sprint.errors import ForgeError
 
 
-def try_branch(remote: git.Remote, base: str, branch: str) -> str:
-    """Push the base's own commit to `branch` and remove it again; returns what was done.
+def try_branch(remote: git.Remote, base: str, branch: str, home: git.Remote) -> str:
+    """Push the base's own commit to `branch` and remove it again; returns what was done. `home` is where our
+    branches go: the repository itself, or a fork.
 
     Raises ForgeError with the server's reason where one of the two is refused, or the branch is there.
     """
@@ -25,12 +26,12 @@ def try_branch(remote: git.Remote, base: str, branch: str) -> str:
     with _scratch() as git_dir:
         git.fetch(git_dir, remote, f"+refs/heads/{base}:refs/heads/base", depth=1)
         sha = git.resolve(git_dir, "refs/heads/base") or ""
-        if there := git.ls_remote(remote, ref).get(ref):
+        if there := git.ls_remote(home, ref).get(ref):
             if there != sha:
                 raise ForgeError(f"there is a branch {branch} already; remove it, it belongs to no issue")
-            _remove(git_dir, remote, ref, sha)  # a trial died here
-        _push(git_dir, remote, ref, sha, "let this account push there, or set publish.branch")
-        _remove(git_dir, remote, ref, sha)
+            _remove(git_dir, home, ref, sha)  # a trial died here
+        _push(git_dir, home, ref, sha, "let this account push there, or set publish.branch")
+        _remove(git_dir, home, ref, sha)
     return f"{branch} could be pushed and removed"
 
 
@@ -40,7 +41,7 @@ def try_claim(remote: git.Remote) -> str:
     with _scratch() as git_dir:
         if there := git.ls_remote(remote, ref).get(ref):
             _remove(git_dir, remote, ref, there)
-        tree, now = git.empty_tree(git_dir), datetime.now(UTC)
+        tree, now = git.EMPTY_TREE, datetime.now(UTC)
         sha = git.commit_tree(git_dir, tree, [], '{"trial": true}', "sprint", "sprint@localhost", now)
         _push(git_dir, remote, ref, sha, "let this account push below refs/sprint/")
         _remove(git_dir, remote, ref, sha)

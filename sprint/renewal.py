@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 
 from sprint.claim import LEASE, Claims
@@ -27,13 +28,13 @@ class Lease:
     `still_wanted` is asked at each renewal and returns a reason to stop, or ""; `glance` is the same question
     as far as it costs next to nothing, asked in between. `length` says how long each renewal is to hold.
     Failing to reach the forge is no reason to stop: the lease outlives two failures, and publishing looks
-    again.
+    again. A task has no claim (None): nothing is renewed, and only `still_wanted` may speak against it.
     """
 
     def __init__(
         self,
         claims: Claims,
-        claim: Claim,
+        claim: Claim | None,
         still_wanted: Callable[[], str],
         length: Callable[[], timedelta] = lambda: LEASE,
         glance: Callable[[], str] = lambda: "",
@@ -55,17 +56,20 @@ class Lease:
     @property
     def claim(self) -> Claim:
         with self._lock:
+            assert self._claim is not None, "a task has no claim"
             return self._claim
 
     def __enter__(self) -> Lease:
-        self._thread.start()
+        if self._claim is not None:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _keep(self) -> None:
         renewed = time.monotonic()
@@ -81,25 +85,45 @@ class Lease:
         try:
             self._reason = self._glance() or self._reason
         except SprintError as error:
-            _log.info("issue #%d: whether it is still open is not told: %s", self._claim.issue, error)
+            _log.info("issue #%d: whether it is still open is not told: %s", self.claim.issue, error)
 
     def renew(self) -> None:
         """One renewal now, if the forge answers."""
         try:
             self.confirm()
         except SprintError as error:
-            _log.warning("cannot renew the claim on issue #%d: %s", self._claim.issue, error)
+            _log.warning("cannot renew the claim on issue #%d: %s", self.claim.issue, error)
 
     def confirm(self) -> None:
         """One renewal now. Raises SprintError where the forge does not tell whether to go on."""
+        if self._claim is None:
+            self._reason = self._still_wanted()
+            return
         with self._lock:
             renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=self._length())
             if renewed is not None:
                 self._claim = renewed
         self._reason = self._still_wanted() if renewed else "another host has taken the issue over"
 
+    def confirm_with(self, objects: Path, commit: str, branch: str) -> bool:
+        """Where the work is wanted still: one renewal, and the branch made at the commit, in one dialogue.
+
+        False where that did not come off, for whatever reason: `confirm` tells. Raises SprintError likewise.
+        """
+        self._reason = self._still_wanted()
+        if self._reason or self._claim is None:
+            return False
+        with self._lock:
+            now = datetime.now(UTC)
+            renewed = self._claims.renew_with(self._claim, now, objects, commit, branch, lease=self._length())
+            if renewed is not None:
+                self._claim = renewed
+        return renewed is not None
+
     def rest(self, lease: timedelta) -> None:
         """Have the claim of a run that rests last so long. Raises SprintError where the forge is away."""
+        if self._claim is None:
+            return
         with self._lock:
             renewed = self._claims.renew(self._claim, datetime.now(UTC), lease=lease, paused=True)
             if renewed is not None:

@@ -57,7 +57,7 @@ def pause(git_dir: Path, remote: git.Remote, why: str, now: datetime) -> None:
     """Have no host begin a run. Raises ForgeError where the server does not take it."""
     git.init_bare(git_dir)
     message = msgspec.json.encode(RepoPause(now, why[:_WHY_CAP])).decode()
-    tree = git.empty_tree(git_dir)
+    tree = git.EMPTY_TREE
     sha = git.commit_tree(git_dir, tree, [], message, "sprint", "sprint@localhost", now)
     for _ in range(_RACES):
         there = git.ls_remote(remote, REF).get(REF, "")

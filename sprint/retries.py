@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from sprint.errors import ForgeError
+
+if TYPE_CHECKING:
+    import tenacity
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +47,53 @@ def repeat(attempt: Callable[[], T], *, patience: float = PATIENCE, even_if_mayb
     def is_passing(error: BaseException) -> bool:
         return isinstance(error, PassingFault) and (even_if_maybe_done or not error.maybe_done)
 
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_passing),
-        wait=_told_or_growing,
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(patience)),
-        before_sleep=_say_waiting,
-        reraise=True,
-    )
+    started = time.monotonic()
     try:
-        return retrying(attempt)
+        try:
+            return attempt()
+        except PassingFault as fault:
+            if not is_passing(fault):
+                raise
+            left = patience - (time.monotonic() - started)
+            return _again(attempt, fault, is_passing, left)
     except PassingFault as fault:
         again = datetime.now(UTC) + timedelta(seconds=min(fault.wait or 0.0, 1e8))
         when = f"after {again:%Y-%m-%d %H:%M:%S} UTC" if fault.wait else "later"
         raise ForgeError(f"{fault}; try again {when}", status=fault.status) from fault
+
+
+def _again(
+    attempt: Callable[[], T],
+    first: PassingFault,
+    is_passing: Callable[[BaseException], bool],
+    patience: float,
+) -> T:
+    """The same after a first fault; only now is imported what waits."""
+    import tenacity
+
+    pending = [first]
+
+    def next_attempt() -> T:
+        if pending:
+            raise pending.pop()
+        return attempt()
+
+    growing = tenacity.wait_exponential_jitter(initial=1.0, max=20.0, jitter=1.0)
+
+    def told_or_growing(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, PassingFault) and error.wait is not None:
+            return error.wait
+        return growing(state)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_passing),
+        wait=told_or_growing,
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(patience)),
+        before_sleep=_say_waiting,
+        reraise=True,
+    )
+    return retrying(next_attempt)
 
 
 def told_wait(headers: Mapping[str, str]) -> float | None:
@@ -94,16 +130,6 @@ def is_limit(headers: Mapping[str, str], message: str) -> bool:
         or "rate limit" in words
         or "abuse detection" in words
     )
-
-
-def _told_or_growing(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, PassingFault) and error.wait is not None:
-        return error.wait
-    return _growing(state)
-
-
-_growing = tenacity.wait_exponential_jitter(initial=1.0, max=20.0, jitter=1.0)
 
 
 def _say_waiting(state: tenacity.RetryCallState) -> None:

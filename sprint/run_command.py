@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,19 +18,18 @@ from typing import Any
 
 from msgspec import structs
 
-from sprint import defects, files, health, heartbeat, logs, standing_alarms
+from sprint import defects, files, health, heartbeat, logs, sharing, standing_alarms
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
-from sprint.context import open_context
-from sprint.domain import Phase, Run, Verdict
+from sprint.domain import Phase, Run, Verdict, replace
 from sprint.errors import Busy, ConfigError, ModelError, SprintError
-from sprint.lock import lock
-from sprint.monitor.pull_refresh import refresh_if_due
-from sprint.retention import sweep
-from sprint.tick import TickReport, lock_path, tick
+from sprint.lock import lock, lock_path
+from sprint.surroundings import Surroundings
+from sprint.tick_report import TickReport, as_data, lines
 
 _INTERRUPTED = 130
-_SHOWN = 10  # issues passed over, of which a tick speaks without being asked
+_HOUSEKEEPING_SECONDS = 3600.0
+_SWEEP_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,38 +40,100 @@ class Options:
 
     repos: tuple[str, ...] = ()
     issue: int | None = None
+    pull: int | None = None
     force: bool = False
     dry_run: bool = False
+    prompt: bool = False  # which a dry run shows, too
     jobs: int = 1
     worker: str = ""  # in place of the configured one, and of what labels say
     as_json: bool = False
     by_hand: bool = False  # a person looks on
+    quiet: bool = False  # and wants to see only what came of it
+
+    def asks_for(self, run: Run) -> bool:
+        if self.pull is not None:
+            return run.is_follow_up and run.pr_number == self.pull
+        return run.issue == self.issue
 
 
-def run_command(config: Config, options: Options, environ: Mapping[str, str], home: Path) -> int:
+def run_command(config: Config, options: Options, around: Surroundings) -> int:
     """Do it and print what became of it; returns the exit code. One repository's failure stops no other."""
+    options = _named(config, options)
     wanted = _wanted(config, options)
+    shared = sharing.of(config, around)  # first, for what a fleet lacks is to be told before a forge is asked
     if not options.dry_run:
         files.check_folder(config.paths.results)
     stopping = threading.Event()
 
     def one(repo: RepoConfig) -> int:
         with logs.about(repo.name):
-            return _one(config, repo, options, environ, home, stopping)
+            return _one(config, repo, options, around, stopping)
 
-    if options.jobs == 1 or len(wanted) == 1:
-        codes = _in_turn(one, wanted)
-    else:
-        codes = _at_once(one, wanted, options.jobs, stopping)
+    with _looked_on(config, options):
+        if options.jobs == 1 or len(wanted) == 1:
+            codes = _in_turn(one, wanted)
+        else:
+            codes = _at_once(one, wanted, options.jobs, stopping)
     if not options.dry_run:
-        sweep(config)
-        refresh_if_due(config, environ, home)
+        _keep_house(config, around)
+        shared.ship()
     return max(codes)
 
 
+def _keep_house(config: Config, around: Surroundings) -> None:
+    """Where a run began since the last time, or an hour went by: remove what is old, ask for pulls."""
+    done = config.paths.cache / "housekeeping"
+    with contextlib.suppress(FileNotFoundError):
+        last = done.stat().st_mtime
+        runs = config.paths.results / "runs"
+        has_run = runs.exists() and runs.stat().st_mtime >= last
+        if not has_run and 0 <= time.time() - last < _HOUSEKEEPING_SECONDS:
+            return
+    from sprint.monitor.pull_refresh import refresh_if_due
+    from sprint.retention import sweep
+
+    started = time.monotonic()
+    sweep(config, seconds=_SWEEP_SECONDS)
+    is_swept = time.monotonic() - started < _SWEEP_SECONDS
+    refresh_if_due(config, around)
+    if not is_swept:
+        return  # the next tick goes on with it
+    files.make_folder(done.parent)
+    with files.refusing("write", done):
+        done.touch(mode=0o600)
+
+
+def _looked_on(config: Config, options: Options) -> contextlib.AbstractContextManager[None]:
+    """What happens is shown as it happens where a person looks on, or asked for one issue; never to cron."""
+    is_for_a_person = options.by_hand or options.issue is not None or options.pull is not None
+    if not is_for_a_person or options.quiet or options.as_json or options.dry_run:
+        return contextlib.nullcontext()
+    from sprint.view.onlooker import looking_on
+
+    return looking_on(config.paths.results, sys.stderr)
+
+
+def _named(config: Config, options: Options) -> Options:
+    """An issue may also be named in the repository's place: OWNER/REPO#N, or its address."""
+    if not any("#" in name or "://" in name for name in options.repos):
+        return options
+    from sprint import references
+
+    found = [references.issue(config, name) for name in options.repos]
+    if not any(found):
+        return options
+    (one, *others) = found
+    if others or one is None or options.issue not in (None, one.number):
+        raise ConfigError("an issue goes alone: one OWNER/REPO#N or its address, without --issue")
+    return replace(options, repos=(one.repo_name,), issue=one.number)
+
+
 def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
-    if options.issue is not None and len(options.repos) != 1:
-        raise ConfigError("--issue goes with exactly one OWNER/REPO")
+    for name, value in (("--issue", options.issue), ("--pr", options.pull)):
+        if value is not None and len(options.repos) != 1:
+            raise ConfigError(f"{name} goes with exactly one OWNER/REPO")
+    if options.issue is not None and options.pull is not None:
+        raise ConfigError("--pr goes without --issue")
     wanted = [resolve(config, name) for name in options.repos] or list(config.repos)
     if not wanted:
         raise ConfigError("no repository: name one as OWNER/REPO, or list some under repos: in sprint.yaml")
@@ -77,7 +141,7 @@ def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
 
 
 def _with_worker(config: Config, repo: RepoConfig, name: str) -> RepoConfig:
-    if name not in config.workers:
+    if config.worker(name) is None:
         raise ConfigError(f"--worker: no worker is called {name!r}; there are {', '.join(config.workers)}")
     return structs.replace(repo, worker=name, pick=structs.replace(repo.pick, worker_labels=False))
 
@@ -108,17 +172,15 @@ def _one(
     config: Config,
     repo: RepoConfig,
     options: Options,
-    environ: Mapping[str, str],
-    home: Path,
+    around: Surroundings,
     stopping: threading.Event,
 ) -> int:
     """One repository's tick, its line of output and its heartbeat; returns its exit code."""
     try:
         if options.dry_run:
-            return _preview(config, repo, options, environ, home)
+            return _preview(config, repo, options, around)
         with lock(lock_path(config.paths.cache, repo.forge, repo.name)):
-            context = open_context(config, repo, environ, home, stopping=stopping)
-            report = tick(context, only=options.issue, force=options.force, by_hand=options.by_hand)
+            report = _ticked(config, repo, options, around, stopping)
     except Busy as error:
         heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy", exit_code=None)
         _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
@@ -138,6 +200,34 @@ def _one(
     what = report.run.id if report.run else f"idle: {report.idle}"
     heartbeat.beat(config.paths.results, repo.forge, repo.name, what)
     return _exit_code(report, options)
+
+
+def _ticked(
+    config: Config, repo: RepoConfig, options: Options, around: Surroundings, stopping: threading.Event
+) -> TickReport:
+    """Each import is as dear as a request, and comes where it is known to be needed."""
+    from sprint import first_look
+
+    seen = first_look.look(config, repo, around)
+    idle = first_look.why_idle(config, repo, seen.repository, around)
+    if idle and not repo.dashboard:
+        return TickReport(seen.repository.name, idle=idle)
+    from sprint.context import open_context
+    from sprint.tick import tick
+
+    context = open_context(config, repo, around, seen=seen, stopping=stopping)
+    report = (
+        TickReport(seen.repository.name, idle=idle)
+        if idle
+        else tick(
+            context, only=options.issue, pull=options.pull, force=options.force, by_hand=options.by_hand
+        )
+    )
+    if repo.dashboard and options.issue is None and options.pull is None:
+        from sprint import dashboard
+
+        dashboard.keep(context, report)
+    return report
 
 
 def _failed(config: Config, repo: RepoConfig, options: Options, error: SprintError) -> int:
@@ -171,78 +261,32 @@ def _tell(config: Config, repo: RepoConfig, options: Options, text: str, alarms:
         _say(options, {}, f"{repo.name}: {safe_line(text, 500)}")
 
 
-def _preview(
-    config: Config, repo: RepoConfig, options: Options, environ: Mapping[str, str], home: Path
-) -> int:
+def _preview(config: Config, repo: RepoConfig, options: Options, around: Surroundings) -> int:
+    from sprint.context import open_context
     from sprint.preview import preview
 
     with tempfile.TemporaryDirectory(prefix="sprint-dry-run-") as scratch:
-        context = open_context(config, repo, environ, home, cache=Path(scratch))
-        seen = preview(context, only=options.issue, force=options.force)
+        context = open_context(config, repo, around, cache=Path(scratch))
+        seen = preview(
+            context, only=options.issue, force=options.force, pull=options.pull, with_prompt=options.prompt
+        )
     _say(options, seen.as_data(), seen.as_text())
     return 1 if options.issue is not None and seen.pick.issue is None else 0
 
 
 def _exit_code(report: TickReport, options: Options) -> int:
-    if options.issue is None:
+    if options.issue is None and options.pull is None:
         return 0
     known = (*report.settled, *report.waiting, report.run)
-    own = [run for run in known if run and run.issue == options.issue]
+    own = [run for run in known if run and options.asks_for(run)]
+    if options.pull is not None and not own:
+        return 0  # there was nothing to do about it
     if not own or own[-1].phase is not Phase.SETTLED:
         return 0 if own else 1  # a detached worker is at it
     outcome = own[-1].outcome
     return 1 if outcome is None or outcome.verdict is Verdict.FAILED else 0
 
 
-def lines(report: TickReport) -> list[str]:
-    """What a tick did, a line for each run that it brought to an end."""
-    said = [line_of(run) for run in (*report.settled, *report.waiting)]
-    if report.run and report.run not in report.waiting:
-        said.append(line_of(report.run))
-    if report.idle:
-        said.append(f"{report.repo}: {safe_line(report.idle)}")
-    said += [
-        f"  passed over #{p.number} {safe_line(p.title)}: {safe_line(p.reason)}"
-        for p in report.passed_over[:_SHOWN]
-    ]
-    if len(report.passed_over) > _SHOWN:
-        said.append(f"  and {len(report.passed_over) - _SHOWN} more; --dry-run tells why")
-    return said
-
-
-def line_of(run: Run) -> str:
-    outcome = run.outcome or (f"rests: {safe_line(run.paused_why)}" if run.paused_since else run.phase)
-    what = f"{run.repo} #{run.issue} {safe_line(run.title)}: {outcome}"
-    return " ".join(filter(None, [what, run.pr_url, f"({safe_line(run.detail)})" if run.detail else ""]))
-
-
-def as_data(report: TickReport) -> dict[str, Any]:
-    """A tick for programs: the shape that `--json` prints, one object a line."""
-
-    def data(run: Run) -> dict[str, Any]:
-        return {
-            "run_id": run.id,
-            "issue": run.issue,
-            "title": run.title,
-            "attempt": run.attempt,
-            "outcome": run.outcome,
-            "phase": run.phase,
-            "pr_url": run.pr_url,
-            "branch": run.branch,
-            "detail": run.detail,
-        }
-
-    return {
-        "repo": report.repo,
-        "run": data(report.run) if report.run else None,
-        "settled": [data(run) for run in report.settled],
-        "waiting": [data(run) for run in report.waiting],
-        "idle": report.idle,
-        "passed_over": [
-            {"number": p.number, "title": p.title, "reason": p.reason} for p in report.passed_over
-        ],
-    }
-
-
 def _say(options: Options, data: Mapping[str, Any], text: str) -> None:
-    print(json.dumps(data) if options.as_json else text, flush=True)  # noqa: T201
+    with logs.aside():
+        print(json.dumps(data) if options.as_json else text, flush=True)  # noqa: T201

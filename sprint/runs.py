@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +23,14 @@ from pathlib import Path
 
 import msgspec
 
-from sprint import files
-from sprint.domain import Phase, Run
+from sprint import files, json_file
+from sprint.disk_use import used
+from sprint.domain import Occasion, Phase, Run
 from sprint.errors import SprintError
 
 VERSION = 1
 _STOP = "stop"
+_OCCASION = "follow.json"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ISSUE_REFERENCE = re.compile(r"(?P<repo>[^#\s]*)#(?P<number>[0-9]{1,18})")
 _MAKING_SECONDS = 60.0  # how long another process may be between a run's marker and its run.json
@@ -36,13 +39,14 @@ _GONE = ".gone-"
 log = logging.getLogger(__name__)
 
 
-def new_id(now: datetime, repo: str, issue: int) -> str:
+def new_id(now: datetime, repo: str, issue: int | None) -> str:
     """A run's name: sorts by time, is safe as a file name, and no two hosts make the same.
 
     `20261121T120102Z-owner-repo-12-3f9c21aa`; a very long repository name is shortened.
     """
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", repo)[:100]  # no dots: it also names refs
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{issue}-{secrets.token_hex(4)}"
+    what = "task" if issue is None else issue
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{what}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,11 @@ class StopRequest:
 
 
 class RunStore:
-    """The runs under one results directory, which several hosts may share."""
+    """The runs under one results directory, which several hosts may share. `saved` is told of each that is
+    written down, once it is on the disk."""
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, saved: Callable[[Run], None] = lambda run: None) -> None:
+        self._saved = saved
         self._runs = results / "runs"
         self._active = results / "active"
         self._lost = results / "lost"
@@ -72,15 +78,20 @@ class RunStore:
         folder = self.folder(run.id)
         files.make_folder(self._runs)
         self._make_index()
-        try:
+        with files.refusing("make", folder):
             (self._active / run.id).touch(mode=0o600)
             files.sync_folder(self._active)
             folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise files.refusal("make", folder, error) from error
         self.save(run)
         files.sync_folder(self._runs)
         return folder
+
+    def reopen(self, run: Run) -> None:
+        """Have a run that was settled here be under way again. Raises SprintError."""
+        with files.refusing("make", self._active / run.id):
+            (self._active / run.id).touch(mode=0o600)
+            files.sync_folder(self._active)
+        self.save(run)
 
     def save(self, run: Run) -> None:
         """Replace run.json at once; on the disk when this returns. Raises SprintError."""
@@ -90,6 +101,7 @@ class RunStore:
         files.replace(self.folder(run.id) / "run.json", text + b"\n")
         if run.phase is Phase.SETTLED:
             self._unmark(run.id)
+        self._saved(run)
 
     def discard(self, run_id: str) -> None:
         """Forget a run that never began, its folder too; nothing happens where there is none."""
@@ -102,26 +114,32 @@ class RunStore:
     def load(self, run_id: str) -> Run:
         """A run by its full name. Raises SprintError where there is none or it cannot be read."""
         path = self.folder(run_id) / "run.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Run)
-        except FileNotFoundError:
-            raise SprintError(f"no run {run_id} in {self._runs}: `sprint monitor` lists them") from None
-        except OSError as error:
-            raise files.refusal("read", path, error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SprintError(f"cannot read {path}: {error}; repair it or move its folder away") from error
+        run = json_file.read(path, Run, remedy="repair it or move its folder away")
+        if run is None:
+            raise SprintError(f"no run {run_id} in {self._runs}: `sprint monitor` lists them")
+        return run
+
+    def keep_occasion(self, run_id: str, occasion: Occasion) -> None:
+        """Write down what a follow-up run answers. Raises SprintError."""
+        json_file.write(self.folder(run_id) / _OCCASION, occasion)
+
+    def occasion(self, run_id: str) -> Occasion:
+        """What a follow-up run answers. Raises SprintError where that is not there."""
+        path = self.folder(run_id) / _OCCASION
+        found = json_file.read(path, Occasion, remedy="stop the run")
+        if found is None:
+            raise SprintError(f"{path} is gone: `sprint stop {run_id}` gives the run up")
+        return found
 
     def ask_to_stop(self, run_id: str, why: str, *, hand_in: bool = False) -> None:
         """Leave word for whoever works on the run. Raises SprintError."""
-        files.replace(self.folder(run_id) / _STOP, msgspec.json.encode(StopRequest(why, hand_in)))
+        json_file.write(self.folder(run_id) / _STOP, StopRequest(why, hand_in))
 
     def asked_to_stop(self, run_id: str) -> StopRequest | None:
         try:
-            return msgspec.json.decode((self.folder(run_id) / _STOP).read_bytes(), type=StopRequest)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("run %s: whether to stop it cannot be read: %s", run_id, error)
+            return json_file.read(self.folder(run_id) / _STOP, StopRequest, remedy="ask again")
+        except SprintError as error:
+            log.warning("run %s: whether to stop it is not known: %s", run_id, error)
             return None
 
     def under_way(self, forge: str, host: str) -> list[Run]:
@@ -161,11 +179,22 @@ class RunStore:
         with suppress(OSError):
             (self._lost / run_id).unlink()
 
+    def active_ids(self) -> list[str]:
+        """The names of runs that are not settled, oldest first; none where that cannot be told."""
+        try:
+            return sorted(_names(self._active))
+        except SprintError:
+            return []
+
     def active(self) -> list[Run]:
         """Every run that is not settled, of all repositories and hosts, oldest first; changes nothing."""
         names = _names(self._active) if self._active.is_dir() else _names(self._runs)
         runs = (self._readable(name) for name in sorted(names) if (self._runs / name / "run.json").exists())
         return [run for run in runs if run is not None and run.phase is not Phase.SETTLED]
+
+    def names(self) -> list[str]:
+        """The names of all runs, newest first, readable or not. Raises SprintError."""
+        return sorted(_names(self._runs), reverse=True)
 
     def all(self) -> Iterator[Run]:
         """Every run that can be read, newest first; the others are logged."""
@@ -195,18 +224,33 @@ class RunStore:
             )
         return self.load(matches[0])
 
-    def clean(self, keep: int = 100) -> list[str]:
-        """Delete run folders but the newest `keep`; never one that is under way or cannot be read.
+    def newest(self, what: str, wanted: Callable[[Run], bool]) -> Run:
+        """The newest run that is wanted. Raises SprintError, which names `what`, where there is none."""
+        for run in self.all():
+            if wanted(run):
+                return run
+        raise SprintError(f"no run for {what} in {self._runs}: `sprint monitor` lists them")
 
-        Returns the names of those deleted.
+    def clean(self, keep: int = 100, most_bytes: float = math.inf, *, seconds: float = math.inf) -> list[str]:
+        """Delete run folders but the newest `keep`, and those beyond so many bytes of all together; never one
+        that is under way or cannot be read.
+
+        What is not deleted within `seconds` is left for the next time. Returns the names of those deleted.
         """
+        deadline = time.monotonic() + seconds
         for leftover in self._runs.glob(f"{_GONE}*") if self._runs.is_dir() else ():
             shutil.rmtree(leftover, ignore_errors=True)
         marked = set(_names(self._active))
-        gone = []
-        for name in sorted(_names(self._runs), reverse=True)[keep:]:
-            if name not in marked and self._is_over(name) and self._delete(self._runs / name):
+        gone, total = [], 0
+        for place, name in enumerate(sorted(_names(self._runs), reverse=True)):
+            if time.monotonic() > deadline:
+                break
+            size = used(self._runs / name)[0] if place < keep else 0
+            is_too_much = place >= keep or total + size > most_bytes
+            if is_too_much and name not in marked and self._is_over(name) and self._delete(self._runs / name):
                 gone.append(name)
+            else:
+                total += size
         return gone
 
     def _delete(self, folder: Path) -> bool:
@@ -261,10 +305,8 @@ class RunStore:
         if self._active.is_dir():
             return
         files.make_folder(self._active.parent)
-        try:
+        with files.refusing("write in", self._active.parent):
             draft = Path(tempfile.mkdtemp(prefix=".active.", dir=self._active.parent))
-        except OSError as error:
-            raise files.refusal("write in", self._active.parent, error) from error
         try:
             for run in self.all():
                 if run.phase is not Phase.SETTLED:
@@ -278,8 +320,7 @@ class RunStore:
 def _names(folder: Path) -> list[str]:
     """The entries that may be runs; none where the folder is missing. Raises SprintError."""
     try:
-        return [name for path in folder.iterdir() if _RUN_ID.fullmatch(name := path.name)]
+        with files.refusing("read", folder, FileNotFoundError):
+            return [name for path in folder.iterdir() if _RUN_ID.fullmatch(name := path.name)]
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise files.refusal("read", folder, error) from error

@@ -6,14 +6,14 @@ unknown price is not zero, and no ceiling in dollars can hold for it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sprint import files
+from sprint import files, json_file
+
+A_TRIFLE = 1e-6  # dollars, by which two counts of the same may differ
 
 _log = logging.getLogger(__name__)
 
@@ -23,18 +23,7 @@ def record(results: Path, run_id: str, usd: float) -> None:
     now = datetime.now(UTC)
     path = _path(results, now.date())
     files.make_folder(path.parent)
-    line = json.dumps({"at": now.isoformat(timespec="milliseconds"), "run": run_id, "usd": usd})
-    try:
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":  # a writer died in the middle of its line
-                    line = "\n" + line
-            file.write(line.encode() + b"\n")
-    except OSError as error:
-        raise files.refusal("write", path, error) from error
+    json_file.add_line(path, {"at": now.isoformat(timespec="milliseconds"), "run": run_id, "usd": usd})
 
 
 def spent_today(results: Path) -> float:
@@ -58,13 +47,11 @@ class Today:
             self._day, self._read, self._usd = today, 0, 0.0
         path = _path(self._results, today)
         try:
-            with path.open("rb") as file:
+            with files.refusing("read", path, FileNotFoundError), path.open("rb") as file:
                 file.seek(self._read)
                 added = file.read()
         except FileNotFoundError:
             return self._usd
-        except OSError as error:
-            raise files.refusal("read", path, error) from error
         whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
         self._usd += sum(_usd(line, path) for line in whole.splitlines())

@@ -21,6 +21,8 @@ from sprint.errors import SprintError
 
 AGAIN_AFTER = timedelta(hours=23, minutes=50)  # a day, less what one start of cron's differs from another
 
+FLEET = "fleet"  # the alarm that the fleet's database does not answer
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sprint.config import RepoConfig
-from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, Run
+from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, Occasion, Remark, Run
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class CarriedWork:
 
 
 @dataclass(frozen=True)
+class ClosedPull:
+    """An earlier attempt's pull request that was closed unmerged, and what people with a say said at it."""
+
+    number: int
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """All that any prompt needs. Texts of strangers are in it as they came: `prompts` cleans and fences them.
 
@@ -32,7 +40,7 @@ class Task:
     runner found of earlier work (commits, branches, pull requests) and `layout` a map of the repository, a
     line each; empty where nobody looked. `setup` are the commands that made the environment, `checks` the
     results at the base, `tools` the interpreters and tools that are there. `forge_kind` chooses the skills
-    that fit.
+    that fit. `occasion` is what a follow-up answers. The issue of an operator's task has number 0.
     """
 
     run: Run
@@ -48,4 +56,6 @@ class Task:
     checks: tuple[CheckResult, ...] = ()
     tools: tuple[str, ...] = ()
     forge_kind: str = ""
+    occasion: Occasion | None = None
+    closed: ClosedPull | None = None
     root: str = "/work"  # the workspace as the worker sees it: the checkout is `repo` in it

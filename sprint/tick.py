@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 import logging
-import os
-import random
-from collections.abc import Mapping, Set
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from dataclasses import dataclass
 
-from sprint import assign, runs, spend
+from sprint import assign, capacity, early_imports, follow, publish
 from sprint.backlog import Backlog
-from sprint.clean_text import safe_line
+from sprint.claim import Board
 from sprint.context import Context
-from sprint.domain import Claim, Issue, PassedOver, Phase, Pick, Run
-from sprint.errors import ConfigError, ForgeError, SprintError
-from sprint.lock import lock
-from sprint.logs import run_log
-from sprint.settle import settle
+from sprint.domain import Claim, Phase, Purpose, Run, replace
+from sprint.errors import Busy, ConfigError, ForgeError, SprintError
+from sprint.lock import lock, lock_path
+from sprint.new_run import claim_issue
+from sprint.settle import mirroring, settle, settle_task, taken_over
 from sprint.settle.lost import look_for_lost
 from sprint.settle.repository import blocked
+from sprint.tick_report import TickReport
 
-_MANY_CLAIMS = 100
-_REMEMBERED = timedelta(days=30)
-_FORGOTTEN_AT_ONCE = 5
-_FARTHEST = timedelta(days=30)
+# By prompts and policy; importing them takes as long as a claim.
+_NEEDED_BY_RUNS = ("jinja2", "detect_secrets.core.plugins.util", "detect_secrets.filters")
 _RACES = 20  # how many issues a tick may lose to other hosts before it leaves the rest to them
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TickReport:
-    """What a tick did, for a person or a program. `waiting` are the runs that are still under way, `run` the
-    newest that it began, `trouble` the first failure that left a run where it was."""
-
-    repo: str
-    settled: tuple[Run, ...] = ()
-    waiting: tuple[Run, ...] = ()
-    run: Run | None = None
-    idle: str = ""  # why there was nothing to do
-    passed_over: tuple[PassedOver, ...] = ()
-    trouble: SprintError | None = None
-
-
 def tick(
-    context: Context, *, only: int | None = None, force: bool = False, by_hand: bool = False
+    context: Context,
+    *,
+    only: int | None = None,
+    pull: int | None = None,
+    force: bool = False,
+    by_hand: bool = False,
 ) -> TickReport:
     """Settle what is under way, then begin what there is room for.
 
-    `by_hand`: also where a known fault of the repository stops claims, to see whether it is mended.
+    `only` is the one issue, `pull` the one pull request of ours that is wanted. `by_hand`: also where a known
+    fault of the repository stops claims, to see whether it is mended.
 
     The caller holds the lock of the repository's configured name. Raises Busy where somebody else has that of
     its present one, SprintError on failures, and KeyboardInterrupt.
@@ -60,19 +46,24 @@ def tick(
     is_renamed = name != repo.name
     own_lock = lock(lock_path(context.config.paths.cache, repo.forge, name)) if is_renamed else nullcontext()
     with own_lock:
-        report = _settle_all(context)
+        report, board = _settle_all(context)
         look_for_lost(context)
         if report.trouble or any(run.issue == only for run in (*report.settled, *report.waiting) if only):
             return report
-        if not (by_hand or only) and (reason := blocked(context)):
+        if not (by_hand or only or pull) and (reason := blocked(context)):
             return replace(report, idle=reason)
-        return _with_new_runs(context, report, only, force)
+        return _with_new_runs(context, report, board, Wanted(only, pull, force))
 
 
-def _settle_all(context: Context) -> TickReport:
-    """Detached runs first: an attached one may take this process for an hour."""
+def _settle_all(context: Context) -> tuple[TickReport, Board | None]:
+    """Detached runs first: an attached one may take this process for an hour.
+
+    Also the board as it was read for that, where it still tells which issues are worked on.
+    """
+    taken_over.take_over(context)
     under_way = sorted(_under_way(context), key=lambda run: _is_attached(context, run))
-    claims = context.claims.read() if under_way else {}
+    board = context.claims.board() if under_way else None
+    claims = board.claims if board else {}
     known: list[Run] = []
     trouble = None
     for run in under_way:
@@ -85,12 +76,15 @@ def _settle_all(context: Context) -> TickReport:
                 known.append(context.store.load(run.id))
     settled = tuple(run for run in known if run.phase is Phase.SETTLED)
     waiting = tuple(run for run in known if run.phase is not Phase.SETTLED)
-    return TickReport(context.repository.name, settled, waiting, trouble=trouble)
+    report = TickReport(context.repository.name, settled, waiting, trouble=trouble)
+    return report, None if settled else board
 
 
 def _is_attached(context: Context, run: Run) -> bool:
+    if run.purpose is Purpose.TASK:
+        return False
     try:
-        return context.worker(run.worker).attached
+        return context.worker_of(run).attached
     except ConfigError:  # it is no longer configured, which `settle` says
         return True
 
@@ -115,11 +109,23 @@ def _is_former_name(context: Context, name: str) -> bool:
 
 
 def settle_run(context: Context, run: Run) -> Run:
-    """Bring one run as far as it can come. The caller holds the lock of the run's repository."""
-    return settle(context, run, context.claims.read().get(run.issue or 0))
+    """Bring one run as far as it can come. The caller holds the lock of the run's repository. Raises Busy
+    where another process is at a task."""
+    if run.purpose is Purpose.TASK:
+        return settle_task(context, run)
+    return _settled(context, run, context.claims.read().get(run.issue or 0))
 
 
 def _settled(context: Context, run: Run, claim: Claim | None) -> Run:
+    if run.purpose is Purpose.TASK:
+        try:
+            return settle_task(context, run)
+        except Busy:  # whoever sent it settles it
+            return run
+    if not _is_attached(context, run):
+        run, claim, is_ours = taken_over.whose(context, run, claim)
+        if not is_ours:
+            return run
     if run.repo in (context.repository.name, context.repo_config.name):
         return settle(context, run, claim)
     # A tick that began before the repository was renamed has the lock of the old name.
@@ -128,139 +134,98 @@ def _settled(context: Context, run: Run, claim: Claim | None) -> Run:
         return run if run.phase is Phase.SETTLED else settle(context, run, claim)
 
 
-def _with_new_runs(context: Context, report: TickReport, only: int | None, force: bool) -> TickReport:
-    """Begin runs until `pick.at_once` are under way here, or one has come to its end."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asked for: an issue, perhaps against all that speaks against it, or a pull request."""
+
+    issue: int | None = None
+    pull: int | None = None
+    force: bool = False
+
+
+def _with_new_runs(context: Context, report: TickReport, board: Board | None, wanted: Wanted) -> TickReport:
+    """Begin runs until `pick.at_once` are under way here, or one has come to its end. `board`: as it was read
+    just now, if it was."""
     is_attached = context.worker(context.repo_config.worker).attached
     if is_attached and (resting := [run for run in report.waiting if _is_attached(context, run)]):
         return replace(report, idle=f"run {resting[0].id} is under way")
-    if reason := why_not_now(context):
+    if reason := capacity.why_not_now(context.sharing, context.repo_config, context.repository):
         return replace(report, idle=reason)
-    board = context.claims.board()
+    board = board or context.claims.board()
     if board.pause:
         return replace(report, idle=board.pause.says(context.repository.name))
-    return _begun(context, report, board.claims, Backlog(context, only=only, force=force))
+    backlog = Backlog(context, only=wanted.issue, force=wanted.force)
+    report = _followed(context, report, board.claims, backlog, wanted.pull)
+    if wanted.pull and not report.run:
+        said = [one.says for one in report.followed] or [f"#{wanted.pull} is no open pull request of ours"]
+        return replace(report, idle=said[0])
+    if wanted.pull or (report.run and report.run.phase is Phase.SETTLED):
+        return report
+    return _begun(context, report, board.claims if report.run is None else context.claims.read(), backlog)
+
+
+def _followed(
+    context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog, only: int | None
+) -> TickReport:
+    """Our pull requests come before new issues: begin the rounds that they need and there is room for."""
+    if not (context.repo_config.follow.enabled or only) or backlog.only:
+        return report
+    followed = follow.look(context, claims, backlog.open_pulls, only=only)
+    backlog.waits_for_us = {one.number: one.waits_for_us for one in followed.decisions}
+    report = replace(report, followed=followed.decisions)
+    own = {run.issue for run in report.waiting}
+    for needed in followed.needed:
+        if len(capacity.worked_on(claims, own)) >= context.repo_config.pick.at_once:
+            return report
+        if (begun := follow.begin(context, needed)) is None:
+            continue
+        run = settle(context, *begun, is_new=True)
+        report = replace(report, run=run)
+        if run.phase is Phase.SETTLED:
+            return report
+        own.add(run.issue)
+        report = replace(report, waiting=(*report.waiting, run))
+    return report
 
 
 def _begun(context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog) -> TickReport:
     own = {run.issue for run in report.waiting}
-    lost = 0
-    while backlog.only or len(unsettled := _unsettled(claims, own)) < context.repo_config.pick.at_once:
-        pick = backlog.pick(claims)
-        forget_closed(context, claims, backlog)
-        report = replace(report, passed_over=pick.passed_over)
-        if pick.issue is None:
-            return replace(report, idle=pick.why_none)
-        worker = assign.able(context, assign.wanted(context, pick.issue))
-        context.sandbox.probe()
-        previous = claims.get(pick.issue.number)
-        made = _claim(context, pick, pick.issue, worker, previous, backlog.force)
-        if made is None:
-            _log.info("#%d: another host claimed it first", pick.issue.number)
-            backlog.pass_over(pick.issue, "another host claimed it first")
-            claims, lost = context.claims.read(), lost + 1
-            if lost == _RACES:
-                return replace(report, idle="other hosts were faster each time")
-            continue
-        run = settle(context, *made, is_new=True)
-        report = replace(report, run=run)
-        if run.phase is Phase.SETTLED or backlog.only:
-            return report
-        own.add(run.issue)
-        report = replace(report, waiting=(*report.waiting, run))
-    return report if report.run else replace(report, idle=_crowd(claims, unsettled))
-
-
-def _unsettled(claims: Mapping[int, Claim], own: Set[int | None]) -> Set[int | None]:
-    """The issues that are worked on, on all hosts. A claim for longer than any run lasts is a forged one."""
-    now = datetime.now(UTC)
-    claimed = {
-        number
-        for number, claim in claims.items()
-        if claim.state == "claimed" and now < claim.expires < now + _FARTHEST
-    }
-    return claimed | own
-
-
-def _crowd(claims: Mapping[int, Claim], unsettled: Set[int | None]) -> str:
-    said = []
-    for number in sorted(number for number in unsettled if number):
-        claim = claims.get(number)
-        until = f"until {claim.expires:%Y-%m-%d %H:%M} UTC" if claim else ""
-        said.append(f"#{number} is claimed by {claim.host} {until}" if claim else f"#{number} is under way")
-    return f"{'; '.join(said)} (pick.at_once)"
-
-
-def forget_closed(context: Context, claims: Mapping[int, Claim], backlog: Backlog) -> None:
-    """Where claims have become many, remove some of long closed issues: each fetch reads them all."""
-    if len(claims) <= _MANY_CLAIMS:
-        return
-    long_ago = datetime.now(UTC) - _REMEMBERED
-    old = [
-        claim for claim in backlog.unlisted(claims) if claim.state == "released" and claim.expires < long_ago
-    ]
-    for claim in random.sample(old, min(len(old), _FORGOTTEN_AT_ONCE)):
-        try:
-            is_open = context.forge.issue(context.repository.name, claim.issue).is_open
-        except ForgeError as error:
-            if error.status not in (404, 410):
-                raise
-            is_open = False
-        if not is_open:
-            context.claims.forget(claim)
-
-
-def why_not_now(context: Context) -> str:
-    """Why no new run may start whatever the backlog holds, or ""."""
-    if context.repository.open_issues == 0:
-        return "no open issues"
-    ceiling = context.repo_config.limits.usd_per_day
-    if ceiling is not None:
-        spent = spend.spent_today(context.config.paths.results)
-        if spent >= ceiling:
-            return f"today's ceiling is reached: ${spent:.2f} of ${ceiling:.2f}"
-    return ""
-
-
-def _claim(
-    context: Context, pick: Pick, issue: Issue, worker: str, previous: Claim | None, forced: bool
-) -> tuple[Run, Claim] | None:
-    """Write the run down, then claim the issue for it; None where another host was faster."""
-    seen = context.discussions.digest(issue)
-    run = replace(new_run(context, issue, worker), forced=forced)
-    context.store.create(run)
-    claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
-    if claim is None:
-        context.store.discard(run.id)
-        return None
-    run = replace(run, attempt=claim.attempt)
-    context.store.save(run)
-    with run_log(context.store.folder(run.id), run):
-        for passed in pick.passed_over:
-            _log.info("passed over #%d %s: %s", passed.number, safe_line(passed.title), passed.reason)
-        _log.info("#%d: claimed: %s", issue.number, safe_line(issue.title))
-    return run, claim
-
-
-def new_run(context: Context, issue: Issue, worker: str) -> Run:
-    """A run of this host that begins now; nothing is written."""
-    now = datetime.now(UTC)
-    name, limits = context.repository.name, context.repo_config.limits
-    return Run(
-        id=runs.new_id(now, name, issue.number),
-        forge=context.repo_config.forge,
-        repo=name,
-        issue=issue.number,
-        title=issue.title,
-        attempt=1,
-        host=context.host,
-        pid=os.getpid(),
-        started_at=now,
-        deadline=now + timedelta(minutes=limits.minutes + limits.check_minutes * (limits.check_rounds + 2)),
-        worker=worker,
-        issue_url=issue.html_url,
-        labels=issue.labels,
-    )
-
-
-def lock_path(cache: Path, forge: str, repo: str) -> Path:
-    return cache / "locks" / forge / f"{repo}.lock"
+    lost, mirrored = 0, None
+    try:
+        while (
+            backlog.only
+            or len(unsettled := capacity.worked_on(claims, own)) < context.repo_config.pick.at_once
+        ):
+            pick = backlog.pick(claims)
+            backlog.keep(pick)
+            backlog.forget_closed(claims)
+            report = replace(report, passed_over=pick.passed_over)
+            if pick.issue is None:
+                return replace(report, idle=pick.why_none)
+            previous = claims.get(pick.issue.number)
+            try:
+                worker = assign.able(context, assign.wanted(context, pick.issue))
+                early_imports.load(*_NEEDED_BY_RUNS)
+                context.sandbox.probe()
+                publish.check(context.forge, context.repository, context.repo_config.publish)
+                mirrored = mirrored or mirroring(context, None, context.base)
+                made = claim_issue(context, pick, pick.issue, worker, previous, backlog.force)
+            except Busy as error:  # each sprite has its run, or other hosts' runs keep what is left for today
+                return replace(report, idle=str(error))
+            if made is None:
+                _log.info("#%d: another host claimed it first", pick.issue.number)
+                backlog.pass_over(pick.issue, "another host claimed it first")
+                claims, lost = context.claims.read(), lost + 1
+                if lost == _RACES:
+                    return replace(report, idle="other hosts were faster each time")
+                continue
+            run = settle(context, *made, is_new=True, mirrored=mirrored)
+            mirrored, report = None, replace(report, run=run)
+            if run.phase is Phase.SETTLED or backlog.only:
+                return report
+            own.add(run.issue)
+            report = replace(report, waiting=(*report.waiting, run))
+        return report if report.run else replace(report, idle=capacity.crowd(claims, unsettled))
+    finally:
+        if mirrored:
+            mirrored.stop()

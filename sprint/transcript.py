@@ -3,7 +3,8 @@
 Every line has `at` (ISO time, UTC) and `event`, and by event:
 
 - system, user: `text`
-- assistant: `turn` (from 1), `content`, `reasoning`, `finish_reason`, `tool_calls` [{id, name, arguments}],
+- assistant: `turn` (from 1), `content`, `reasoning`, `finish_reason`, `tool_calls` [{id, name, arguments},
+  and where it is told `path`, the file that a call edits],
   `usage` {prompt_tokens, cached_tokens, completion_tokens, cost_usd or null}, `estimated` (the server did not
   count), `model`, `url`, `seconds`
 - tool: `turn`, `id`, `name`, `text` (as the model saw it), `seconds`, `error` (its kind, or ""), and for
@@ -13,60 +14,53 @@ Every line has `at` (ISO time, UTC) and `event`, and by event:
 - note: `text`, what the runner decided: a limit near, the context shortened, a model that failed
 - end: `ending`, `summary`, `detail`
 
+Beyond 64 MB texts are cut short: what is counted from them, usage above all, is written all the same.
 Each line is written at once: a killed run loses the line it was writing, and readers pass over such a line.
 """
 
 from __future__ import annotations
 
-import json
-import textwrap
+import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sprint import files
-from sprint.clean_text import safe_line
+from sprint import json_file
 from sprint.domain import CheckResult, Usage
-from sprint.terminal_text import readable
 
 NAME = "transcript.jsonl"
-_SHOWN_LINES = 12
-_SHOWN_CHARACTERS = 4000
+RAW = "agent.log"  # beside it, of a worker that is a program: all that it printed, 64 MB at most
+_MOST = 10**12  # of anything that a turn may have used
+_ROOM = 64_000_000  # bytes
+_SHORT = 500  # characters
 
 
 def append(folder: Path, event: str, **fields: Any) -> None:
     """Write one event. Raises SprintError where the file cannot be written."""
     record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-    line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     path = folder / NAME
-    try:
-        with path.open("a+b", buffering=0) as file:
-            if end := file.seek(0, 2):
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    line = b"\n" + line
-            file.write(line)
-    except OSError as error:
-        raise files.refusal("write", path, error) from error
+    json_file.add_line(path, record if _size(path) < _ROOM else _shortened(record))
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):  # there is none yet, or adding to it says what is wrong
+        return path.stat().st_size
+    return 0
+
+
+def _shortened(value: Any) -> Any:
+    """The same with its texts cut short, however deep they are in it."""
+    if isinstance(value, Mapping):
+        return {key: _shortened(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(part) for part in value]
+    return f"{value[:_SHORT]} ..." if isinstance(value, str) and len(value) > _SHORT else value
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
     """Every event that can be read, in order; none where the run has no transcript."""
-    try:
-        with (folder / NAME).open("rb") as file:
-            for line in file:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(event, dict):
-                    yield event
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise files.refusal("read", folder / NAME, error) from error
+    return json_file.lines(folder / NAME)
 
 
 def add(first: Usage, second: Usage) -> Usage:
@@ -82,24 +76,40 @@ def add(first: Usage, second: Usage) -> Usage:
     )
 
 
+def since(before: Usage, now: Usage) -> Usage:
+    """What came to a usage since it was `before`."""
+    cost = None if now.cost_usd is None else max(now.cost_usd - (before.cost_usd or 0.0), 0.0)
+    return Usage(
+        turns=max(now.turns - before.turns, 0),
+        prompt_tokens=max(now.prompt_tokens - before.prompt_tokens, 0),
+        cached_tokens=max(now.cached_tokens - before.cached_tokens, 0),
+        completion_tokens=max(now.completion_tokens - before.completion_tokens, 0),
+        cost_usd=cost,
+    )
+
+
 def usage(folder: Path) -> tuple[Usage, str]:
     """What a run has used by its transcript, and the model that answered last."""
     total, model = Usage(), ""
     for event in read(folder):
-        if event.get("event") != "assistant":
-            continue
-        counted = event.get("usage")
-        counted = counted if isinstance(counted, dict) else {}
-        turn = Usage(
-            turns=1,
-            prompt_tokens=_whole(counted.get("prompt_tokens")),
-            cached_tokens=_whole(counted.get("cached_tokens")),
-            completion_tokens=_whole(counted.get("completion_tokens")),
-        )
-        cost = counted.get("cost_usd")
-        total = add(total, replace(turn, cost_usd=float(cost) if isinstance(cost, int | float) else None))
-        model = str(event.get("model") or model)
+        if event.get("event") == "assistant":
+            total = add(total, of_turn(event))
+            model = str(event.get("model") or model)
     return total, model
+
+
+def of_turn(event: Mapping[str, Any]) -> Usage:
+    """What one `assistant` event says that its turn has used."""
+    counted = event.get("usage")
+    counted = counted if isinstance(counted, dict) else {}
+    cost = counted.get("cost_usd")
+    return Usage(
+        turns=1,
+        prompt_tokens=_whole(counted.get("prompt_tokens")),
+        cached_tokens=_whole(counted.get("cached_tokens")),
+        completion_tokens=_whole(counted.get("completion_tokens")),
+        cost_usd=float(cost) if isinstance(cost, int | float) and abs(cost) < _MOST else None,
+    )
 
 
 def steps(folder: Path) -> int:
@@ -120,122 +130,4 @@ def check(folder: Path, what: str, result: CheckResult) -> None:
 
 
 def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def render(folder: Path, *, width: int = 100, colour: bool = False) -> Iterator[str]:
-    """A run's transcript as lines for a person, none wider than `width`."""
-    paint = _PAINT if colour else dict.fromkeys(_PAINT, "{}")
-    for event in read(folder):
-        lines = _RENDERERS.get(str(event.get("event")), _render_unknown)(event)
-        for style, indent, text in lines:
-            for line in _wrapped(text, max(width, 20) - indent):
-                yield " " * indent + (paint[style].format(line) if line else "")
-
-
-_PAINT = {
-    "head": "\x1b[1m{}\x1b[0m",
-    "text": "{}",
-    "dim": "\x1b[2m{}\x1b[0m",
-    "bad": "\x1b[31m{}\x1b[0m",
-    "note": "\x1b[33m{}\x1b[0m",
-}
-_Line = tuple[str, int, str]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, width, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
-    ) or [""]
-
-
-def _block(style: str, indent: int, text: Any) -> Iterator[_Line]:
-    """A text's first lines, and how much more there is."""
-    lines = readable(str(text or "")[:_SHOWN_CHARACTERS]).strip("\n").split("\n")
-    for line in lines[:_SHOWN_LINES]:
-        yield style, indent, line.expandtabs(4)
-    left = str(text or "").strip("\n").count("\n") + 1 - _SHOWN_LINES
-    if left > 0:
-        yield "dim", indent, f"... {left} more lines"
-
-
-def _time(event: Mapping[str, Any]) -> str:
-    return str(event.get("at", ""))[11:19]
-
-
-def _render_said(event: Mapping[str, Any]) -> Iterator[_Line]:
-    yield "head", 0, f"{_time(event)} {event.get('event')}"
-    yield from _block("dim", 2, event.get("text"))
-
-
-def _render_assistant(event: Mapping[str, Any]) -> Iterator[_Line]:
-    used = event.get("usage") if isinstance(event.get("usage"), dict) else {}
-    assert isinstance(used, dict)
-    about = "~" if event.get("estimated") else ""
-    tokens = f"{about}{used.get('prompt_tokens', '?')} + {used.get('completion_tokens', '?')} tokens"
-    cost = used.get("cost_usd")
-    price = f", ${cost:.4f}" if isinstance(cost, int | float) else ""
-    seconds = event.get("seconds")
-    took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    model = safe_line(str(event.get("model", "")))
-    yield "head", 0, f"{_time(event)} turn {event.get('turn', '?')} {model}: {tokens}{price}{took}"
-    if event.get("content"):
-        yield from _block("text", 2, event["content"])
-    calls = event.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        if isinstance(call, dict):
-            yield "note", 2, f"> {safe_line(str(call.get('name')))} {_arguments(call.get('arguments'))}"
-
-
-def _arguments(arguments: Any) -> str:
-    """A call's arguments, short: a command alone needs no name."""
-    try:
-        values = json.loads(str(arguments), strict=False)
-    except ValueError:
-        return safe_line(str(arguments))
-    if not isinstance(values, dict):
-        return safe_line(str(values))
-    if list(values) == ["command"]:
-        return safe_line(str(values["command"]))
-    return " ".join(f"{key}={safe_line(str(value), 80)}" for key, value in values.items())
-
-
-def _render_tool(event: Mapping[str, Any]) -> Iterator[_Line]:
-    code = event.get("exit_code")
-    ended = event.get("killed_by") or event.get("error") or ("" if code in (None, 0) else f"exit code {code}")
-    if ended:
-        yield "bad", 4, safe_line(str(ended))
-    yield from _block("dim", 4, event.get("text"))
-
-
-def _render_check(event: Mapping[str, Any]) -> Iterator[_Line]:
-    seconds = event.get("seconds")
-    took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    what = f"{event.get('what')}: {safe_line(str(event.get('command')))}: {event.get('status')}{took}"
-    yield "note", 0, f"{_time(event)} {safe_line(what, 1000)}"
-
-
-def _render_note(event: Mapping[str, Any]) -> Iterator[_Line]:
-    yield "note", 0, f"{_time(event)} {safe_line(str(event.get('text', '')), 1000)}"
-
-
-def _render_end(event: Mapping[str, Any]) -> Iterator[_Line]:
-    detail = event.get("detail")
-    ending = f"{event.get('ending')}{f': {detail}' if detail else ''}"
-    yield "head", 0, f"{_time(event)} ended: {safe_line(ending, 1000)}"
-    yield from _block("text", 2, event.get("summary"))
-
-
-def _render_unknown(event: Mapping[str, Any]) -> Iterator[_Line]:
-    yield "dim", 0, safe_line(json.dumps(event, ensure_ascii=False), 500)
-
-
-_RENDERERS = {
-    "system": _render_said,
-    "user": _render_said,
-    "assistant": _render_assistant,
-    "tool": _render_tool,
-    "check": _render_check,
-    "note": _render_note,
-    "end": _render_end,
-}
+    return value if isinstance(value, int) and abs(value) < _MOST else 0

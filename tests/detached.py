@@ -50,6 +50,7 @@ class Backend:
     calls: Counter[str] = field(default_factory=Counter)
     started: list[Run] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     released: dict[str, Outcome] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Backend:
 
 class FakeWorker:
     attached = False
+    records_spend = False
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -70,6 +72,7 @@ class FakeWorker:
         self._call("check")
 
     def prompt(self, task: Task) -> Prompt:
+        self._backend.tasks.append(task)
         return Prompt("", f"Fix #{task.issue.number}.")
 
     def start(self, job: Job) -> None:

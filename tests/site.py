@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from tests import known_tools
+from tests.commands import Command
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 
@@ -46,6 +48,7 @@ class Site:
             **settings,
         }
         self.write()
+        known_tools.put(path / "cache")
 
     def write(self) -> None:
         (self.path / "sprint.yaml").write_text(yaml.safe_dump(self.settings))
@@ -54,15 +57,16 @@ class Site:
         (self.path / name).write_text(value)
         (self.path / name).chmod(0o600)
 
+    def start(self, *args: str, killed_at: str | None = None) -> Command:
+        return Command(args, self.path, self.environ, killed_at)
+
     def sprint(self, *args: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "sprint", *args],
-            cwd=self.path,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        command = self.start(*args)
+        try:
+            code = command.wait(timeout)
+        finally:
+            command.kill()
+        return subprocess.CompletedProcess(args, code, command.out.read_text(), command.err.read_text())
 
     def python(self, code: str, *args: str) -> str:
         """What a Python program prints, run as the commands are."""

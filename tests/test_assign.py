@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sprint.config import load
+from sprint.config import CodexWorkerConfig, HermesWorkerConfig, load
 from sprint.errors import ConfigError
+from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
@@ -76,6 +77,12 @@ def test_without_a_fallback_that_can_begin_nothing_is_claimed(site: Site) -> Non
     assert (site.rows(), site.runs()) == ([], [])
 
 
+def test_a_kind_of_agent_needs_no_section(site: Site) -> None:
+    done = site.sprint("run", REPO, "--worker", "codex")
+    assert (done.returncode, site.runs()) == (2, [])
+    assert "worker codex: codex is not on the PATH; install it with" in done.stderr
+
+
 def test_no_such_worker(site: Site) -> None:
     done = site.sprint("run", REPO, "--worker", "nobody")
     assert done.returncode == 2
@@ -95,4 +102,15 @@ def test_what_a_worker_may_not_be(tmp_path: Path, worker: dict[str, Any], fault:
     path = tmp_path / "sprint.yaml"
     path.write_text(yaml.safe_dump({"workers": {"w": worker}}))
     with pytest.raises(ConfigError, match=fault):
-        load(path, environ={}, cwd=tmp_path, home=tmp_path)
+        load(path, around(tmp_path))
+
+
+def test_a_repository_may_name_a_kind_of_agent(tmp_path: Path) -> None:
+    path = tmp_path / "sprint.yaml"
+    told = {"repos": [{"name": REPO, "worker": "hermes"}], "forges": {"github": {"kind": "github"}}}
+    path.write_text(yaml.safe_dump(told))
+    config = load(path, around(tmp_path))
+    assert isinstance(config.workers["hermes"], HermesWorkerConfig)
+    assert "codex" not in config.workers  # which doctor would look for
+    assert isinstance(config.worker("codex"), CodexWorkerConfig)
+    assert config.worker("command") is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,8 @@ from sprint.context import Context, open_context
 from sprint.domain import Comment, Issue, Pick
 from sprint.pick.news import issue_digest
 from sprint.prompts import comment_marker
+from sprint.tick import tick
+from tests.around import around
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
@@ -39,8 +43,17 @@ def make_site(workspaces: Path, model_server: Callable[..., DemoModel]) -> MakeS
 
 
 def context_of(site: Site) -> Context:
-    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
-    return open_context(config, resolve(config, REPO), {}, site.path)
+    config = load(site.path / "sprint.yaml", around(site.path))
+    return open_context(config, resolve(config, REPO), around(site.path))
+
+
+def commands() -> list[str]:
+    """Every command line on this machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return found
 
 
 def write_claims(forge: DemoForge, states: dict[int, dict[str, Any]]) -> None:
@@ -185,3 +198,25 @@ def test_a_host_that_loses_a_race_takes_the_next_issue_in_the_same_tick(
     assert "another host claimed it first" in done.stdout
     pulls_read = [s for s in gitea.requests if s.path.endswith("/pulls") and s.method == "GET"]
     assert len(pulls_read) < 10, "what was read once is not read for each race"
+    fetched = [s for s in gitea.requests if s.path.endswith("upload-pack") and b"refs/tags/" in s.body]
+    assert len(fetched) == 1, "nor is the mirror fetched for each"
+
+
+def test_an_interrupted_tick_leaves_no_fetch_running(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context, mirror = context_of(site := make_site(gitea)), threading.Event()
+    # Asked for before: how many claims there are, the claims and, as there are none, the branches.
+    gitea.faults.append(Fault("git-upload-pack$", method="POST", skip=3, hang=60, call=mirror.set))
+
+    def interrupted(*_: object) -> None:
+        assert mirror.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tick(context)
+    assert [words for words in commands() if f"{site.path}/cache/mirrors" in words] == []
+    assert "beside" not in [thread.name for thread in threading.enumerate()]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 
 from sprint import git
 from sprint.claim import LEASE, Claims, ref_of
-from sprint.domain import Claim, Outcome, Secret
+from sprint.domain import Claim, Outcome, Secret, replace
 from sprint.errors import ForgeError
 from sprint.renewal import Lease
 from tests.servers.forge import DemoForge, Fault
@@ -27,7 +26,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def server(tmp_path: Path) -> git.Remote:
     path = tmp_path / "server.git"
     git.init_bare(path)
-    first = git.commit_tree(path, git.empty_tree(path), [], "First", "ada", "ada@localhost", when=NOW)
+    first = git.commit_tree(path, git.EMPTY_TREE, [], "First", "ada", "ada@localhost", when=NOW)
     git.update_ref(path, "refs/heads/main", first)
     return git.Remote(str(tmp_path / "server.git"))
 
@@ -96,7 +95,6 @@ def test_ten_processes_on_one_issue_give_one_winner(tmp_path: Path, server: git.
 import sys
 import threading
 import time
-from dataclasses import replace
 from datetime import datetime, UTC
 from pathlib import Path
 from sprint import git
@@ -182,9 +180,7 @@ def test_a_ref_that_somebody_else_wrote_counts_as_no_claim(
 ) -> None:
     here = claims_of(tmp_path, server, "here")
     here.read()
-    sha = git.commit_tree(
-        here.git_dir, git.empty_tree(here.git_dir), [], message or " ", "x", "x@example.org", when=NOW
-    )
+    sha = git.commit_tree(here.git_dir, git.EMPTY_TREE, [], message or " ", "x", "x@example.org", when=NOW)
     assert git.push(here.git_dir, server, sha, ref_of(7), expected="")[0] is git.PushResult.OK
     foreign = here.read()[7]
     assert (foreign.state, foreign.attempt) == ("released", 0)
@@ -250,7 +246,7 @@ TODAYS = {
 def test_a_claim_of_the_version_before_is_understood(tmp_path: Path, server: git.Remote) -> None:
     here = claims_of(tmp_path, server, "here")
     here.read()
-    tree = git.empty_tree(here.git_dir)
+    tree = git.EMPTY_TREE
     sha = git.commit_tree(here.git_dir, tree, [], json.dumps(TODAYS), "x", "x@example.org", when=NOW)
     git.push(here.git_dir, server, sha, ref_of(7), expected="")
     claim = here.read()[7]
@@ -279,7 +275,7 @@ def test_many_claims_are_read_from_one_file(tmp_path: Path, server: git.Remote) 
     git.git("fast-import", "--quiet", git_dir=Path(server.url), stdin="".join(stream).encode())
     here = claims_of(tmp_path, server, "here")
     assert len(here.read()) == 300
-    assert not list((here.git_dir / "refs/sprint").iterdir())
+    assert not list((here.git_dir / "refs").rglob("issue-*"))
     assert here.read()[300].run == "run-300"
     taken = here.take(7, "mine", "", here.read()[7], NOW)
     assert taken is not None

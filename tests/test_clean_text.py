@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import time
 import unicodedata
 
 import pytest
+from markdown_it import MarkdownIt
 
 from sprint.clean_text import (
     clean,
-    code_block,
+    code_cell,
     code_span,
+    exact_span,
     fence,
     inert,
     inert_block,
+    quote_block,
     safe_line,
     title_line,
     wrap,
@@ -145,20 +150,70 @@ def test_wrapping_keeps_short_lines_and_indents() -> None:
     assert max(map(len, wrap("word " * 200, 72).split("\n"))) <= 72
 
 
-@pytest.mark.parametrize("text", ["x", "```\nx\n```", "`````", "a ``````` b"])
-def test_a_code_block_cannot_be_closed_from_inside(text: str) -> None:
-    first, *inside, last = code_block(text).split("\n")
-    assert first == f"{last}text"
-    assert "\n".join(inside) == text
-    assert last not in text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See [here](//evil), ![x](y), <img src=x>, **bold** _it_ ~~no~~ $x$ &amp; |a|b|",
+        "# Head\n- item\n1. one\n+ two\n===\n---\n    indented\n> quoted\n|a|b|\n|-|-|",
+        "```python\nimport os\n```\n~~~\nx",
+        "`` two `ticks ` and `a|b`, ``c`` \\`d`",
+        "mail me@example.org, www.example.org/x, see 0123abcd and `e`",
+        "[a]: /url 'title'\n[a]\n<!-- left open",
+        "x" * 3000,
+    ],
+)
+def test_a_quotation_shows_what_was_written_and_nothing_else(text: str) -> None:
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(quote_block(text, 4_000))
+    assert {token.type.removesuffix("_open").removesuffix("_close") for token in tokens} <= {
+        "blockquote",
+        "paragraph",
+        "inline",
+    }
+    inside = [part for token in tokens for part in token.children or ()]
+    assert {part.type for part in inside} <= {"text", "text_special", "code_inline", "softbreak"}
+    shown = "".join("\n" if part.type == "softbreak" else part.content for part in inside)
+    written = re.sub(r"[`\s]|<!--.*", "", text)
+    assert re.sub(r"[`\s]", "", shown).startswith(written[:200])
+
+
+def test_a_quotation_keeps_names_readable_and_long_lines_whole() -> None:
+    said = f"Guards `read_rows()` in src/a.py; see 0123abcd.\n\n- {'word ' * 60}"
+    first, empty, last = quote_block(said, 4_000).split("\n")
+    assert first == "> Guards `read_rows()` in src/a.py; see `0123abcd`."
+    assert empty == ">"
+    assert last == rf"> \- {('word ' * 60).strip()}"
+
+
+@pytest.mark.parametrize("text", ["a | b", r"grep 'x\|y' | wc", "echo `id` | <b>&amp;</b> *x* _y_ [z](w)"])
+def test_a_cell_shows_a_command_with_bars_as_it_is(text: str) -> None:
+    table = f"| check | state |\n|---|---|\n| {code_cell(text)} | ok |\n"
+    rendered = MarkdownIt("commonmark").enable("table").render(table)
+    cells = re.findall(r"<td>(.*?)</td>", rendered)
+    assert [html.unescape(re.sub(r"</?code>", "", cell)) for cell in cells] == [text, "ok"]
+    assert "<b>" not in rendered
 
 
 @pytest.mark.parametrize(
     ("text", "span"),
-    [("pytest -q", "`pytest -q`"), ("a`b|c\nd", "`a'b¦c d`"), ("", "-"), ("x" * 200, f"`{'x' * 119}…`")],
+    [("pytest -q", "`pytest -q`"), ("a`b|c\nd", "`a'b|c d`"), ("", "-"), ("x" * 200, f"`{'x' * 119}…`")],
 )
 def test_a_code_span_cannot_be_left(text: str, span: str) -> None:
     assert code_span(text) == span
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("make 2>&1 | tee log || true", "`make 2>&1 | tee log || true`"),
+        ("echo `id`", "`` echo `id` ``"),
+        ("a ``b`` c\x1b[2J", "```a ``b`` c```"),
+        ("x" * 300, f"`{'x' * 300}`"),
+        ("one\ntwo", "`one two`"),
+        ("", "-"),
+    ],
+)
+def test_a_command_is_shown_as_it_is_run(text: str, span: str) -> None:
+    assert exact_span(text) == span
 
 
 def test_a_line_for_the_log() -> None:
@@ -172,5 +227,5 @@ def test_nothing_takes_long(piece: str) -> None:
     started = time.process_time()
     title_line(text)
     inert_block(text, 4_000, 72)
-    code_block(clean(text, 20_000))
+    quote_block(text, 4_000)
     assert time.process_time() - started < 1.0

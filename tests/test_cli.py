@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sprint import cli
-from sprint.cli import work
+from sprint.cli import work_commands as work
 from sprint.cli.options import configuration
 from sprint.errors import ForgeError, ModelError, SandboxError, SprintError
+from sprint.surroundings import Surroundings
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_every_end_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_args: object) -> int:
+    def fail(*_: object) -> int:
         raise error
 
     monkeypatch.setattr(work, "_clean", fail)
@@ -96,8 +97,8 @@ def test_wrong_usage_is_one_line(args: list[str], says: str, capsys: pytest.Capt
 def test_a_defect_leaves_its_traceback_in_a_file_that_the_line_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(_args: argparse.Namespace) -> int:
-        configuration(_args)
+    def broken(args: argparse.Namespace, around: Surroundings) -> int:
+        configuration(args, around)
         raise KeyError("gone")
 
     monkeypatch.chdir(tmp_path)

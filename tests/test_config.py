@@ -12,6 +12,7 @@ import pytest
 
 from sprint.config import Config, find, load, resolve
 from sprint.errors import ConfigError
+from tests.around import around
 
 Load = Callable[..., Config]
 
@@ -46,7 +47,7 @@ paths: {results: out, cache: ~/cache, workspaces: /var/tmp}
 def loaded(tmp_path: Path) -> Load:
     def load_text(text: str, **environ: str) -> Config:
         (tmp_path / "sprint.yaml").write_text(dedent(text))
-        return load(None, environ=environ, cwd=tmp_path, home=Path("/home/me"))
+        return load(None, around(Path("/home/me"), environ, cwd=tmp_path))
 
     return load_text
 
@@ -133,7 +134,8 @@ def test_an_empty_file_is_as_none(loaded: Load, tmp_path: Path, text: str) -> No
         ("limits: {turns: 3}", "unknown key limits; put it under defaults, or under one of repos"),
         (
             "qqq: 1",
-            "unknown key qqq; known: forges, model, workers, defaults, repos, gateway, pick, publish, paths",
+            "unknown key qqq; known: forges, model, workers, backends, defaults, repos, gateway, pick,"
+            " publish, follow, paths",
         ),
         ("- a", "the file: expected a mapping, got a list"),
         ("defaults: {name: a/b}", "defaults.name: a name belongs to one repository; move it under repos"),
@@ -297,7 +299,7 @@ def test_a_secret_in_the_file_is_refused_and_not_shown(loaded: Load, text: str, 
     "url", ["https://git.example.org", "https://git.example.org/api/v1", "https://git.example.org/"]
 )
 def test_without_a_file_gitea_comes_from_the_environment(tmp_path: Path, url: str) -> None:
-    config = load(None, environ={"GITEA_URL": url}, cwd=tmp_path, home=tmp_path)
+    config = load(None, around(tmp_path, {"GITEA_URL": url}))
     assert (config.source, config.repos, config.paths.results) == (None, (), tmp_path / "results")
     assert config.forges["gitea"].url == "https://git.example.org"
     assert resolve(config, "a/b").forge == "gitea"
@@ -305,7 +307,7 @@ def test_without_a_file_gitea_comes_from_the_environment(tmp_path: Path, url: st
 
 
 def test_without_anything_the_forge_is_github(tmp_path: Path) -> None:
-    config = load(None, environ={}, cwd=tmp_path, home=tmp_path)
+    config = load(None, around(tmp_path))
     assert list(config.forges) == ["github"]
     assert resolve(config, "a/b").forge == "github"
 
@@ -317,7 +319,7 @@ def test_a_file_without_forges_uses_the_environments(loaded: Load) -> None:
 
 def test_a_bad_gitea_url_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="GITEA_URL: expected an address"):
-        load(None, environ={"GITEA_URL": "git.example.org"}, cwd=tmp_path, home=tmp_path)
+        load(None, around(tmp_path, {"GITEA_URL": "git.example.org"}))
 
 
 @pytest.mark.parametrize("url", ["https://github.com", "https://api.github.com/"])
@@ -335,15 +337,15 @@ def test_where_the_file_is_looked_for(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("")
     environ = {"SPRINT_CONFIG": str(variable)}
-    assert find(Path("../named.yaml"), environ=environ, cwd=cwd, home=home) == named
-    assert find(None, environ=environ, cwd=cwd, home=home) == variable
-    assert find(None, environ={}, cwd=cwd, home=home) == cwd / "sprint.yaml"
-    assert find(None, environ={}, cwd=tmp_path, home=home) == places[3]
-    assert find(None, environ={"XDG_CONFIG_HOME": str(tmp_path)}, cwd=tmp_path, home=home) is None
+    assert find(Path("../named.yaml"), around(home, environ, cwd=cwd)) == named
+    assert find(None, around(home, environ, cwd=cwd)) == variable
+    assert find(None, around(home, cwd=cwd)) == cwd / "sprint.yaml"
+    assert find(None, around(home, cwd=tmp_path)) == places[3]
+    assert find(None, around(home, {"XDG_CONFIG_HOME": str(tmp_path)}, cwd=tmp_path)) is None
     with pytest.raises(ConfigError, match="--config: there is no file"):
-        find(Path("gone.yaml"), environ=environ, cwd=cwd, home=home)
+        find(Path("gone.yaml"), around(home, environ, cwd=cwd))
     with pytest.raises(ConfigError, match="SPRINT_CONFIG: there is no file"):
-        find(None, environ={"SPRINT_CONFIG": str(cwd)}, cwd=cwd, home=home)
+        find(None, around(home, {"SPRINT_CONFIG": str(cwd)}, cwd=cwd))
 
 
 def test_a_file_elsewhere_is_named_in_full_and_the_base_of_its_paths(tmp_path: Path) -> None:
@@ -351,17 +353,17 @@ def test_a_file_elsewhere_is_named_in_full_and_the_base_of_its_paths(tmp_path: P
     file.parent.mkdir()
     file.write_text("paths: {results: out}")
     cwd = tmp_path / "cwd"
-    assert load(file, environ={}, cwd=cwd, home=cwd).paths.results == tmp_path / "etc" / "out"
+    assert load(file, around(cwd)).paths.results == tmp_path / "etc" / "out"
     file.write_text("x: 1")
     with pytest.raises(ConfigError, match=f"^{file}: unknown key x"):
-        load(file, environ={}, cwd=cwd, home=cwd)
+        load(file, around(cwd))
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"\xff\xfe", "not UTF-8"), (b"#" * 1_000_001, "larger than")])
 def test_what_is_no_text(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "sprint.yaml").write_bytes(data)
     with pytest.raises(ConfigError, match=message):
-        load(None, environ={}, cwd=tmp_path, home=tmp_path)
+        load(None, around(tmp_path))
 
 
 def test_resolving_a_name_from_the_command_line(loaded: Load) -> None:
@@ -398,7 +400,8 @@ def test_a_name_that_could_be_on_several_forges_is_asked_back(loaded: Load) -> N
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from sprint.config import load;"
-        "load(None, environ={}, cwd=Path(sys.argv[1]), home=Path(sys.argv[1])); print(*sys.modules)"
+        "from sprint.surroundings import Surroundings; here = Path(sys.argv[1]);"
+        "load(None, Surroundings({}, here, here)); print(*sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True

@@ -17,6 +17,7 @@ from sprint.outcomes import FACTS, Outcome
 from sprint.run_command import Options, run_command
 from sprint.worker import kinds
 from sprint.worker.local import toolbox, tools
+from tests.around import around
 from tests.servers import replies
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
@@ -40,7 +41,7 @@ def test_a_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(schema, "WORKER_KINDS", known := dict(schema.WORKER_KINDS))
-    monkeypatch.setattr("sprint.config.WORKER_KINDS", known)
+    monkeypatch.setattr("sprint.config.sections.WORKER_KINDS", known)
     monkeypatch.setattr(kinds, "KINDS", makers := dict(kinds.KINDS))
     place: dict[str, Any] = {**vars(schema), **vars(kinds), "WORKER_KINDS": known, "KINDS": makers}
     for name in ("worker", "worker-config", "worker-kind"):
@@ -54,8 +55,8 @@ def test_a_worker(
         workers={"w": {"kind": "worded", "word": "hello"}},
         repos=[{"name": REPO, "worker": "w", "checks": []}],
     )
-    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
-    assert run_command(config, Options(repos=(REPO,)), site.environ, site.path) == 0
+    config = load(site.path / "sprint.yaml", around(site.path))
+    assert run_command(config, Options(repos=(REPO,)), around(site.path, site.environ)) == 0
     assert [(row["outcome"], row["worker"]) for row in site.rows()] == [("pr_opened", "w")]
     assert gitea.file(REPO, "feat/issue-1", "word.txt") == "hello\n"
 
@@ -72,7 +73,7 @@ def test_a_forge(gitea: DemoForge, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [issue.number for issue in made.oldest_issues(REPO)] == [blocked, other]
     assert made.open_blockers(REPO, made.issue(REPO, blocked)) == []
     assert made.rights(REPO).can_push
-    assert forge_token("x", config, {"GITEA_TOKEN": "not its own"}, tmp_path) is None
+    assert forge_token("x", config, around(tmp_path, {"GITEA_TOKEN": "not its own"})) is None
 
 
 def test_a_tool(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

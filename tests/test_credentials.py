@@ -19,6 +19,7 @@ from sprint.config import Config, ForgeConfig, ModelConfig, load
 from sprint.credentials import forge_token, model_endpoints, ollama
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, ModelTrouble
+from tests.around import around
 from tests.servers.loopback import Answer, LoopbackServer, Request, json_answer
 
 GITEA = ForgeConfig(kind="gitea", url="https://git.example.org")
@@ -34,13 +35,13 @@ def home(tmp_path: Path) -> Path:
 def config_with(model: ModelConfig | None, tmp_path: Path) -> Config:
     from msgspec.structs import replace
 
-    return replace(load(None, environ={}, cwd=tmp_path, home=tmp_path), model=model)
+    return replace(load(None, around(tmp_path)), model=model)
 
 
 @pytest.fixture
 def models(tmp_path: Path, home: Path) -> Callable[..., tuple[Endpoint, ...]]:
     def find(model: ModelConfig | None = None, **environ: str) -> tuple[Endpoint, ...]:
-        return model_endpoints(config_with(model, tmp_path), {"OLLAMA_HOST": NOBODY, **environ}, home)
+        return model_endpoints(config_with(model, tmp_path), around(home, {"OLLAMA_HOST": NOBODY, **environ}))
 
     return find
 
@@ -61,12 +62,13 @@ def token_file(path: Path, text: str, mode: int = 0o600) -> Path:
 def test_a_configured_file_comes_before_everything(tmp_path: Path, home: Path) -> None:
     file = token_file(tmp_path / "t", " abc123 \r\n")
     forge = ForgeConfig(kind="gitea", url=GITEA.url, token_file=str(file))
-    assert forge_token("h", forge, {"GITEA_TOKEN": "other"}, home) == Secret("abc123")
+    assert forge_token("h", forge, around(home, {"GITEA_TOKEN": "other"})) == Secret("abc123")
 
 
 def test_a_configured_variable_comes_before_what_is_found(home: Path) -> None:
     forge = ForgeConfig(kind="github", token_env="MY_TOKEN")
-    assert forge_token("h", forge, {"MY_TOKEN": "abc", "GITHUB_TOKEN": "other"}, home) == Secret("abc")
+    both = around(home, {"MY_TOKEN": "abc", "GITHUB_TOKEN": "other"})
+    assert forge_token("h", forge, both) == Secret("abc")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_a_configured_variable_comes_before_what_is_found(home: Path) -> None:
 )
 def test_a_configured_place_without_a_token_is_an_error(home: Path, forge: ForgeConfig, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        forge_token("h", forge, {"GITHUB_TOKEN": "not a way out"}, home)
+        forge_token("h", forge, around(home, {"GITHUB_TOKEN": "not a way out"}))
 
 
 @pytest.mark.parametrize("value", ["two words", "tökén", "line\nline", "nul\x00", "x" * 20_000])
@@ -96,53 +98,53 @@ def test_what_no_header_can_carry_is_refused_and_not_shown(tmp_path: Path, home:
         (GITHUB, {"GITHUB_TOKEN": value}),
     ):
         with pytest.raises(ConfigError, match="no usable secret") as caught:
-            forge_token("h", forge, environ, home)
+            forge_token("h", forge, around(home, environ))
         assert value not in str(caught.value)
 
 
 def test_an_empty_file_is_named(tmp_path: Path, home: Path) -> None:
     file = token_file(tmp_path / "t", "\n")
     with pytest.raises(ConfigError, match="is empty; write the secret there"):
-        forge_token("h", ForgeConfig(kind="github", token_file=str(file)), {}, home)
+        forge_token("h", ForgeConfig(kind="github", token_file=str(file)), around(home))
 
 
 def test_a_file_that_everybody_can_read_is_used_with_a_warning(
     tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     forge = ForgeConfig(kind="github", token_file=str(token_file(tmp_path / "t", "abc", 0o644)))
-    assert forge_token("h", forge, {}, home) == Secret("abc")
+    assert forge_token("h", forge, around(home)) == Secret("abc")
     assert f"chmod 600 {tmp_path / 't'}" in caplog.text
     assert "abc" not in caplog.text
     caplog.clear()
     (tmp_path / "t").chmod(0o600)
-    forge_token("h", forge, {}, home)
+    forge_token("h", forge, around(home))
     assert not caplog.text
 
 
 def test_giteas_token_is_found_in_the_environment_then_with_hermes(home: Path) -> None:
-    assert forge_token("h", GITEA, {}, home) is None
+    assert forge_token("h", GITEA, around(home)) is None
     token_file(home / ".hermes/gitea_token_vps", "from-hermes\n")
-    assert forge_token("h", GITEA, {}, home) == Secret("from-hermes")
-    assert forge_token("h", GITEA, {"GITEA_TOKEN": "from-env"}, home) == Secret("from-env")
+    assert forge_token("h", GITEA, around(home)) == Secret("from-hermes")
+    assert forge_token("h", GITEA, around(home, {"GITEA_TOKEN": "from-env"})) == Secret("from-env")
 
 
 def test_giteas_token_goes_to_no_other_server(home: Path) -> None:
     token_file(home / ".hermes/gitea_token_vps", "from-hermes\n")
     environ = {"GITEA_URL": "https://git.example.org/api/v1", "GITEA_TOKEN": "secret"}
-    assert forge_token("h", GITEA, environ, home) == Secret("secret")
+    assert forge_token("h", GITEA, around(home, environ)) == Secret("secret")
     other = ForgeConfig(kind="gitea", url="https://evil.example")
-    assert forge_token("h", other, environ, home) is None
+    assert forge_token("h", other, around(home, environ)) is None
 
 
 def test_githubs_token_is_found_in_this_order(home: Path) -> None:
-    assert forge_token("h", GITHUB, {"GITHUB_TOKEN": "a", "GH_TOKEN": "b"}, home) == Secret("a")
-    assert forge_token("h", GITHUB, {"GITHUB_TOKEN": " ", "GH_TOKEN": "b"}, home) == Secret("b")
+    assert forge_token("h", GITHUB, around(home, {"GITHUB_TOKEN": "a", "GH_TOKEN": "b"})) == Secret("a")
+    assert forge_token("h", GITHUB, around(home, {"GITHUB_TOKEN": " ", "GH_TOKEN": "b"})) == Secret("b")
 
 
 def test_an_enterprise_server_gets_only_its_own_token(home: Path) -> None:
     server = ForgeConfig(kind="github", url="https://git.corp.example")
-    assert forge_token("h", server, {"GITHUB_TOKEN": "a", "GH_TOKEN": "b"}, home) is None
-    assert forge_token("h", server, {"GH_ENTERPRISE_TOKEN": "c"}, home) == Secret("c")
+    assert forge_token("h", server, around(home, {"GITHUB_TOKEN": "a", "GH_TOKEN": "b"})) is None
+    assert forge_token("h", server, around(home, {"GH_ENTERPRISE_TOKEN": "c"})) == Secret("c")
 
 
 @pytest.fixture
@@ -162,13 +164,13 @@ def test_gh_is_asked_with_the_operators_home_and_nothing_else(
 ) -> None:
     fake_gh('[ "$*" = "auth token --hostname github.com" ] && echo "$HOME|$GH_CONFIG_DIR|${LEAK-none}"')
     environ = {"GH_CONFIG_DIR": "/gh", "LEAK": "seen"}
-    assert forge_token("h", GITHUB, environ, home) == Secret(f"{home}|/gh|none")
+    assert forge_token("h", GITHUB, around(home, environ)) == Secret(f"{home}|/gh|none")
 
 
 @pytest.mark.parametrize("body", ["exit 1", "echo not logged in >&2; exit 4", "true", "echo gho_x; exit 1"])
 def test_a_gh_without_a_login_is_no_token(home: Path, fake_gh: Callable[[str], None], body: str) -> None:
     fake_gh(body)
-    assert forge_token("h", GITHUB, {}, home) is None
+    assert forge_token("h", GITHUB, around(home)) is None
 
 
 def test_a_gh_that_hangs_is_given_up(
@@ -176,7 +178,7 @@ def test_a_gh_that_hangs_is_given_up(
 ) -> None:
     fake_gh("exec sleep 60")
     monkeypatch.setattr(credentials, "_GH_SECONDS", 0.2)
-    assert forge_token("h", GITHUB, {}, home) is None
+    assert forge_token("h", GITHUB, around(home)) is None
 
 
 # --- models ------------------------------------------------------------------------------------
@@ -593,7 +595,7 @@ def test_no_secret_is_ever_logged(
     caplog.set_level(logging.DEBUG)
     write_hermes(home, NOUS, nous(None))
     shown = [repr(endpoint) for endpoint in (*models(), *models(OPENAI_API_KEY="sk-secret-1"))]
-    forge_token("h", GITHUB, {"GITHUB_TOKEN": "sk-secret-2"}, home)
+    forge_token("h", GITHUB, around(home, {"GITHUB_TOKEN": "sk-secret-2"}))
     text = caplog.text + "".join(shown)
     assert "from hermes" in text, "the log does say where the model is from"
     assert not [secret for secret in ("nk'", "sk-secret-1", "sk-secret-2") if secret in text]

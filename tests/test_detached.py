@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,24 @@ import pytest
 from sprint import spend
 from sprint.claim import Claims
 from sprint.config import Config, load
-from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Run, Secret, Usage, WorkerResult
+from sprint.domain import (
+    Claim,
+    Ending,
+    Liveness,
+    Outcome,
+    Phase,
+    Purpose,
+    Run,
+    Secret,
+    Usage,
+    WorkerResult,
+    replace,
+)
 from sprint.git import Remote
 from sprint.run_command import Options, run_command
 from sprint.runs import RunStore
 from sprint.worker import Job
+from tests.around import around
 from tests.detached import Backend, Clock, nothing, plant
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
@@ -46,11 +58,11 @@ class Host:
         self.store = RunStore(self.results)
 
     def config(self) -> Config:
-        return load(self.site.path / "sprint.yaml", environ={}, cwd=self.site.path, home=self.site.path)
+        return load(self.site.path / "sprint.yaml", around(self.site.path))
 
     def tick(self, **options: Any) -> int:
         return run_command(
-            self.config(), Options(repos=(REPO,), **options), self.site.environ, self.site.path
+            self.config(), Options(repos=(REPO,), **options), around(self.site.path, self.site.environ)
         )
 
     def run(self) -> Run:
@@ -103,6 +115,44 @@ def test_it_begins_is_left_alone_and_becomes_a_pull_request(
     assert len(gitea.pulls(REPO)) == 1
     assert backend.released == {host.run().id: Outcome.PR_OPENED}
     assert host.run().worker_version == "fake 1.0"
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"tokens": 1100}, "limits.tokens: 1100 of 1100 tokens are used"),
+        ({"usd": 0.2}, "limits.usd: $0.2500 of $0.2 are spent"),
+        ({"usd_per_day": 0.25}, "limits.usd_per_day: $0.2500 of $0.25 are spent today"),
+    ],
+)
+def test_one_that_passes_a_limit_is_stopped(
+    backend: Backend, make_host: Callable[..., Host], gitea: DemoForge, limits: dict[str, Any], says: str
+) -> None:
+    """By what it told at a poll; what it had is handed in as a draft."""
+    host = make_host(limits=limits)
+    host.tick()
+    backend.usage = USED
+    backend.result = WorkerResult(Ending.CANCELLED, detail="told to stop", usage=USED)
+    assert host.tick() == 0
+    (row,) = host.site.rows()
+    assert (row["outcome"], row["detail"]) == ("limit", f"{says}; handed in as a draft")
+    assert backend.stopped == {host.run().id}
+    assert spend.spent_today(host.results) == pytest.approx(0.25)
+    assert gitea.pulls(REPO)[0].title.startswith("WIP: ")
+
+
+def test_a_task_of_which_nothing_was_noted_is_forgotten(
+    backend: Backend, make_host: Callable[..., Host]
+) -> None:
+    """Whoever sent it died before it said what is wanted: no later tick stumbles over that."""
+    host = make_host()
+    host.tick()
+    begun = host.run()
+    task = replace(begun, id=f"{begun.id}-task", issue=None, purpose=Purpose.TASK, phase=Phase.CLAIMED)
+    host.store.create(task)
+    assert host.tick() == 0
+    assert [run.id for run in host.store.active()] == [begun.id]
+    assert not host.store.exists(task.id)
 
 
 def test_each_tick_asks_once_and_makes_one_worker(backend: Backend, make_host: Callable[..., Host]) -> None:
@@ -276,6 +326,7 @@ def test_fifty_runs_settle_in_one_tick(
     host.tick()
     assert len(backend.started) == 50
     backend.liveness, backend.work = Liveness.DONE, nothing
+    backend.result = WorkerResult(Ending.IMPLEMENTED, "Nothing to do.", is_reviewed=True)
     host.tick()
     assert host.outcomes() == ["no_change"] * 50
     assert list((host.results / "active").iterdir()) == []

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sprint.config import ForgeConfig
-from sprint.domain import Claim, Secret
+from sprint.domain import Claim, Secret, replace
 from sprint.forge import Forge, connect
 from sprint.pick.discussions import Discussions
 from sprint.pick.news import issue_digest

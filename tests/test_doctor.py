@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import forks
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, bad_key, call, say
@@ -39,6 +40,34 @@ def test_all_is_well(gitea: DemoForge, model_server: Callable[..., DemoModel], w
     assert done.returncode == 0, done.stdout
     for what in ("git:", "sandbox bwrap:", f"{REPO}:", f"{REPO} token:", f"{REPO} git:", "model scripted:"):
         assert any(line.startswith("ok") and what in line for line in done.stdout.splitlines()), what
+
+
+def test_what_set_up_reaches_is_listed_with_who_said_so(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(gitea, model_server, workspaces, able)
+    indexes = {
+        "pypi": "https://pypi.example/simple",
+        "npm": "none",
+        "go": "none",
+        "maven": "none",
+    }
+    site.settings["gateway"] = {"indexes": indexes}
+    site.settings["public"] = {"url": "http://127.0.0.1:1"}
+    site.write()
+    done = site.sprint("doctor")
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert "ok    index pypi: https://pypi.example/simple, by gateway.indexes.pypi" in lines
+    (public,) = (line for line in lines if "public.url" in line)
+    assert public.startswith("warn  public.url: http://127.0.0.1:1 does not answer")
+    assert public.endswith("start `sprint serve --public`")
+    assert "ok    index npm: off, by gateway.indexes.npm" in lines
+    (crates,) = [line for line in lines if "index crates: " in line]
+    assert "as cargo here is set up" in crates or "off: " in crates
+    assert "gateway.indexes.crates" in crates
+    assert any(line.startswith("ok    toolchains: ") for line in lines)
+    assert any(line.startswith("ok    disk: results 0.0 of 10.0 GB, ") for line in lines)
 
 
 def test_a_model_that_refuses_the_key_is_a_fault_unless_another_is_sound(
@@ -95,6 +124,37 @@ def test_rules_against_our_branches_are_told(
         in done.stdout
     )
     assert done.returncode == 0
+
+
+def test_what_ci_starts_with_our_branches_is_told(
+    github: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(github, model_server, workspaces, able)
+    assert f"{REPO} CI: no file at the base starts any" in site.sprint("doctor").stdout
+    workflow = "name: Tests\non: [push, pull_request]\njobs: {}\n"
+    github.commit(REPO, "main", "CI", {".github/workflows/ci.yml": workflow, "Jenkinsfile": "x\n"})
+    told = [line for line in site.sprint("doctor").stdout.splitlines() if " CI: " in line]
+    assert told == [
+        f"ok    {REPO} CI: GitHub Actions: .github/workflows/ci.yml: "
+        '"Tests" runs at the push of feat/issue-0 and runs at its pull request',
+        f"ok    {REPO} CI: Jenkins: Jenkinsfile: may run; its own rules decide",
+        f"ok    {REPO} CI: our branches are in the repository itself: CI has its secrets "
+        "(publish.via: fork keeps them)",
+    ]
+    site.settings["repos"] = [{"name": REPO, "publish": {"via": "fork"}}]
+    site.write()
+    by_fork = site.sprint("doctor", "--deep").stdout
+    assert f"{REPO} fork: branches go to a fork of {github.login}: it is made with" in by_fork
+    assert '.github/workflows/ci.yml: "Tests" runs at its pull request\n' in by_fork
+    forks.make(github.store, github.repo(REPO), github.login, "widgets")
+    before = github.refs(f"{github.login}/widgets")
+    deep = site.sprint("doctor", "--deep")
+    assert deep.returncode == 0, deep.stdout
+    assert f"{github.login}/widgets is there" in deep.stdout
+    assert "feat/issue-0 could be pushed and removed" in deep.stdout
+    assert github.refs(f"{github.login}/widgets") == before
+    pushes = [seen.path for seen in github.requests if seen.path.endswith("/git-receive-pack")]
+    assert {path.split("/")[1] for path in pushes} == {"acme", github.login}
 
 
 def test_what_the_forge_does_not_tell_is_tried_with_deep(
@@ -168,3 +228,26 @@ def test_an_agent_is_found_and_started_where_it_works(
     assert "ok    worker careful: starts in the sandbox" in said
     assert "billed at the API's rates" in said
     assert "FAIL  worker quick: worker codex: there is no /nowhere/codex" in said
+
+
+def test_whether_ci_reports_on_our_pull_requests_is_told(
+    forge_server: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    site = site_of(forge_server, model_server, workspaces, able)
+    site.settings["follow"] = {"enabled": True}
+    site.write()
+
+    def told() -> str:
+        done = site.sprint("doctor")
+        return "\n".join(line for line in done.stdout.splitlines() if f"{REPO} follow-ups:" in line)
+
+    assert "no pull request of ours is open" in told()
+    head = forge_server.commit(REPO, "feat/issue-7", "change", {"a": "b"})
+    number = forge_server.add_pull(REPO, "feat/issue-7", author=forge_server.login)
+    assert f"no check has reported on #{number}" in told()
+    forge_server.set_status(REPO, head, "test", "failure")
+    assert f"1 check reported on #{number}" in told()
+    assert "the forge tells who may write" in told()
+    assert "logs of failed jobs can be read; the label needs-human may be set" in told()
+    forge_server.repo(REPO).held.append(head)
+    assert f"CI on #{number} waits for a person to let it run: ci.yml" in told()

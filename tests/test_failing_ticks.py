@@ -11,12 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from sprint import health, heartbeat, run_command
+from sprint import first_look, health, heartbeat, run_command
 from sprint.config import Config, load
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ForgeError, ModelError, ModelTrouble, SandboxError, Stopped
 from sprint.heartbeat import Heartbeat
 from sprint.run_command import Options
+from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
@@ -62,7 +63,7 @@ def config(tmp_path: Path) -> Config:
     (tmp_path / "sprint.yaml").write_text(
         f"forges: {{home: {{kind: gitea, url: 'http://127.0.0.1:9'}}}}\nrepos: [{REPO}, {OTHER}]\n"
     )
-    return load(None, environ={}, cwd=tmp_path, home=tmp_path)
+    return load(None, around(tmp_path))
 
 
 @pytest.fixture
@@ -75,12 +76,12 @@ def failing(
         def fail(*_: object, **__: object) -> NoReturn:
             raise error
 
-        monkeypatch.setattr(run_command, "open_context", fail)
-        monkeypatch.setattr(run_command, "refresh_if_due", lambda *_: None)
+        monkeypatch.setattr(first_look, "look", fail)
+        monkeypatch.setattr(run_command, "_keep_house", lambda *_: None)
         caplog.clear()
         with caplog.at_level(logging.ERROR):
-            home = config.paths.results.parent
-            code = run_command.run_command(config, Options(repos=repos or (REPO,), **options), {}, home)
+            here = around(config.paths.results.parent)
+            code = run_command.run_command(config, Options(repos=repos or (REPO,), **options), here)
         return code, len(caplog.records)
 
     return ticks
@@ -121,7 +122,9 @@ def test_an_interrupted_tick_has_failed(config: Config, failing: Callable[..., t
     assert (beat_of(config).exit_code, beat_of(config).failed_ticks) == (130, 2)
 
 
-def test_a_dry_run_leaves_no_trace(config: Config, failing: Callable[..., tuple[int, int]]) -> None:
+def test_a_dry_run_leaves_no_trace(
+    config: Config, failing: Callable[..., tuple[int, int]], slept: list[float]
+) -> None:
     for error in (ForgeError("away"), ZeroDivisionError()):
         for _ in range(2):
             assert failing(error, dry_run=True)[1] == 1

@@ -42,7 +42,7 @@ def remote_of(forge: DemoForge, token: str | None = None, repo: str = REPO) -> g
 
 
 def make(store: Path, message: str = "one", *parents: str) -> str:
-    return git.commit_tree(store, git.empty_tree(store), parents, message, "Ann", "ann@example.org", WHEN)
+    return git.commit_tree(store, git.EMPTY_TREE, parents, message, "Ann", "ann@example.org", WHEN)
 
 
 # --- servers ---
@@ -56,6 +56,23 @@ def test_reads_and_fetches_a_private_repository(forge: DemoForge, store: Path) -
     assert git.resolve(store, "refs/heads/trunk") == refs["refs/heads/trunk"]
     assert git.ls_remote(remote, "refs/sprint/*") == {}
     assert "HEAD" in git.ls_remote(remote)
+
+
+def test_many_refs_are_fetched_as_one_file(forge: DemoForge, store: Path, tmp_path: Path) -> None:
+    remote, pattern = remote_of(forge), "refs/sprint/*"
+    for number in range(3):
+        sha = make(store, f"state {number}", make(store))
+        git.push(store, remote, sha, f"refs/sprint/issue-{number}", expected="")
+    for name in ("one", "other"):
+        git.init_bare(tmp_path / name)
+    assert not git.fetch_many(tmp_path / "one", remote, pattern, fewest=4)
+    assert git.read_refs(tmp_path / "one", "refs/") == {}
+    assert git.fetch_many(tmp_path / "one", remote, pattern, fewest=3)
+    assert not (tmp_path / "one/refs/sprint").exists()
+    git.fetch(tmp_path / "other", remote, f"+{pattern}:{pattern}")
+    found = git.read_refs(tmp_path / "one", "refs/")
+    assert (len(found), found) == (3, git.read_refs(tmp_path / "other", "refs/"))
+    assert git.git("fsck", "--strict", git_dir=tmp_path / "one").ok
 
 
 def test_the_tail_of_a_name_is_not_the_name(forge: DemoForge, store: Path) -> None:
@@ -378,9 +395,7 @@ def test_the_same_commit_twice_has_one_id(store: Path) -> None:
 
 
 def test_names_and_messages_cannot_forge_a_commit_header(store: Path) -> None:
-    sha = git.commit_tree(
-        store, git.empty_tree(store), [], "m\0x", "A\nparent 0", "a@b>\ncommitter x <", WHEN
-    )
+    sha = git.commit_tree(store, git.EMPTY_TREE, [], "m\0x", "A\nparent 0", "a@b>\ncommitter x <", WHEN)
     text = git.git("cat-file", "commit", sha, git_dir=store).out
     assert re.match(r"tree \w{40}\nauthor [^\n<>]* <[^\n<>]*> \d+ \+0000\ncommitter [^\n]*\n\nmx\n?$", text)
 
@@ -411,7 +426,7 @@ def test_resolve_knows_what_it_does_not_know(store: Path) -> None:
     assert git.resolve(store, "refs/heads/none") is None
     assert git.resolve(store, "--all") is None
     assert git.resolve(store, "") is None
-    assert git.resolve(store, make(store), "tree") == git.empty_tree(store)
+    assert git.resolve(store, make(store), "tree") == git.EMPTY_TREE
 
 
 def blob(store: Path, data: bytes) -> str:

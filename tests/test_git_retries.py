@@ -35,7 +35,7 @@ def remote_of(forge: DemoForge) -> git.Remote:
 
 
 def make(store: Path, message: str = "one", *parents: str) -> str:
-    return git.commit_tree(store, git.empty_tree(store), parents, message, "Ann", "ann@example.org", WHEN)
+    return git.commit_tree(store, git.EMPTY_TREE, parents, message, "Ann", "ann@example.org", WHEN)
 
 
 def pushes(forge: DemoForge) -> list[int]:

@@ -18,6 +18,7 @@ from sprint.credentials import OPENAI, OPENROUTER, model_endpoints
 from sprint.credentials.hermes_providers import KEYS_OF_HOSTS, NOUS_URL, ONLY_HERMES_CALLS, PROVIDERS
 from sprint.domain import Endpoint
 from sprint.errors import ConfigError, ModelError
+from tests.around import around
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing answers
 BOX = "http://box:8000/v1"
@@ -50,8 +51,8 @@ def hermes(home: Path, tmp_path: Path) -> Find:
         (folder / "config.yaml").write_text(json.dumps(config))
         (folder / ".env").write_text(dotenv)
         (folder / "auth.json").write_text(json.dumps(auth or {}))
-        ours = replace(load(None, environ={}, cwd=tmp_path, home=home), model=model)
-        return model_endpoints(ours, {"OLLAMA_HOST": NOBODY, **environ}, home)
+        ours = replace(load(None, around(home, cwd=tmp_path)), model=model)
+        return model_endpoints(ours, around(home, {"OLLAMA_HOST": NOBODY, **environ}))
 
     return find
 

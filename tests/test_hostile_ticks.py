@@ -25,6 +25,8 @@ FILES = {
     "test_a.py": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n",
 }
 TITLE = "[[skip ci]] \u00e9@bob closes #\u200b7 [skip x://ci]"
+# Longer than a line of a commit's message.
+LEAK = "github_pat_" + "11ABCDEFG0123456789abc" + "_" + "aB3" * 19 + "zz"
 # Prints what a runner might leave in reach.
 LOOK = (
     "for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/fd/*; do"
@@ -52,7 +54,7 @@ def test_a_hostile_run_reaches_no_secret_and_says_nothing_that_acts(
 ) -> None:
     gitea.add_repo(REPO, FILES)
     bug = gitea.add_issue(REPO, TITLE, "@bob closes #7")
-    summary = f"{'a' * 72}@carl\nxx[skip\tci] {'b' * 60} Co-authored-by: Eve <e@x.example> \u00e9@dave"
+    summary = f"{LEAK} {'a' * 72}@carl\nxx[skip\tci] {'b' * 60} Co-authored-by: Eve <e@x.example> \u00e9@dave"
     script = [
         call("run_command", {"command": LOOK}),
         call("write_file", {"path": "test_a.py", "content": SPEW}),
@@ -75,6 +77,9 @@ def test_a_hostile_run_reaches_no_secret_and_says_nothing_that_acts(
         assert "[skip ci]" not in text
         assert not re.search("(?<![A-Za-z0-9])@(bob|carl|dave)", text)
         assert "#7" not in text
+        assert LEAK[:20] not in text
+    assert "\\[withheld\\]" in pull.body
+    assert "[withheld]" in str(commit.message)
     assert "\nCo-authored-by:" not in str(commit.message)
 
 
@@ -96,7 +101,7 @@ def test_a_claim_that_a_colleague_forged_writes_nothing_on_the_terminal_and_over
     }
     sha = git.commit_tree(
         claims.git_dir,
-        git.empty_tree(claims.git_dir),
+        git.EMPTY_TREE,
         [],
         json.dumps(state),
         "eve",

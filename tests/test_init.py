@@ -15,9 +15,12 @@ import pytest
 import yaml
 
 from sprint.config import Config, ForgeConfig, load
+from sprint.domain import Secret
 from sprint.errors import ConfigError, SprintError
-from sprint.init import init
+from sprint.forge import connect
+from sprint.init import Named, init
 from sprint.init.remotes import found_repos
+from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel, OllamaFacts
 from tests.site import Site
@@ -40,13 +43,13 @@ def checkout(folder: Path, **remotes: str) -> Path:
 
 def run_init(folder: Path, environ: Mapping[str, str] | None = None) -> str:
     out = io.StringIO()
-    around = {"PATH": os.environ["PATH"], **DEAD_OLLAMA, **(environ or {})}
-    assert init(folder, None, around, folder.parent, folder.parent / "home", out) == 0
+    variables = {"PATH": os.environ["PATH"], **DEAD_OLLAMA, **(environ or {})}
+    assert init(folder, None, around(folder.parent / "home", variables, cwd=folder.parent, out=out)) == 0
     return out.getvalue()
 
 
 def loaded(folder: Path, environ: Mapping[str, str] | None = None) -> Config:
-    return load(folder / "sprint.yaml", environ=environ or {}, cwd=folder, home=folder.parent / "home")
+    return load(folder / "sprint.yaml", around(folder.parent / "home", environ, cwd=folder))
 
 
 def test_everything_that_is_found_is_in_the_file_by_name_only(tmp_path: Path) -> None:
@@ -104,11 +107,11 @@ def test_what_is_commented_out_are_all_keys_with_their_defaults(tmp_path: Path) 
     assert loaded(folder) == written
     for section in ("limits", "sandbox"):
         assert set(raw["defaults"][section]) == set(getattr(written.defaults, section).__struct_fields__)
-    for section in ("gateway", "pick", "publish"):
+    for section in ("gateway", "pick", "publish", "follow"):
         assert set(raw[section]) == set(getattr(written.defaults, section).__struct_fields__)
     for section in ("monitor", "notify", "paths"):
         assert set(raw[section]) == set(getattr(written, section).__struct_fields__)
-    elsewhere = {"name", "gateway", "pick", "publish"}
+    elsewhere = {"name", "gateway", "pick", "publish", "follow"}
     assert set(raw["defaults"]) | elsewhere == set(written.defaults.__struct_fields__)
     assert set(raw["model"]) | {"api_key_file"} == set(written.model.__struct_fields__)  # type: ignore[union-attr]
 
@@ -281,6 +284,35 @@ def test_doctor_is_content_with_what_init_wrote(
     assert model.key not in written + done.stdout
 
 
+def test_repositories_and_who_works_on_them_may_be_named(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "here", origin="https://github.com/acme/other.git")
+    environ = {"GITEA_URL": "https://git.example.org", "GITEA_TOKEN": "t"}
+    around_it = around(tmp_path, environ, cwd=folder)
+    assert init(None, None, around_it, Named(("acme/widgets", "octo/gears"), "hermes")) == 0
+    config = load(folder / "sprint.yaml", around_it)
+    assert [(repo.name, repo.forge, repo.worker) for repo in config.repos] == [
+        ("acme/widgets", "gitea", "hermes"),
+        ("octo/gears", "gitea", "hermes"),
+    ]
+    (tmp_path / "token").write_text("of-the-file\n")
+    (tmp_path / "token").chmod(0o600)
+    kept = Named(("acme/widgets",), token_file=tmp_path / "token")
+    url = around(tmp_path, {"GITEA_URL": "https://git.example.org"}, cwd=tmp_path)
+    assert init(None, tmp_path / "kept.yaml", url, kept) == 0
+    written = (tmp_path / "kept.yaml").read_text()
+    assert f'token_file: "{tmp_path}/token"' in written
+    assert "of-the-file" not in written
+    for named, says in (
+        (Named(token_file=tmp_path / "none"), "--token-file: cannot read"),
+        (Named(("nonsense",)), "--repo: 'nonsense' is no repository"),
+        (Named(("a/b",), "command"), "--worker: 'command' is no kind of coding agent"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            init(None, tmp_path / "other.yaml", around_it, named)
+    with pytest.raises(ConfigError, match="on which forge"):
+        init(None, tmp_path / "other.yaml", around(tmp_path, cwd=tmp_path), Named(("a/b",)))
+
+
 def test_another_name_for_the_file(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sprint", "--config", "my sprint.yaml", "init"],
@@ -294,3 +326,55 @@ def test_another_name_for_the_file(tmp_path: Path) -> None:
     assert f"sprint --config '{tmp_path}/my sprint.yaml' doctor" in done.stdout
     assert (tmp_path / "my sprint.yaml").is_file()
     assert not (tmp_path / "sprint.yaml").exists()
+
+
+def test_secrets_of_the_environment_go_into_files_and_ours_stay_out_of_git(
+    tmp_path: Path, slept: list[float]
+) -> None:
+    folder = checkout(tmp_path / "site", origin="https://github.com/acme/widgets.git")
+    home = tmp_path / "home"
+    out = io.StringIO()
+    environ = {"PATH": os.environ["PATH"], **DEAD_OLLAMA, **SECRETS, "GITEA_URL": "http://127.0.0.1:1"}
+    here = around(home, environ, cwd=folder, out=out)
+    assert init(None, None, here, Named(yes=True)) == 0
+    kept = {path.name: path.read_text().strip() for path in (home / ".config" / "sprint").iterdir()}
+    assert kept == {
+        "gitea.token": SECRETS["GITEA_TOKEN"],
+        "github.token": SECRETS["GITHUB_TOKEN"],
+        "model.key": SECRETS["OPENAI_API_KEY"],
+    }
+    bare = around(home, {}, cwd=folder)
+    config = load(folder / "sprint.yaml", bare)
+    assert config.forges["gitea"].token_file == str(home / ".config" / "sprint" / "gitea.token")
+    assert config.model is not None
+    assert config.model.api_key_file == str(home / ".config" / "sprint" / "model.key")
+    said = out.getvalue()
+    assert "may push    not known: " in said
+    assert "SECRET" not in said + (folder / "sprint.yaml").read_text()
+    assert (
+        subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, check=True, timeout=20
+        ).stdout
+        == b""
+    )
+    (folder / "sprint.yaml").unlink()
+    assert init(None, None, here, Named(yes=True)) == 0
+    other = around(home, {**environ, "GITEA_TOKEN": "another"}, cwd=folder, out=out)
+    (folder / "sprint.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"gitea\.token is there already, with another secret"):
+        init(None, None, other, Named(yes=True))
+    assert not (folder / "sprint.yaml").exists()
+
+
+def test_without_a_person_nothing_is_kept_and_the_remedy_is_named(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "site", origin="https://github.com/acme/widgets.git")
+    said = run_init(folder, {"GITHUB_TOKEN": "SECRET"})
+    assert "`sprint init --yes` keeps $GITHUB_TOKEN in files" in said
+    assert "/results/" not in (folder / ".git" / "info" / "exclude").read_text()
+    assert f">> {folder}/.git/info/exclude" in said
+
+
+def test_what_a_token_may_push_to_is_listed(forge_server: DemoForge) -> None:
+    forge_server.add_repo("acme/widgets", {"README": "one\n"})
+    forge = connect(ForgeConfig(kind=forge_server.kind, url=forge_server.url), Secret(forge_server.token))
+    assert forge.writable() == ["acme/widgets"]

@@ -90,3 +90,24 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path: Path) -> None:
         files.refusing("read", tmp_path),
     ):
         tmp_path.read_bytes()
+
+
+def test_a_torn_line_costs_no_other_and_half_a_pair_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "told.jsonl"
+    assert list(json_file.lines(path)) == []
+    json_file.add_line(path, {"said": "half a pair: \ud83d"})
+    with path.open("ab") as file:
+        file.write(b'{"said": "to')
+    json_file.add_line(path, {"said": "whole"})
+    assert [record["said"] for record in json_file.lines(path)] == ["half a pair: ?", "whole"]
+
+
+def test_a_line_waits_for_no_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "told.jsonl"
+    monkeypatch.setattr(files, "_LINE_SECONDS", 0.01)
+    with path.open("wb") as file:
+        files.flock(file.fileno())
+        with pytest.raises(SprintError, match=r"cannot write .*told\.jsonl: locked"):
+            json_file.add_line(path, {})
+    json_file.add_line(path, {"said": "once"})
+    assert list(json_file.lines(path)) == [{"said": "once"}]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,33 +19,62 @@ PACKAGE = Path(__file__).parent.parent / "sprint"
 LAYERS = (
     ("domain", "errors", "outcomes"),
     (
+        "beside",
         "clean_text",
+        "cron_times",
         "defects",
+        "deferred",
+        "disk_use",
+        "early_imports",
         "files",
         "logs",
-        "output",
         "proc",
         "resources",
         "retries",
+        "sinks",
         "strict_yaml",
+        "surroundings",
         "terminal_text",
     ),
     ("config", "credentials", "git", "host", "json_file", "lock"),
-    ("health", "heartbeat", "ledger", "runs", "spend", "standing_alarms", "task", "transcript"),
-    ("forge", "gateway", "model", "sandbox", "workspace"),
+    (
+        "backlog_seen",
+        "budget",
+        "fleet",
+        "callbacks",
+        "health",
+        "heartbeat",
+        "ledger",
+        "runs",
+        "progress",
+        "sharing",
+        "spend",
+        "standing_alarms",
+        "task",
+        "transcript",
+    ),
+    ("forge", "gateway", "model", "references", "sandbox", "sprite", "workspace"),
     ("claim", "pick", "policy", "prompts", "publish", "renewal", "repo_pause", "verify", "worker"),
     ("environment",),
-    ("context",),
-    ("assign", "backlog", "scope"),
+    ("capacity", "context", "first_look"),
+    ("assign", "backlog", "new_run", "scope"),
     ("settle", "retention"),
-    ("check_command",),
-    ("doctor", "monitor", "pause_command", "preview", "push_trial", "show", "tick"),
-    ("init", "schedule"),
-    ("run_command", "demo"),
-    ("stop_command",),
+    ("follow",),
+    ("check_command", "gateway_command", "view"),
+    ("doctor", "monitor", "pause_command", "preview", "push_trial", "show", "tick", "tick_report"),
+    ("dashboard", "init", "schedule"),
+    ("run_command", "demo", "serve"),
+    ("dispatch", "stop_command"),
     ("cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# Names that several files have, and why that misleads nobody.
+SAME_ON_PURPOSE = {
+    "__init__": "it stands for its folder",
+    "protocol": "what the kinds of its folder have to have",
+    "__main__": "it is its folder as a program",
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -69,10 +101,74 @@ def test_imports_point_down(name: str, path: Path) -> None:
     assert not upward, f"{path.name} imports {upward} from above"
 
 
-def test_an_idle_tick_imports_nothing_heavy() -> None:
-    code = "import sprint.cli, sprint.run_command, sys; print(*sys.modules)"
+def test_no_two_files_of_one_name_mean_different_things() -> None:
+    names = Counter(path.stem for path in PACKAGE.rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= SAME_ON_PURPOSE.keys()
+
+
+def edges(path: Path, known: Collection[str]) -> Iterator[str]:
+    """The modules of ours that one imports, by their dotted names: anywhere in it, for types only as well."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even inside functions, or for types only, where Python would let it pass."""
+    paths = {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in PACKAGE.rglob("*.py")}
+    known = {f"sprint.{name}".removesuffix(".__init__"): path for name, path in paths.items()}
+    graph = {name: set(edges(path, known)) & known.keys() - {name, "sprint"} for name, path in known.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_copies_of_records_have_one_door() -> None:
+    """dataclasses.replace fails on a Struct, and no type check tells."""
+    named = re.compile(r"from dataclasses import .*\breplace\b|dataclasses\.replace\(")
+    found = {path.name for path in PACKAGE.rglob("*.py") if named.search(path.read_text())}
+    assert found == {"changing.py"}
+
+
+@pytest.mark.parametrize("what", ["fcntl.flock(", "raise refusal("])
+def test_locks_and_refusals_of_files_have_one_door(what: str) -> None:
+    found = {path.name for path in PACKAGE.rglob("*.py") if what in path.read_text()}
+    assert found - {"pid_file.py", "errands.py"} == {"files.py"}  # these two travel without it
+
+
+# What a tick does without that finds the repository locked, or nothing to do there.
+ONLY_FOR_WORK = {"tick", "context", "git", "sandbox", "worker", "workspace", "settle", "monitor"}
+HEAVY = {
+    "requests",
+    "tenacity",
+    "openai",
+    "jinja2",
+    "git",
+    "detect_secrets",
+    "rich",
+    "apprise",
+    "pygal",
+    "psycopg",
+}
+
+
+@pytest.mark.parametrize(
+    ("needed", "spared"),
+    [
+        ("sprint.__main__, sprint.run_command", {"urllib3", "sprint.forge"}),
+        ("sprint.__main__, sprint.run_command, sprint.first_look", set()),
+        ("sprint.__main__, sprint.run_command, sprint.context, sprint.tick", None),
+    ],
+    ids=["busy", "idle", "with something to do"],
+)
+def test_a_tick_imports_nothing_that_it_does_not_need(needed: str, spared: set[str] | None) -> None:
+    code = f"import {needed}, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout.split()
-    assert not {"openai", "jinja2", "git", "detect_secrets", "rich", "apprise", "pygal"} & set(loaded)
-    assert "sprint.tick" in loaded
+    own = set() if spared is None else {f"sprint.{name}" for name in ONLY_FOR_WORK} | spared
+    heavy = HEAVY if spared is not None else HEAVY - {"requests", "tenacity"}
+    assert not (heavy | own) & set(loaded)
+    assert "sprint.run_command" in loaded

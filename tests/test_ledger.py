@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_a_stuck_holder_of_the_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append(tmp_path, ROW)
     monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.05)
-    with ledger._locked(ledger.path_of(tmp_path), 2, 1.0), pytest.raises(SprintError, match="cannot lock"):
+    with ledger._locked(ledger.path_of(tmp_path), 1.0), pytest.raises(SprintError, match="cannot lock"):
         ledger.append(tmp_path, row("b"))
     assert ledger.append(tmp_path, row("b"))
 

@@ -33,6 +33,7 @@ TASK = LedgerRow(
     purpose="task",
     round=2,
     paused_s=3600.5,
+    trigger="reviews",
 )
 
 
@@ -54,13 +55,8 @@ def test_its_rows_are_read_and_say_nothing_of_what_they_did_not_know(results: Pa
     assert [row.issue for row in found] == list(range(3, 11))
     assert found[4].detail == "=cmd|' /C calc'!A0"
     for row in found:
-        assert (row.proof, row.worker_version, row.purpose, row.round, row.paused_s) == (
-            "",
-            "",
-            "issue",
-            0,
-            0.0,
-        )
+        unknown = (row.proof, row.worker_version, row.purpose, row.round, row.paused_s, row.trigger)
+        assert unknown == ("", "", "issue", 0, 0.0, "")
 
 
 def test_a_new_row_goes_behind_its_rows_whole(results: Path) -> None:
@@ -79,7 +75,7 @@ def test_other_programs_find_the_old_columns_where_they_were(results: Path) -> N
     with ledger.path_of(results).open(newline="") as file:
         *_, last = csv.reader(file)
     assert dict(zip(header, last, strict=False))["detail"] == TASK.detail
-    assert last[len(header) :] == ["unproven", "codex 0.58.0", "task", "2", "3600.5"]
+    assert last[len(header) :] == ["unproven", "codex 0.58.0", "task", "2", "3600.5", "reviews"]
 
 
 def test_rows_of_the_system_before_stay_what_they_were(tmp_path: Path) -> None:
@@ -102,6 +98,6 @@ def test_a_run_without_an_issue_has_an_empty_field(tmp_path: Path) -> None:
 
 
 def test_the_readme_tells_of_every_column() -> None:
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    told = re.findall(r"^\| `(\w+)` \| \S", text.split("## The ledger")[1].split("\n## ")[0], re.MULTILINE)
+    text = (Path(__file__).parent.parent / "docs" / "ledger.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \| \S", text, re.MULTILINE)
     assert tuple(told) == COLUMNS

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sprint import health
-from sprint.domain import Endpoint, Secret
+from sprint.domain import Endpoint, Secret, replace
 from sprint.model import ContextCut, ContextOverflow, ModelError, Models, ModelTrouble, OutOfTime, inquiry
 from tests.servers import replies
 from tests.servers.loopback import Answer, HangUp, LoopbackServer, Request
@@ -185,6 +186,43 @@ def test_pings_are_signs_of_life_before_the_first_token() -> None:
 def test_pings_are_none_after_it(model_server: Serve) -> None:
     server = model_server([replies.falls_silent(heartbeat=0.02), replies.say("well")])
     assert models_of(server, first=60, silence=0.3).complete(MESSAGES, []).content == "well"
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every connection that is made, by its address."""
+    made: list[Any] = []
+    real = socket.create_connection
+
+    def noted(address: Any, *args: Any, **more: Any) -> socket.socket:
+        made.append(address)
+        return real(address, *args, **more)
+
+    monkeypatch.setattr(socket, "create_connection", noted)
+    return made
+
+
+def test_a_connection_is_kept_from_turn_to_turn(model_server: Serve, connections: list[Any]) -> None:
+    server = model_server([replies.say(text) for text in "abc"])
+    with models_of(server) as models:
+        assert [models.complete(MESSAGES, []).content for _ in range(3)] == ["a", "b", "c"]
+    assert len(connections) == 1
+
+
+def test_one_that_is_held_open_after_the_end_mark_is_waited_for_once(connections: list[Any]) -> None:
+    over = threading.Event()
+
+    def held() -> Generator[bytes, None, None]:
+        yield WELL + b"data: [DONE]\n\n"
+        over.wait(60)
+
+    headers = {"Content-Type": "text/event-stream"}
+    with serving(lambda request: Answer(200, held(), headers)) as url, raw_models(url) as models:
+        started = time.monotonic()
+        assert [models.complete(MESSAGES, []).content for _ in range(2)] == ["well"] * 2
+        assert time.monotonic() - started < 20
+        over.set()
+    assert len(connections) == 2
 
 
 def test_a_slow_answer_is_no_silence(model_server: Serve) -> None:

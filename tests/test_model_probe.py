@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from sprint import health
 from sprint.credentials import NO_KEY
-from sprint.domain import Endpoint, Finding, Grade, Secret
+from sprint.domain import Endpoint, Finding, Grade, Secret, replace
 from sprint.errors import ModelTrouble
 from sprint.model.probe import examine
 from tests.servers import replies

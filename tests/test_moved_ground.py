@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +11,12 @@ import pytest
 
 from sprint import git
 from sprint.claim import Claims
-from sprint.domain import Secret
+from sprint.domain import Secret, replace
 from sprint.git import Remote
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import ROOT, assert_one_of_each, script
+from tests.test_kills import assert_one_of_each, script
 from tests.test_tick import CHECK, FILES, REPO
 
 NEW_NAME = "acme/gadgets"
@@ -34,15 +31,8 @@ def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoMod
 
 
 def killed(site: Site, place: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.killed_at", place, "run", REPO],
-        cwd=site.path,
-        env={**site.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    tick = site.start("run", REPO, killed_at=place)
+    assert tick.wait() == -signal.SIGKILL, tick.err.read_text()
 
 
 def outcomes(site: Site) -> list[str]:
@@ -156,7 +146,7 @@ def test_a_claim_of_a_newer_version_is_understood(gitea: DemoForge, site: Site) 
         f'"expires": "{(now + timedelta(minutes=9)).isoformat()}", "pr": null, "schema": 7}}'
     )
     sha = git.commit_tree(
-        board.git_dir, git.empty_tree(board.git_dir), [theirs.sha], message, "sprint", "s@localhost", when=now
+        board.git_dir, git.EMPTY_TREE, [theirs.sha], message, "sprint", "s@localhost", when=now
     )
     git.push(board.git_dir, board.remote, sha, "refs/sprint/issue-1", expected=theirs.sha)
     assert "claimed by new" in site.sprint("run", REPO).stdout

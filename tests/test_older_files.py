@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sprint import git, ledger
@@ -19,6 +20,7 @@ from sprint.config import load, resolve
 from sprint.domain import LedgerRow, Outcome, Phase, Purpose, Secret
 from sprint.git import Remote
 from sprint.runs import RunStore
+from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.site import Site
 from tests.test_kills import assert_one_of_each, killed_at, site
@@ -50,7 +52,7 @@ def test_runs_and_ledger_are_read(tmp_path: Path) -> None:
 
 def test_the_configuration_is_read(tmp_path: Path) -> None:
     shutil.copy(OLDER / "sprint.yaml", tmp_path)
-    config = load(None, environ={}, cwd=tmp_path, home=tmp_path)
+    config = load(None, around(tmp_path))
     assert resolve(config, REPO).worker in config.workers
 
 
@@ -81,11 +83,46 @@ def test_a_claim_of_the_older_version_is_respected_until_it_is_over(
     state = json.loads((OLDER / "claims.jsonl").read_text().splitlines()[1])
     expires = datetime.now(UTC) + timedelta(minutes=-1 if is_over else 9)
     text = json.dumps({**state, "expires": expires.isoformat()})
-    sha = git.commit_tree(
-        board.git_dir, git.empty_tree(board.git_dir), [], text, "sprint", "s@localhost", when=expires
-    )
+    sha = git.commit_tree(board.git_dir, git.EMPTY_TREE, [], text, "sprint", "s@localhost", when=expires)
     git.push(board.git_dir, remote, sha, "refs/sprint/issue-1", expected="")
     done = site.sprint("run", REPO)
     assert done.returncode == 0
     assert [row["attempt"] for row in site.rows()] == (["2"] if is_over else [])
     assert len(gitea.pulls(REPO)) == is_over
+
+
+class OlderState(msgspec.Struct, frozen=True):
+    """A claim's commit as 0.1.0 reads it; it passes over what is claimed and has not expired."""
+
+    state: str
+    run: str
+    host: str
+    attempt: int
+    expires: datetime
+    not_before: datetime | None = None
+    outcome: str = ""
+    detail: str = ""
+    pr: int | None = None
+    seen: str = ""
+
+
+def test_the_older_version_passes_our_claim_over_and_learns_what_came_of_it(
+    gitea: DemoForge, site: Site, tmp_path: Path
+) -> None:
+    def as_the_older_one_reads_it() -> OlderState:
+        store = tmp_path / "older.git"
+        git.init_bare(store)
+        remote = Remote(f"{gitea.url}/{REPO}.git", Secret(gitea.token))
+        git.fetch(store, remote, "+refs/sprint/issue-*:refs/sprint/issue-*", prune=True)
+        _sha, message = git.read_refs(store, "refs/sprint/")["refs/sprint/issue-1"]
+        return msgspec.json.decode(message, type=OlderState)
+
+    killed_at(site, "checked at the base")
+    claimed = as_the_older_one_reads_it()
+    assert (claimed.state, claimed.attempt) == ("claimed", 1)
+    assert claimed.expires > datetime.now(UTC)
+    assert site.sprint("run", REPO).returncode == 0
+    over = as_the_older_one_reads_it()
+    assert (over.state, over.outcome, over.attempt) == ("released", "pr_opened", 1)
+    assert over.pr == gitea.pulls(REPO)[0].number
+    assert over.seen == claimed.seen != ""

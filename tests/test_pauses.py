@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sprint import git, proc
 from sprint.claim import Claims
 from sprint.domain import Claim, Secret
 from sprint.git import Remote
+from tests.commands import Command
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
@@ -30,7 +30,7 @@ class Night:
         self.forge = forge
         self.signals: dict[int, signal.Signals] = {}
         self.replies: Callable[[dict[str, Any], int], Reply] = self.sensible
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Command | None = None
         self.site = Site(
             folder, forge, serve(self._answer), repos=[{"name": REPO, "checks": [CHECK], **repo}]
         )
@@ -45,16 +45,8 @@ class Night:
         return finish("implemented", "Fixed.") if fixed else FIX
 
     def tick(self, *args: str) -> tuple[int, str]:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sprint", "run", REPO, *args],
-            cwd=self.site.path,
-            env=self.site.environ,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        _, err = self.process.communicate(timeout=120)
-        return self.process.returncode, err
+        self.process = self.site.start("run", REPO, *args)
+        return self.process.wait(), self.process.err.read_text()
 
     def forget_refusals(self) -> None:
         """As if their time were over."""
@@ -192,16 +184,9 @@ def test_a_run_at_work_is_stopped_at_once(make_night: Callable[..., Night]) -> N
     night.replies = lambda request, number: (
         FIX if number == 0 else call("run_command", {"command": "sleep 60"})
     )
-    working = subprocess.Popen(
-        [sys.executable, "-m", "sprint", "run", REPO],
-        cwd=night.site.path,
-        env=night.site.environ,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    working = night.site.start("run", REPO)
     while len(night.site.model.asked) < 2:
-        assert working.poll() is None
+        assert working.poll(0.1) is None
     done = night.site.sprint("stop", f"{REPO}#1")
     assert done.returncode == 0, done.stderr
     assert "cancelled" in done.stdout
@@ -268,14 +253,59 @@ def test_a_weekend_without_a_model_costs_nothing(make_night: Callable[..., Night
     body = b'{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}'
     away = Fault("/chat/completions", times=None, status=429, body=body)
     night.site.model.faults.append(away)
-    asked = 0
     for number in range(12):
         code, err = night.tick()
         assert (code, err.count("\n")) == (5, number == 0), "said when it begins, and once a day"
-        asked = len(night.site.model.asked)
-    assert asked <= 4
+    assert 1 <= night.site.model.times_asked() <= 4
     assert night.site.runs() == []
     night.site.model.faults.remove(away)
     night.forget_refusals()
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+def test_what_a_model_server_said_is_the_operators_alone(make_night: Callable[..., Night]) -> None:
+    """A run that waited for its model too long, and is handed in: nothing of the server goes to the forge."""
+    night = make_night(limits={"paused_hours": 0.0001})
+    body = b'{"error":{"message":"MARKED words of the server on gpu-7.corp.example"}}'
+    away = Fault("/chat/completions", times=None, status=403, body=body)
+
+    def then_away(request: dict[str, Any], number: int) -> Reply:
+        reply = night.sensible(request, number)
+        if reply is FIX:
+            night.site.model.faults.append(away)
+        return reply
+
+    night.replies = then_away
+    assert night.tick()[0] == 5
+    assert "MARKED" in night.site.runs()[0]["paused_why"], "the operator reads it"
+    night.forget_refusals()
+    for _ in range(3):
+        night.tick()
+    (row,) = night.site.rows()
+    assert row["outcome"] == "interrupted"
+    (pull,) = night.forge.pulls(REPO)
+    published = [pull.title, pull.body, *(c.body for c in night.forge.comments(REPO, 1))]
+    repo = night.forge.path(REPO)
+    for sha in night.forge.refs(REPO).values():
+        published += [message for _, message in git.log(repo, sha)]
+    said = "\n".join(published)
+    assert "interrupted" in said, "the control: the outcome itself is told"
+    for mark in ("MARKED", "gpu-7", night.site.model.base_url.split("/")[2], proc.hostname(), "403"):
+        assert mark not in said, mark
+
+
+def test_a_search_for_credentials_that_is_not_finished_is_no_verdict(
+    make_night: Callable[..., Night],
+) -> None:
+    night = make_night()
+    night.site.python(
+        "import sys; from sprint.cli import main; from sprint.policy import content;"
+        "content._CPU_SECONDS = -1.0; main(['run', sys.argv[1]])",
+        REPO,
+    )
+    (run,) = night.site.runs()
+    assert (run["phase"], night.site.rows()) == ("worked", [])
+    assert "looking for credentials took more than" in run["paused_why"]
     assert night.tick()[0] == 0
     night.assert_one_good_run()

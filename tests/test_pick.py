@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sprint.config import PickConfig
-from sprint.domain import Claim, Comment, Issue, PassedOver, Pick, PullRequest, Repository, Run
+from sprint.domain import Claim, Comment, Issue, PassedOver, Pick, PullRequest, Repository, Run, replace
 from sprint.pick import choose, competing_pull, issue_digest, skipping_label
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -313,12 +312,15 @@ def test_hostile_bodies_take_no_time() -> None:
 def test_the_competing_pull_request_right_before_publishing() -> None:
     run = Run("r", "f", PUBLIC.name, 1, "t", 1, "h", 1, NOW, NOW, "local", branch="feat/issue-1")
     ours = pull(60, head="feat/issue-1-2", body="Closes #1", author="bot")
-    assert competing_pull(run, issue(), [ours, pull(61, body="Refs #1")], PUBLIC.name) == ""
+    assert competing_pull(run, issue(), [ours, pull(61, body="Refs #1")], PUBLIC.name, "bot") == ""
     theirs = pull(62, body="Closes #1")
-    assert "#62" in competing_pull(run, issue(), [ours, theirs], PUBLIC.name)
+    assert "#62" in competing_pull(run, issue(), [ours, theirs], PUBLIC.name, "bot")
     forked = replace(ours, number=63, head_repo="fork/Widgets")
-    assert "#63" in competing_pull(run, issue(), [forked], PUBLIC.name)
-    assert competing_pull(run, issue(), [replace(theirs, is_open=False)], PUBLIC.name) == ""
+    assert "#63" in competing_pull(run, issue(), [forked], PUBLIC.name, "bot")
+    assert competing_pull(run, issue(), [replace(forked, head_repo="Bot/Widgets")], PUBLIC.name, "bot") == ""
+    for colleagues in (replace(ours, author="ann"), replace(forked, head_repo="bot/x", author="ann")):
+        assert competing_pull(run, issue(), [colleagues], PUBLIC.name, "bot") != ""
+    assert competing_pull(run, issue(), [replace(theirs, is_open=False)], PUBLIC.name, "bot") == ""
 
 
 def test_people_are_not_flooded() -> None:

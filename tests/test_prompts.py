@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from sprint.domain import (
     Run,
     Usage,
     WorkerResult,
+    replace,
 )
 from sprint.resources import folder
 from sprint.task import CarriedWork, Task
@@ -149,7 +149,8 @@ def test_what_cannot_run_is_said_to_prove_nothing() -> None:
     missing = CheckResult("pytest -q", CheckStatus.NOT_RUN, 127, note="its program is not there")
     user = told(run=a_run(base_checks=(missing,))).user
     assert "`pytest -q`: not run (its program is not there) at the base" in user
-    assert "proves nothing: verify your work in another way" in user
+    assert "What cannot run here proves nothing" in user
+    assert "verify your work in another way as well: a program of your own" in user
     assert "proves nothing" not in told(run=a_run(base_checks=(PASSED, FAILED))).user
 
 
@@ -533,10 +534,20 @@ def test_counts_and_notes_of_checks_are_shown() -> None:
     assert "(2 failures, 0 before)" in prompts.checks_failed(compared)
 
 
-def test_an_unfinished_one_says_why() -> None:
-    body = prompts.pull_request_body(a_run(result=WorkerResult(Ending.LIMIT, detail="100 turns are used up")))
-    assert "**Unfinished.**" in body
-    assert "100 turns are used up" in body
+@pytest.mark.parametrize(
+    ("ending", "why", "is_told"),
+    [
+        (Ending.LIMIT, "hit a limit", True),
+        (Ending.OFF_RAILS, "no longer got anywhere", True),
+        (Ending.ERROR, "worker failed", False),
+        (Ending.INTERRUPTED, "was cut short", False),
+        (Ending.CANCELLED, "stopped by hand", False),
+    ],
+)
+def test_an_unfinished_one_says_why(ending: Ending, why: str, is_told: bool) -> None:
+    body = prompts.pull_request_body(a_run(result=WorkerResult(ending, detail="by http://gpu-box:8080")))
+    assert f"{why}; this is what it had by then." in body
+    assert ("gpu-box" in body) is is_told, "where the words may be a server's they are the operator's"
 
 
 @pytest.mark.parametrize(
@@ -545,7 +556,7 @@ def test_an_unfinished_one_says_why() -> None:
         (None, {}, "is working on this issue (attempt 1, since 2026-05-01 12:30 UTC)"),
         (Outcome.PR_OPENED, {"pr_url": "https://x/pulls/9"}, "Pull request: https://x/pulls/9"),
         (Outcome.LIMIT, {"pr_url": "https://x/pulls/9"}, "is a draft: https://x/pulls/9"),
-        (Outcome.LIMIT, {"detail": "minutes"}, "hit a limit before it was done:\n\n```text\nminutes"),
+        (Outcome.LIMIT, {"detail": "minutes"}, "hit a limit before it was done:\n\n> minutes"),
         (
             Outcome.ALREADY_FIXED,
             {"result": WorkerResult(Ending.ALREADY_FIXED, commit="abc")},
@@ -554,18 +565,18 @@ def test_an_unfinished_one_says_why() -> None:
         (
             Outcome.NEEDS_HUMAN,
             {"detail": "Tabs or spaces?"},
-            "Tabs or spaces?\n```\n\n<sub>Run `r-1`, attempt 1. Answer",
+            "> Tabs or spaces?\n\n<sub>Run `r-1`, attempt 1. Answer",
         ),
         (Outcome.NO_CHANGE, {}, "ended without a change"),
         (Outcome.CHECKS_FAILED, {"detail": "pytest"}, "makes checks fail"),
         (
             Outcome.POLICY_REFUSED,
             {"detail": "a key in x.py"},
-            "could not be proposed:\n\n```text\na key in x.py",
+            "could not be proposed:\n\n> a key in x.py",
         ),
         (Outcome.OFF_RAILS, {}, "no longer got anywhere"),
         (Outcome.CANCELLED, {"detail": "closed"}, "was cancelled"),
-        (Outcome.WORKER_LOST, {}, "The run failed for reasons that lie outside this issue:\n\nworker_lost"),
+        (Outcome.WORKER_LOST, {}, "for reasons that lie outside this issue; its operator can see them."),
     ],
 )
 def test_the_comment_in_each_state(outcome: Outcome | None, fields: dict[str, Any], text: str) -> None:
@@ -578,6 +589,15 @@ def test_the_comment_in_each_state(outcome: Outcome | None, fields: dict[str, An
 
 
 # --- the templates -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_servers_words_are_for_the_operator_alone(outcome: Outcome) -> None:
+    told = prompts.comment(
+        a_run(outcome=outcome, detail="503 from 10.1.2.3"), patch_kept=True, patch_host="host-a"
+    )
+    theirs = (Outcome.ERROR, Outcome.INTERRUPTED, Outcome.WORKER_LOST)
+    assert ("10.1.2.3" in told) is (outcome not in theirs), told
 
 
 def test_a_missing_value_is_an_error() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sprint.config import SandboxConfig
+from sprint.sandbox.variables import environment
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call, finish
@@ -88,13 +92,28 @@ def test_the_second_run_finds_the_environment_of_the_first(gitea: DemoForge, mak
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
 
 
+def with_pip() -> str:
+    """The system's own where it has one: to install another takes seconds each time."""
+    path = environment(SandboxConfig(), home="/nonexistent", tmp="/nonexistent")["PATH"]
+    found = subprocess.run([shutil.which("python3", path=path) or "python3", "-I", "-c", "import pip"])
+    return "python3 -m venv ~/.venv" if found.returncode else f"{VENV} --system-site-packages"
+
+
 def test_a_manifest_that_no_longer_sets_up_leaves_the_change_unproven(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:
-    install = "pip install --no-index -r requirements.txt"
+    install = "~/.venv/bin/python -m pip install --no-index -r requirements.txt"
     wanted = call("write_file", {"path": "requirements.txt", "content": "no-such-package==1\n"})
-    site = make_site(gitea, [FIX, wanted, finish()], setup=["python3 -m venv ~/.venv", install])
+    site = make_site(
+        gitea,
+        [FIX, wanted, finish(), finish()],
+        setup=[with_pip(), install],
+        limits={"check_rounds": 1},
+    )
     assert site.sprint("run", REPO).returncode == 0
+    told = str(site.model.asked[-1].body["messages"])
+    assert "The runner set your result up anew" in told
+    assert "No matching distribution found for no-such-package" in told
     line, is_draft = proposed(gitea)
     assert line == f"**Unproven**: `set-up fails with this change: {install}`."
     assert is_draft

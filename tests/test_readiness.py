@@ -6,7 +6,6 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from sprint import health, spend
 from sprint.credentials import NO_KEY
-from sprint.domain import Endpoint, Secret
+from sprint.domain import Endpoint, Secret, replace
 from sprint.errors import ModelError, ModelTrouble
 from sprint.model import readiness
 from tests.servers import replies

@@ -140,7 +140,7 @@ def test_it_is_read_with_the_claims_and_known_afterwards_without_asking(
 def test_a_pause_that_says_nonsense_is_a_pause(remote: git.Remote, tmp_path: Path, message: str) -> None:
     claims = Claims(tmp_path / "c.git", remote, "here")
     claims.read()
-    tree = git.empty_tree(claims.git_dir)
+    tree = git.EMPTY_TREE
     sha = git.commit_tree(claims.git_dir, tree, [], message or " ", "x", "x@example.org", NOW)
     git.push(claims.git_dir, remote, sha, repo_pause.REF, expected="")
     pause = claims.board().pause

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +19,11 @@ from sprint.domain import (
     Outcome,
     Phase,
     Proof,
+    Purpose,
     Run,
     Usage,
     WorkerResult,
+    replace,
 )
 from sprint.errors import SprintError
 from sprint.runs import RunStore, new_id
@@ -46,6 +47,14 @@ def a_run(minute: int = 0, repo: str = "octo/widgets", issue: int = 12, **change
         worker="local",
     )
     return replace(run, **changes)  # type: ignore[arg-type]
+
+
+def test_a_task_is_under_way_as_any_run_is(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.create(a_run())
+    store.create(replace(a_run(1), id=new_id(NOON, "octo/widgets", None), issue=None, purpose=Purpose.TASK))
+    assert {run.issue for run in store.under_way("home", "burner")} == {12, None}
+    assert {run.purpose for run in store.active()} == {Purpose.ISSUE, Purpose.TASK}
 
 
 def settled(run: Run) -> Run:
@@ -218,7 +227,7 @@ def test_nothing_is_there_yet(tmp_path: Path) -> None:
 
 SAVER = """
 import sys
-from dataclasses import replace
+from sprint.domain import replace
 from pathlib import Path
 from sprint.runs import RunStore
 store = RunStore(Path(sys.argv[1]))

@@ -12,11 +12,14 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sprint.config import load, resolve
+from sprint.cron_times import POSSIBLE_MINUTES
 from sprint.errors import SprintError
 from sprint.schedule import Options, crontab, schedule, systemd
-from sprint.schedule.plan import POSSIBLE_MINUTES, Entry, Plan, plan, staggered
+from sprint.schedule.plan import Entry, Plan, plan, staggered
+from tests.around import around
 
 PROGRAM = ("/opt/sprint/bin/sprint",)
 
@@ -29,7 +32,7 @@ def make_plan(folder: Path, repos: str, every: int | None = None, forges: str = 
     folder.mkdir(parents=True, exist_ok=True)
     forges = forges or "{home: {kind: gitea, url: 'http://127.0.0.1:1', token_file: token}}"
     (folder / "sprint.yaml").write_text(f"forges: {forges}\nrepos: {repos}\n")
-    config = load(folder / "sprint.yaml", environ={}, cwd=folder, home=folder)
+    config = load(folder / "sprint.yaml", around(folder))
     return plan(config, PROGRAM, every)
 
 
@@ -73,10 +76,29 @@ def test_each_repository_has_its_own_time_or_the_one_asked_for(tmp_path: Path) -
 def test_names_tell_the_forge_where_that_is_needed(tmp_path: Path) -> None:
     forges = "{home: {kind: gitea, url: 'http://127.0.0.1:1'}, github: {kind: github}}"
     repos = "[{name: a/b, forge: home}, {name: a/b, forge: github}, {name: a/c, forge: github}]"
-    names = [entry.argv[-1] for entry in make_plan(tmp_path, repos, forges=forges).entries[:-1]]
-    assert names == ["home:a/b", "github:a/b", "a/c"]
-    config = load(tmp_path / "sprint.yaml", environ={}, cwd=tmp_path, home=tmp_path)
+    repos = repos[:-1] + ", {name: a/d, forge: home, every: 30}]"
+    first, last, _ = make_plan(tmp_path, repos, forges=forges).entries
+    names = [*first.argv[4:-2], last.argv[-1]]
+    assert names == ["home:a/b", "github:a/b", "a/c", "a/d"]
+    config = load(tmp_path / "sprint.yaml", around(tmp_path))
     assert [resolve(config, name) for name in names] == list(config.repos)
+
+
+def test_repositories_of_one_interval_are_started_together(tmp_path: Path) -> None:
+    def commands(repos: list[str], more: str = "") -> list[str]:
+        return [" ".join(e.argv[3:]) for e in make_plan(tmp_path, f"[{', '.join(repos)}]{more}").entries[:-1]]
+
+    names = [f"acme/repository-{number}" for number in range(50)]
+    assert commands(names[:2]) == ["run --all --jobs 2"]
+    assert commands(names) == ["run --all --jobs 8"]
+    assert commands(names, "\nschedule: {jobs: 20}") == ["run --all --jobs 20"]
+    other = "{name: a/b, every: 30}"
+    assert commands([*names[:2], other]) == [f"run {names[0]} {names[1]} --jobs 2", "run a/b"]
+    *many, last = commands([*names, other])
+    assert len(many) > 1, "cron takes no more than 1,000 characters"
+    assert max(map(len, many)) < 300
+    assert [word for line in many for word in line.split()[1:-2]] == names
+    assert last == "run a/b"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +152,8 @@ def test_what_goes_where(tmp_path: Path) -> None:
     _, run, monitor = crontab.lines(made, mails=False)
     assert run.endswith(f" run a/b >>{log} 2>&1")
     assert monitor.endswith(f" monitor --quiet >>{log} 2>&1")
+    made = make_plan(tmp_path, "[a/b]\nmonitor: {share: www}")
+    assert crontab.lines(made, mails=True)[2].endswith(f" monitor --quiet --share {tmp_path / 'www'}")
 
 
 def test_awkward_paths_reach_the_program_whole(tmp_path: Path) -> None:
@@ -146,10 +170,37 @@ def test_awkward_paths_reach_the_program_whole(tmp_path: Path) -> None:
 
 def run_schedule(folder: Path, chosen: Options, environ: dict[str, str] | None = None) -> str:
     out = io.StringIO()
-    around = {"PATH": os.environ["PATH"], **(environ or {})}
-    code = schedule(folder / "sprint.yaml", chosen, around, folder, folder / "home", out)
+    variables = {"PATH": os.environ["PATH"], **(environ or {})}
+    code = schedule(folder / "sprint.yaml", chosen, around(folder / "home", variables, cwd=folder, out=out))
     assert code == 0
     return out.getvalue()
+
+
+def test_ticks_find_what_this_path_leads_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_plan(tmp_path, "[a/b]")
+    (tmp_path / "token").write_text("t")
+    tools = tmp_path / "my 100% tools"
+    tools.mkdir()
+    (tools / "hermes").write_text("#!/bin/sh\necho it is here\n")
+    (tools / "hermes").chmod(0o755)
+    path = f"{tools}:/usr/bin:relative:{tmp_path}/none:/usr/bin:/bin"
+    line = run_schedule(tmp_path, Options(), {"PATH": path}).splitlines()[2]
+    assert line.count("/usr/bin") == 1
+    assert f"{tmp_path}/none" not in line
+    command = line.split(None, 5)[5].partition(" >>")[0].replace("\\%", "%")
+    kept, *_ = shlex.split(command)
+    found = subprocess.run(
+        ["/bin/sh", "-c", f"export {shlex.quote(kept)}; hermes"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert found.stdout == "it is here\n"
+    long = ":".join([str(tools)] + [str(tmp_path / f"{number:0200}") for number in range(4)])
+    for folder in long.split(":"):
+        Path(folder).mkdir(exist_ok=True)
+    assert "PATH=" not in run_schedule(tmp_path, Options(), {"PATH": long})
+    assert "too long for a crontab" in caplog.text
 
 
 def test_it_prints_the_lines_and_touches_nothing(tmp_path: Path) -> None:
@@ -159,7 +210,8 @@ def test_it_prints_the_lines_and_touches_nothing(tmp_path: Path) -> None:
     printed = run_schedule(tmp_path, Options()).splitlines()
     assert printed[0] == f"# >>> sprint {tmp_path}/sprint.yaml >>>"
     assert printed[-1] == f"# <<< sprint {tmp_path}/sprint.yaml <<<"
-    program = shlex.split(printed[2].split(None, 5)[5])[0]
+    path, program, *_ = shlex.split(printed[2].split(None, 5)[5])
+    assert path.startswith("PATH=/")
     assert os.access(program, os.X_OK)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -169,7 +221,7 @@ def test_what_cron_would_lack_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
     environ = {"GITEA_TOKEN": "secret-token", "OPENAI_API_KEY": "secret-key"}
     printed = run_schedule(tmp_path, Options(), environ)
     said = [record.getMessage() for record in caplog.records]
-    assert any("forges.home" in line and "environment only" in line for line in said)
+    assert any("forges.home" in line and "in the environment" in line for line in said)
     assert any("$OPENAI_API_KEY" in line for line in said)
     assert "secret" not in printed + "".join(said)
     caplog.clear()
@@ -178,6 +230,40 @@ def test_what_cron_would_lack_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
     (tmp_path / "home" / ".hermes" / "gitea_token_vps").chmod(0o600)
     run_schedule(tmp_path, Options(), {"GITEA_TOKEN": "secret-token"})
     assert caplog.records == []
+
+
+CRON_LACKS = {
+    "a token": ({"GITEA_TOKEN": "secret-token"}, "its token (forges.home)"),
+    "a key": ({"OPENAI_API_KEY": "secret-key"}, "$OPENAI_API_KEY (model)"),
+    "a model's address": (
+        {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "SPRINT_MODEL": "m"},
+        "$OPENAI_BASE_URL",
+    ),
+    "where hermes is": ({"HERMES_HOME": "elsewhere"}, "$HERMES_HOME (model)"),
+}
+
+
+@pytest.mark.parametrize(("environ", "named"), CRON_LACKS.values(), ids=CRON_LACKS)
+def test_lines_that_would_fail_in_cron_are_not_installed(
+    tmp_path: Path, environ: dict[str, str], named: str
+) -> None:
+    make_plan(tmp_path, "[a/b]", forges="{home: {kind: gitea, url: 'http://127.0.0.1:1'}}")
+    if "HERMES_HOME" in environ:
+        environ = {"HERMES_HOME": str(tmp_path / "elsewhere")}
+        (tmp_path / "elsewhere").mkdir()
+        model = {"provider": "custom", "base_url": "http://127.0.0.1:9/v1", "default": "m", "api_key": "k"}
+        (tmp_path / "elsewhere" / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+    with pytest.raises(SprintError, match="nothing is installed: cron has no environment") as refused:
+        run_schedule(tmp_path, Options(install=True), {"OLLAMA_HOST": "127.0.0.1:1", **environ})
+    assert named in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_address_of_a_forge_has_to_be_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "sprint.yaml").write_text("repos: [a/b]\n")
+    environ = {"GITEA_URL": "http://127.0.0.1:1", "OLLAMA_HOST": "127.0.0.1:1"}
+    with pytest.raises(SprintError, match=r"\$GITEA_URL \(forges\)"):
+        run_schedule(tmp_path, Options(systemd=True), environ)
 
 
 # --- systemd -----------------------------------------------------------------------------------
@@ -217,18 +303,19 @@ def test_systemd_takes_the_units_as_they_are(tmp_path: Path, name: str) -> None:
         made.source,
         made.log,
         tuple(Entry(e.what, (str(program), *e.argv[1:]), e.every, e.offset) for e in made.entries),
+        f"{program.parent}:/usr/bin",
     )
     units = tmp_path / "units"
     timers = systemd.write(units, made)
     assert len(timers) == 3
-    assert systemd.complaints(units, timers, {}) == ""
+    assert systemd.complaints(units, timers, around(tmp_path)) == ""
     service = units / timers[0].replace(".timer", ".service")
-    service.write_text(service.read_text().replace("KillMode=mixed", "KillMode=sudden"))
-    assert "kill mode" in systemd.complaints(units, timers, {})
+    service.write_text(service.read_text().replace("KillMode=process", "KillMode=sudden"))
+    assert "kill mode" in systemd.complaints(units, timers, around(tmp_path))
 
 
 def test_timers_are_written_kept_up_to_date_and_taken_away(tmp_path: Path) -> None:
-    make_plan(tmp_path, "[a/b, a/c]")
+    make_plan(tmp_path, "[a/b, {name: a/c, every: 30}]")
     (tmp_path / "token").write_text("t")
     units = tmp_path / "home" / ".config" / "systemd" / "user"
     units.mkdir(parents=True)

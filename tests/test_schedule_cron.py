@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call, finish
 from tests.site import Site
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.machine
 
@@ -22,8 +24,13 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="cron, and a spool of 
 
 CONFIG = """\
 forges: {home: {kind: gitea, url: "http://127.0.0.1:1", token_file: token}}
-repos: [acme/widgets, acme/gears]
+repos: [acme/widgets, {name: acme/gears, every: 30}]
 """
+README = Path(__file__).parent.parent / "README.md"
+A_TEST = (
+    "import unittest\n\n\nclass Readme(unittest.TestCase):\n"
+    "    def test_it_is_there(self):\n        self.assertTrue(open('README').read())\n"
+)
 THEIRS = (
     b"# my jobs\n# second comment\n# third\n\nMAILTO=ops@example.org\n"
     b"5 4 * * 0 /usr/bin/backup --name=$(date +\\%F) 'a  b'\t# weekly\n"
@@ -183,33 +190,92 @@ def test_removing_needs_no_sound_configuration(place: Place) -> None:
     assert place.cron.crontab == THEIRS
 
 
-def test_cron_starts_a_tick(
+def set_up_as_the_readme_says(address: str, token: str) -> str:
+    """Its lines, but for those that install packages, with this forge and this token."""
+    block = README.read_text().split("## Set it up")[1].split("```console\n")[1].split("```")[0]
+    lines = [line.removeprefix("$ ").partition("  #")[0].strip() for line in block.splitlines()]
+    typed = [line for line in lines if not line.startswith(("sudo ", "pipx "))]
+    text = "\n".join(["set -e", *typed[:-1], f"{typed[-1]} || true"])  # there was no tick of cron's yet
+    return text.replace("https://git.example.org", address).replace("GITEA_TOKEN=...", f"GITEA_TOKEN={token}")
+
+
+def test_who_follows_the_readme_has_a_cron_that_works(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, cron: OwnCron
 ) -> None:
-    """Lines as installed, at their own minute, in cron's bare environment, from a path with `%`."""
-    gitea.add_repo("acme/widgets", {"README": "one\n"})
-    bug = gitea.add_issue("acme/widgets", "Say two", "It must say two.")
-    model = model_server([call("write_file", {"path": "README", "content": "two\n"}), finish()])
-    site = Site(workspaces / "100% my site", gitea, model, repos=[{"name": "acme/widgets", "every": 15}])
-    cron.crontab = f'MAILTO=""\nHOME={site.path}\n'.encode()  # cron itself would take the machine's home
-    install = ["--config", str(site.path / "sprint.yaml"), "schedule", "--install"]
-    assert cron.sprints(install, environ=site.environ)[0].code == 0
+    """In a fresh folder, from a path with `%`, with a fresh home: the lines as they stand there, and then a
+    tick at its own minute in cron's bare environment."""
+    gitea.add_repo("acme/widgets", {"README": "one\n", "test_readme.py": A_TEST})
+    first = gitea.add_issue("acme/widgets", "Say two", "It must say two.")
+    second = gitea.add_issue("acme/widgets", "Say three", "It must say three.")
+    model = model_server(
+        [
+            *(call("write_file", {"path": "README", "content": "two\n"}), finish()),
+            *(call("write_file", {"path": "README", "content": "three\n"}), finish()),
+        ]
+    )
+    folder, home = workspaces / "100% my site", workspaces / "home"
+    for one in (folder, home):
+        one.mkdir(mode=0o711)
+    subprocess.run(["git", "init", "-q", str(folder)], check=True, timeout=20)
+    environ = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENAI_BASE_URL": model.base_url,
+        "OPENAI_API_KEY": model.key,
+        "SPRINT_MODEL": model.name,
+    }
+    cron.crontab = f'MAILTO=""\nHOME={home}\n'.encode()  # cron itself would take the machine's home
+    done = subprocess.run(
+        cron.argv("bash", "-c", set_up_as_the_readme_says(gitea.url, gitea.token)),
+        cwd=folder,
+        env=cron.environ(environ),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "  may push    acme/widgets\n" in done.stdout
+    assert "tried as cron would: a dry run of its first line works" in done.stdout
+    secrets = [home / ".config" / "sprint" / name for name in ("gitea.token", "model.key")]
+    assert [path.stat().st_mode & 0o777 for path in secrets] == [0o600, 0o600]
+    assert (folder / ".git" / "info" / "exclude").read_text().endswith("/sprint.yaml\n/results/\n")
+    assert gitea.token not in done.stdout + (folder / "sprint.yaml").read_text()
+    assert [pull.title for pull in gitea.pulls("acme/widgets")] == [f"fix: Say two (closes #{first})"]
     assert cron.crontab is not None
-    assert b"\n*/15 * * * * " in cron.crontab
-    assert not site.rows()
-    with cron.daemon("2026-03-01 11:44:56") as daemon:
-        deadline = time.monotonic() + 60
-        while not site.rows() and time.monotonic() < deadline:
-            assert daemon.poll() is None, daemon.stdout and daemon.stdout.read()
-            time.sleep(0.1)
-        log = site.path / "results" / "cron.log"
-        while not log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.1)
-    (row,) = site.rows()
-    assert (row["outcome"], row["issue"]) == ("pr_opened", str(bug))
-    (pull,) = gitea.pulls("acme/widgets")
-    assert f"Closes #{bug}" in pull.body
-    assert log.read_text().startswith(f"acme/widgets #{bug} Say two: pr_opened http")
+    assert b"\n*/10 * * * * " in cron.crontab
+    with cron.daemon("2026-03-01 11:49:56") as daemon:
+        wait_until(lambda: len(gitea.pulls("acme/widgets")) == 2 or daemon.poll() is not None, 60)
+    titles = {pull.title for pull in gitea.pulls("acme/widgets")}
+    assert f"fix: Say three (closes #{second})" in titles
+
+
+def test_what_outlives_a_tick_outlives_cron_s_job(
+    cron: OwnCron, workspaces: Path, gitea: DemoForge, model_server: Callable[..., DemoModel]
+) -> None:
+    """The tick leaves, cron's job is over, and the agent works on until it is done."""
+    gitea.add_repo("acme/widgets", {"README": "one\n"})
+    gitea.add_issue("acme/widgets", "Say two", "It must say two.")
+    waits = "while [ ! -e ../home/go ]; do sleep 0.1; done; echo two >README; echo Done. >$SPRINT_SUMMARY"
+    site = Site(
+        workspaces / "site",
+        gitea,
+        model_server([]),
+        backends={"here": {"kind": "local", "path": "sprites"}},
+        workers={"far": {"kind": "sprite", "agent": "command", "command": waits}},
+        repos=[{"name": "acme/widgets", "worker": "far"}],
+    )
+    line = f"45 11 * * * cd {site.path} && {sys.executable} -m sprint run acme/widgets >log 2>&1; touch over"
+    cron.crontab = f'MAILTO=""\nHOME={site.path}\n{line}\n'.encode()
+    with cron.daemon("2026-03-01 11:44:56"):
+        assert wait_until((site.path / "over").exists), "cron starts the tick, which leaves"
+        assert site.runs()[0]["phase"] == "working", (site.path / "log").read_text()
+        home = site.path / "sprites" / "sprint-1" / "home"
+        assert not list(home.glob(".sprint/runs/*/ended-0.json"))
+        (home / "work" / "acme--widgets" / "home" / "go").touch()
+        assert wait_until(lambda: bool(list(home.glob(".sprint/runs/*/ended-0.json"))))
+    assert wait_until(lambda: site.sprint("run", "acme/widgets").returncode == 0 and site.rows() != [])
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
 
 
 def test_the_machine_has_what_these_tests_are_about() -> None:

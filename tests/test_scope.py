@@ -46,9 +46,7 @@ class Mirror:
     def commit(self, message: str, branch: str = "main", days: int = 1, parent: str | None = None) -> str:
         when = CREATED + timedelta(days=days)
         above = parent or git.resolve(self.path, f"refs/heads/{branch}")
-        sha = git.commit_tree(
-            self.path, git.empty_tree(self.path), [above] if above else [], message, "A", "a@a", when
-        )
+        sha = git.commit_tree(self.path, git.EMPTY_TREE, [above] if above else [], message, "A", "a@a", when)
         git.update_ref(self.path, f"refs/heads/{branch}", sha)
         return sha
 

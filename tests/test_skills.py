@@ -11,6 +11,7 @@ import pytest
 from sprint.errors import SprintError
 from sprint.outcomes import Outcome
 from sprint.resources import OFFERED_SKILLS, Skill, folder, offered_skills, read_skill_file, skills
+from tests.around import around
 
 ROOT = Path(__file__).parent.parent
 ALL = skills()
@@ -60,7 +61,7 @@ def test_its_configuration_examples_load(name: str, tmp_path: Path) -> None:
 
     for block in re.findall(r"```yaml\n(.*?)```", ALL[name].text, re.DOTALL):
         (tmp_path / "sprint.yaml").write_text(block)
-        assert load(None, environ={}, cwd=tmp_path, home=tmp_path).repos
+        assert load(None, around(tmp_path)).repos
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
-from collections.abc import Callable
-from datetime import timedelta
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +16,16 @@ from urllib.parse import quote
 import pytest
 from git import Repo
 
+from sprint import backlog_seen, proc, workspace
 from sprint.backlog import Backlog
+from sprint.backlog_seen import Entry
 from sprint.claim import Claims
 from sprint.config import load, resolve
 from sprint.context import open_context
-from sprint.domain import Claim, Secret
+from sprint.domain import Claim, Completed, Outcome, Secret
 from sprint.git import Remote
-from sprint.tick import forget_closed
+from sprint.tick import tick
+from tests.around import around
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish, say
@@ -73,6 +77,10 @@ def test_a_tick_turns_the_oldest_fit_issue_into_a_pull_request(
     done = site.sprint("run", REPO)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    (seen,) = backlog_seen.read(site.path / "results")
+    assert (seen.taken, seen.why_none) == (Entry(bug, "double() is off by one"), "")
+    assert seen.passed_over == (Entry(1, "Widgets everywhere", "labelled epic"),)
+    assert seen.ahead == (Entry(bug + 1, "A later feature"),)
     (pull,) = forge_server.pulls(REPO)
     assert pull.title == f"fix: double() is off by one (closes #{bug})"
     assert f"Closes #{bug}" in pull.body
@@ -100,13 +108,57 @@ def test_the_commit_is_the_runners_own_and_holds_only_the_change(
     bug = backlog(gitea)
     command = "python3 -m unittest; git config user.name Mallory; git commit -qam mine; echo x > .git/x"
     dirt = call("run_command", {"command": command})
-    site = make_site(gitea, [dirt, *FIXED])
+    site = make_site(gitea, [dirt, *FIXED], publish={"signoff": True, "sign": "sign.key"})
+    refused = site.sprint("run", REPO)
+    assert refused.returncode == 2
+    assert "sign.key signs no commit (" in refused.stderr
+    assert site.rows() == []
+    signers = a_key(site.path / "sign.key")
     assert site.sprint("run", REPO).returncode == 0
-    (commit,) = Repo(gitea.path(REPO)).iter_commits(f"main..feat/issue-{bug}")
+    repo = Repo(gitea.path(REPO))
+    (commit,) = repo.iter_commits(f"main..feat/issue-{bug}")
     assert (commit.author.name, commit.committer.name) == ("sprint", "sprint")
     assert commit.summary == f"fix: double() is off by one (closes #{bug})"
     changed = [(diff.change_type, diff.b_path) for diff in commit.parents[0].diff(commit)]
     assert changed == [("M", "widgets.py")]
+    assert repo.git(c=f"gpg.ssh.allowedSignersFile={signers}").verify_commit(commit.hexsha) == ""
+    trailers = repo.git.log("-1", "--format=%(trailers)", commit.hexsha).split("\n")
+    assert trailers[1] == "Signed-off-by: sprint <sprint@localhost>"
+
+
+def a_key(path: Path) -> Path:
+    """Makes an ssh key; returns the file by which git knows its signatures."""
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+    subprocess.run(make, check=True, timeout=30)
+    signers = path.with_suffix(".signers")
+    signers.write_text(f"sprint@localhost {path.with_suffix('.key.pub').read_text()}")
+    return signers
+
+
+def test_the_pull_request_tells_a_reviewer_what_was_done(gitea: DemoForge, make_site: MakeSite) -> None:
+    template = "<!-- for people -->\n## Checklist\n- [ ] tests, closes #1 @admin\n## Checks\n"
+    gitea.add_repo(REPO, {**FILES, ".github/pull_request_template.md": template})
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    scratch = call("write_file", {"path": "repro.py", "content": "print(1)\n"})
+    words = "Doubles by `n + n`; see [this](https://evil.example) | and #1.\n\n" + "A long line. " * 40
+    site = make_site(
+        gitea,
+        [FIX, scratch, CHECKED, finish("implemented", words), finish("implemented", words)],
+        repo={"checks": [f"{CHECK} 2>&1 | cat; true", CHECK]},
+        monitor={"address": "https://sprint.example.org/burn"},
+    )
+    assert site.sprint("run", REPO).returncode == 0
+    (pull,) = gitea.pulls(REPO)
+    (row,) = site.rows()
+    body = pull.body
+    assert "> Doubles by `n + n`; see \\[this\\](evil.example) \\| and # 1.\n>\n> A long line. A" in body
+    assert "1 file changed, +1 -1:\n\n- `widgets.py` +1 -1\n" in body
+    assert "Left out as scratch, which nothing refers to: `repro.py`." in body
+    assert "ticked:\n\n## Checklist\n- [ ] tests, closes # 1 @ admin\n" in body
+    assert "<code>python3 -m unittest -v 2&#62;&#38;1 &#124; cat&#59; true</code>" in body
+    tokens = f"{int(row['prompt_tokens']):,} + {int(row['completion_tokens']):,} tokens"
+    assert tokens in body
+    assert f"([what it did](https://sprint.example.org/burn/runs/{row['run_id']}/))" in body
 
 
 def test_the_next_tick_leaves_an_issue_with_a_pull_request_alone(
@@ -256,7 +308,8 @@ def test_dry_run_tells_and_writes_nothing(forge_server: DemoForge, make_site: Ma
     assert done.returncode == 0, done.stderr
     assert f"would pick #{bug}" in done.stdout
     assert "passed over #1 Widgets everywhere: labelled epic" in done.stdout
-    assert "double(2) must be 4." in done.stdout
+    assert "double(2) must be 4." not in done.stdout
+    assert "double(2) must be 4." in site.sprint("run", REPO, "--dry-run", "--prompt").stdout
     assert (sorted(str(p) for p in site.path.rglob("*")), forge_server.refs(REPO)) == before
     assert all(
         seen.method in ("GET", "HEAD") or "git-upload-pack" in seen.path for seen in forge_server.requests
@@ -339,18 +392,8 @@ def test_ten_hosts_at_once_open_one_pull_request(gitea: DemoForge, make_site: Ma
         settings = {**site.settings, "paths": {**site.settings["paths"]}}
         settings["paths"] |= {"results": f"results-{number}", "cache": f"cache-{number}"}
         (site.path / f"{number}.yaml").write_text(json.dumps(settings))
-        ticks.append(
-            subprocess.Popen(
-                [os.sys.executable, "-m", "sprint", "--config", f"{number}.yaml", "run", REPO],
-                cwd=site.path,
-                env=site.environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    said = [tick.communicate(timeout=120) for tick in ticks]
-    assert [tick.returncode for tick in ticks] == [0] * 4, said
+        ticks.append(site.start("--config", f"{number}.yaml", "run", REPO))
+    assert [tick.wait() for tick in ticks] == [0] * 4, [tick.err.read_text() for tick in ticks]
     assert len(gitea.pulls(REPO)) == 1
 
 
@@ -374,6 +417,38 @@ def test_what_keeps_a_run_from_beginning_costs_the_issue_no_attempt(
     site.write()
     assert site.sprint("run", REPO).returncode == 0
     assert [(row["outcome"], row["attempt"]) for row in site.rows()] == [("pr_opened", "1")]
+
+
+def test_a_small_tick_starts_few_programs(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog(gitea)
+    site, now = make_site(gitea, FIXED), datetime.now(UTC)
+    here = around(site.path, site.environ)
+    config = load(site.path / "sprint.yaml", here)
+    context = open_context(config, resolve(config, REPO), here)
+    taken = context.claims.take(1, "another", "", None, now)
+    assert taken is not None
+    context.claims.withdraw(taken, now)
+    context.claims.read()
+    workspace.update_mirror(config.paths.cache, "home", REPO, context.remote, branch="main")
+    started: Counter[str] = Counter()
+    run, own = proc.run, threading.current_thread()
+
+    def counted(argv: Sequence[str], **more: Any) -> Completed:
+        talks = {"fetch", "push", "ls-remote"}.intersection(argv)
+        what = "dialogue" if talks else "sandbox" if "bwrap" in argv else argv[0]
+        thread = threading.current_thread()
+        started[what] += thread is own or thread.name == "beside"  # not the server's
+        return run(argv, **more)
+
+    monkeypatch.setattr(proc, "run", counted)
+    report = tick(context)
+    assert report.run is not None
+    assert report.run.outcome is Outcome.PR_OPENED
+    assert started["dialogue"] <= 5, "the claims, the base, and three pushes"
+    assert started["git"] <= 25
+    assert started["sandbox"] <= 8, "a trial, the check thrice, two tools, what is left, the change"
 
 
 def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
@@ -413,16 +488,16 @@ def test_claims_of_long_closed_issues_are_forgotten(
     bug = backlog(gitea)
     site = make_site(gitea, FIXED)
     site.sprint("run", REPO)
-    monkeypatch.setattr("sprint.tick._MANY_CLAIMS", 0)
-    monkeypatch.setattr("sprint.tick._REMEMBERED", timedelta(seconds=-1))
-    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
-    context = open_context(config, resolve(config, REPO), {}, site.path)
+    monkeypatch.setattr("sprint.backlog._MANY_CLAIMS", 0)
+    monkeypatch.setattr("sprint.backlog._REMEMBERED", timedelta(seconds=-1))
+    config = load(site.path / "sprint.yaml", around(site.path))
+    context = open_context(config, resolve(config, REPO), around(site.path))
 
     def tidy() -> None:
         claims = context.claims.read()
         backlog = Backlog(context)
         backlog.pick(claims)
-        forget_closed(context, claims, backlog)
+        backlog.forget_closed(claims)
 
     tidy()
     assert bug in context.claims.read(), "the issue is open"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import pytest
 
 from sprint.config import load, resolve
 from sprint.context import Context, open_context
-from sprint.domain import Run
+from sprint.domain import Run, replace
 from sprint.errors import ForgeError
+from sprint.new_run import new_run
 from sprint.settle.wanted import Wanted
-from sprint.tick import new_run
+from tests.around import around
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
@@ -33,8 +33,8 @@ def forge(forge_server: DemoForge) -> DemoForge:
 @pytest.fixture
 def context(forge: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Context:
     site = Site(workspaces / "site", forge, model_server(script), repos=[{"name": REPO, "checks": [CHECK]}])
-    config = load(site.path / "sprint.yaml", environ={}, cwd=site.path, home=site.path)
-    return open_context(config, resolve(config, REPO), {}, site.path)
+    config = load(site.path / "sprint.yaml", around(site.path))
+    return open_context(config, resolve(config, REPO), around(site.path))
 
 
 @pytest.fixture

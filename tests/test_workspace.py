@@ -21,7 +21,7 @@ from sprint.errors import ForgeError, SprintError
 from sprint.sandbox import Sandbox
 from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
-from sprint.workspace import HandoverError
+from sprint.workspace import HandoverError, base_tree
 from sprint.workspace.junk import junk_patterns
 from sprint.workspace.scratch import is_scratch
 from sprint.workspace.uids import free_uid
@@ -190,7 +190,7 @@ def test_old_locks_of_killed_ticks_are_removed_without_cloning(bench: Bench) -> 
     assert mirror.stat().st_ino == inode
 
 
-def test_a_failing_server_does_not_cost_the_mirror(bench: Bench) -> None:
+def test_a_failing_server_does_not_cost_the_mirror(bench: Bench, slept: list[float]) -> None:
     mirror, sha = bench.update()
     inode = mirror.stat().st_ino
     for fault in (
@@ -288,6 +288,38 @@ def test_hurting_a_checkout_does_not_hurt_the_mirror(bench: Bench) -> None:
     space, mirror, _ = bench.create()
     bench.sh(space, "find .git/objects -type f -exec chmod u+w {} + -exec truncate -s 0 {} +")
     git.git("fsck", "--full", "--strict", git_dir=mirror)
+
+
+def test_an_ordinary_user_copies_a_kept_tree_and_writes_what_is_different(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(base_tree, "_FEWEST", 1)
+    monkeypatch.setattr(base_tree, "_SHARE", 1)
+
+    def create(name: str) -> Workspace:
+        mirror, sha = bench.update()
+        return workspace.create(bench.workspaces, name, mirror, sha, "trunk", "feat/issue-1", may_show=True)
+
+    def status(space: Workspace) -> str:
+        return git.git("status", "--short", git_dir=space.checkout / ".git", work_tree=space.checkout).out
+
+    first = create("first")
+    base = bench.update()[1]
+    bench.forge.commit(
+        REPO, "trunk", "more", {"lib/a.py": "A = 2\n", "lib/b.py": None, "lib/c.py": "C = 1\n"}
+    )
+    second = create("second")
+    (kept,) = base_tree.place(bench.update()[0]).iterdir()
+    assert kept.name == base
+    assert sorted(path.name for path in (second.checkout / "lib").iterdir()) == ["a.py", "c.py"]
+    assert (second.checkout / "lib/a.py").read_text() == "A = 2\n"
+    assert (status(first), status(second)) == ("", "")
+    times = {(space.checkout / "README.md").stat().st_mtime_ns for space in (first, second)}
+    assert len(times) == 1, "what is the same was not written by git"
+    (second.checkout / "README.md").write_text("spoilt\n")
+    assert status(second) == " M README.md\n"
+    assert (kept / "tree/README.md").read_text() == "widgets\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives workspaces to other uids")
@@ -551,6 +583,29 @@ def test_the_result_can_be_checked_out_by_itself(bench: Bench) -> None:
     )
 
 
+def test_what_a_run_made_is_in_no_other_checkout(bench: Bench) -> None:
+    space, mirror, sha = bench.create()
+    bench.sh(space, "echo refused-secret >lib/a.py")
+    own = workspace.own_objects(bench.scratch, mirror)
+    work = bench.bring(space, own, sha)
+    (blob,) = [change.new_sha for change in work.changes]
+    commit = workspace.commit(own, work, "fix", "s", "s@localhost")
+    # The run itself has all of it: its proof is made of the commit, which stands on the mirror's.
+    proof = workspace.create(bench.workspaces, "run1-proof", own, commit, "trunk", "feat/issue-1")
+    assert bench.sh(proof, f"cat lib/a.py; git cat-file -p {blob}; git log --format=%s").out == (
+        "refused-secret\nrefused-secret\nfix\nStart\n"
+    )
+    assert git.push(own, bench.remote, commit, "refs/heads/pushed", expected="")[0] is git.PushResult.OK
+    remade = workspace.own_objects(bench.scratch, mirror)
+    assert (remade, bench.bring(space, remade, sha)) == (own, work)
+    workspace.drop_objects(bench.scratch)
+    workspace.drop_objects(bench.scratch)
+    assert git.resolve(mirror, blob, "blob") is None
+    bench.forge.delete_branch(REPO, "pushed")
+    later, _, _ = bench.create()
+    assert bench.sh(later, f"git cat-file -t {sha}; ! git cat-file -e {blob} 2>&1").out.startswith("commit\n")
+
+
 def test_a_patch_applies(bench: Bench, tmp_path: Path) -> None:
     _, work, mirror = bench.imported(
         "echo 'A = 2' > lib/a.py; printf '\\000\\001' > bin; git rm -q lib/b.py;"
@@ -634,12 +689,12 @@ def test_scratch_is_found_and_left_out(bench: Bench) -> None:
     ]
     assert found.others == ("notes.md",)
     assert asked == [1]
-    left = workspace.leave_out(mirror, space, work, found.scratch, bench.scratch)
+    left = workspace.leave_out(mirror, work, found.scratch, bench.scratch)
     assert {change.path for change in left.changes} == {
         *(".rc", "debug_tool.py", "fix_names.py", "lib/a.py", "lib/c.py", "notes.md", "sub/new.py"),
     }
     assert git.git("ls-tree", "-r", "--name-only", left.tree, git_dir=mirror).out.count("repro") == 0
-    assert workspace.leave_out(mirror, space, left, ["nothing"], bench.scratch) == left
+    assert workspace.leave_out(mirror, left, ["nothing"], bench.scratch) == left
 
 
 def test_nothing_new_asks_nobody(bench: Bench) -> None:
@@ -656,7 +711,9 @@ def test_what_changed_is_counted_in_lines(bench: Bench) -> None:
         "echo B = 2 >lib/a.py; rm lib/b.py; head -c 99 /dev/zero >z.bin;"
         "printf 'a\\nb\\n' >'new\ttab'; chmod +x README.md"
     )
-    assert sorted((stat.path, stat.status, stat.lines) for stat in workspace.diffstat(mirror, work)) == [
+    counted = workspace.diffstat(mirror, work.base, work.tree)
+    assert [stat.path for stat in counted] == [change.path for change in work.changes]
+    assert sorted((stat.path, stat.status, stat.lines) for stat in counted) == [
         ("README.md", "M", (0, 0)),
         ("lib/a.py", "M", (1, 1)),
         ("lib/b.py", "D", (0, 1)),

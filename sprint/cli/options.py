@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -13,14 +12,18 @@ from sprint import defects
 from sprint.clean_text import safe_line
 from sprint.config import Config, load
 from sprint.errors import ConfigError
+from sprint.surroundings import Surroundings
 
-Handler = Callable[[argparse.Namespace], int]
+Handler = Callable[[argparse.Namespace, Surroundings], int]
 
 
 class AddCommand(Protocol):
-    """Adds a command: its name, one sentence of help without a capital or a full stop, and what does it."""
+    """Adds a command: its name, one sentence of help without a capital or a full stop, what does it, and
+    examples of it, a line each."""
 
-    def __call__(self, name: str, text: str, handler: Handler) -> argparse.ArgumentParser: ...
+    def __call__(
+        self, name: str, text: str, handler: Handler, examples: str = ""
+    ) -> argparse.ArgumentParser: ...
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,8 +33,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(ConfigError.exit_code, f"sprint: {safe_line(message)}; see `{self.prog} --help`\n")
 
 
-def configuration(args: argparse.Namespace) -> Config:
-    config = load(args.config, environ=os.environ, cwd=Path.cwd(), home=Path.home())
+def configuration(args: argparse.Namespace, around: Surroundings) -> Config:
+    config = load(args.config, around)
     defects.keep_in(config.paths.results)
     return config
 
@@ -39,6 +42,12 @@ def configuration(args: argparse.Namespace) -> Config:
 def positive(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 1):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text)
+
+
+def port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 65_536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
 import string
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sprint.errors import ConfigError
+from sprint.surroundings import Surroundings
 
 T = TypeVar("T")
 
@@ -161,6 +163,14 @@ def web_address(url: str, at: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+def is_loopback(host: str) -> bool:
+    """True for an address or a name that leads to this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def server_url(url: str, at: str) -> str:
     """A forge's own address: without `/api/v1` and `/api/v3`."""
     return re.sub(r"/api/v[13]$", "", web_address(url, at)).rstrip("/")
@@ -228,16 +238,16 @@ def check_line(text: str, at: str, forbidden: str = "") -> None:
         raise ConfigError(f"{at}: expected one line of text{extra}")
 
 
-def absolute(path: str | Path, base: Path, home: Path, at: str) -> Path:
-    """`path` with `~` for the home directory, relative to `base`."""
+def absolute(path: str | Path, around: Surroundings, at: str) -> Path:
+    """`path` with `~` for the home directory, relative to the working directory."""
     text = str(path).strip()
     if "\0" in text:
         raise ConfigError(f"{at}: a path cannot hold a NUL character")
     if text == "~" or text.startswith("~/"):
-        return home / text[2:]
+        return around.home / text[2:]
     if text.startswith("~"):
         raise ConfigError(f"{at}: {_shown(text)}: write another user's home directory out in full")
-    return Path(base, text)
+    return Path(around.cwd, text)
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

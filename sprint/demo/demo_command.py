@@ -12,7 +12,7 @@ from typing import TextIO
 
 import sprint
 from sprint import ledger, proc
-from sprint.demo.gitea import DemoGitea
+from sprint.demo.demo_gitea import DemoGitea
 from sprint.demo.model import ScriptedModel
 from sprint.demo.scenario import EPIC, REPO, build, policy, write_config
 from sprint.demo.store import StoredIssue
@@ -20,12 +20,14 @@ from sprint.domain import LedgerRow
 from sprint.errors import ConfigError
 
 _TICKS = 2
+_MOST_TICKS, _BETWEEN_TICKS = 30, 1.0  # with a sprite
 _COMMAND_SECONDS = 120.0
 
 
-def run_demo(keep: Path | None, out: TextIO) -> int:
+def run_demo(keep: Path | None, out: TextIO, *, on_sprite: bool = False) -> int:
     """Play the demo and tell it; returns 0 where it ends with two pull requests and an untouched epic.
 
+    `on_sprite`: the work is done on a sprite that is a folder here, while ticks come and go.
     With `keep`, a folder that is new or empty, everything stays in it. Raises ConfigError where it is not.
     """
     started = time.monotonic()
@@ -37,9 +39,11 @@ def run_demo(keep: Path | None, out: TextIO) -> int:
     ):
         workspaces.chmod(0o711)  # the unprivileged user of a run has to get there
         build(forge)
-        config = write_config(folder, forge, model, workspaces)
+        config = write_config(folder, forge, model, workspaces, on_sprite=on_sprite)
         _tell(out, *_opening(forge, model, folder))
-        for number in range(1, _TICKS + 1):
+        if on_sprite:
+            _tell(out, *_on_sprite(config))
+        for number in range(1, _TICKS + 1 if not on_sprite else 1):
             _tell(out, f"$ sprint run {REPO}          # tick {number} of {_TICKS}")
             _tell(out, *_sprint(config, "run", REPO))
         _tell(out, "$ sprint monitor", *_sprint(config, "monitor", "--refresh"))
@@ -93,6 +97,20 @@ def _sprint(config: Path, *args: str) -> Iterator[str]:
         yield f"  (stopped after {_COMMAND_SECONDS:.0f} s)"
     elif done.exit_code:
         yield f"  (exit code {done.exit_code})"
+
+
+def _on_sprite(config: Path) -> Iterator[str]:
+    """Ticks until there is a row for each issue: one begins the work and leaves, a later one takes it in."""
+    yield "The agent works on the sprite bramble, a folder here, in the sandbox; it is SCRIPTED, too."
+    for number in range(1, _MOST_TICKS + 1):
+        yield f"$ sprint run {REPO}          # tick {number}"
+        yield from _sprint(config, "run", REPO)
+        if number == 1:
+            yield "$ sprint sprite status"
+            yield from _sprint(config, "sprite", "status")
+        if len(list(ledger.read(config.parent / "results"))) >= _TICKS:
+            return
+        time.sleep(_BETWEEN_TICKS)
 
 
 def _opening(forge: DemoGitea, model: ScriptedModel, folder: Path) -> Iterator[str]:

@@ -74,6 +74,7 @@ class GiteaApi:
     def __init__(self) -> None:
         self.routes: dict[str, Handler] = {
             "GET /user": lambda call: self.user_json(call, call.login or ""),
+            "GET /user/repos": self.list_own,
             f"GET {REPO}": lambda call: self.repository_json(call, call.repo),
             f"GET {REPO}/issues": self.list_issues,
             f"GET {ISSUE}": lambda call: self.issue_json(call, call.issue),
@@ -83,6 +84,9 @@ class GiteaApi:
             f"GET {REPO}/pulls": self.list_pulls,
             f"POST {REPO}/pulls": self.create_pull,
             f"GET {PULL}": lambda call: self.pull_json(call, call.issue),
+            f"GET {PULL}/reviews": lambda call: [],
+            # There is no CI here: no status is told of any commit.
+            f"GET {REPO}/commits/(?P<sha>[^/]+)/status": lambda call: {"statuses": None},
         }
 
     def answer(self, call: Call, path: str) -> Answer:
@@ -111,6 +115,9 @@ class GiteaApi:
 
     def refuse(self, call: Call, error: ApiError) -> Answer:
         return json_answer({"message": error.message, "url": f"{call.url}/api/swagger"}, error.status)
+
+    def list_own(self, call: Call) -> Any:
+        return self.listed(call, list(call.store.repos.values()), self.repository_json)
 
     def list_issues(self, call: Call) -> Any:
         wanted = call.query.get("type", "")

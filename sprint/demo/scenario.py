@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from sprint import files
-from sprint.demo.gitea import DemoGitea
+from sprint.demo import scripted_agent
+from sprint.demo.demo_gitea import DemoGitea
 from sprint.demo.model import Reply, ScriptedModel, ToolCall
 from sprint.demo.project import CHECK, RIGHT_LINE, WRONG_LINE, commits
 from sprint.demo.store import now
@@ -173,9 +174,11 @@ def _text(message: Mapping[str, Any]) -> str:
     return "\n".join(str(part.get("text", "")) for part in content)
 
 
-def write_config(folder: Path, forge: DemoGitea, model: ScriptedModel, workspaces: Path) -> Path:
+def write_config(
+    folder: Path, forge: DemoGitea, model: ScriptedModel, workspaces: Path, *, on_sprite: bool = False
+) -> Path:
     """Write sprint.yaml and, beside it, the token and the key that it names; returns its path."""
-    document = {
+    document: dict[str, Any] = {
         "forges": {"demo": {"kind": forge.kind, "url": forge.url, "token_file": "forge.token"}},
         "model": {
             "name": model.name,
@@ -187,6 +190,11 @@ def write_config(folder: Path, forge: DemoGitea, model: ScriptedModel, workspace
         "repos": [REPO],
         "paths": {"results": "results", "cache": "cache", "workspaces": str(workspaces)},
     }
+    if on_sprite:
+        agent = {"kind": "sprite", "agent": "command", "command": scripted_agent.command(_PLAYS)}
+        document["backends"] = {"here": {"kind": "local", "path": "sprites"}}
+        document["workers"] = {"far": {**agent, "sprites": ["bramble"]}}
+        document["defaults"] = {"forge": "demo", "checks": [CHECK], "worker": "far"}
     for name, content in (
         ("forge.token", forge.token),
         ("model.key", model.key),

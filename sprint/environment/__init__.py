@@ -2,11 +2,11 @@
 
 from sprint.environment.ecosystems import propose
 from sprint.environment.kept import clean
-from sprint.environment.prepare import Checkout, Prepared, failure, prepare
+from sprint.environment.prepare import Checkout, Prepared, failure, prepare, put_into
 from sprint.environment.proposal import Proposal
 from sprint.environment.recipe import Project, Recipe, choose, found_in, recipe_for
 from sprint.environment.snapshot import of_commit, of_folder
-from sprint.environment.tools import tools, versions
+from sprint.environment.tool_versions import tools, versions
 
 __all__ = [
     "Checkout",
@@ -22,6 +22,7 @@ __all__ = [
     "of_folder",
     "prepare",
     "propose",
+    "put_into",
     "recipe_for",
     "tools",
     "versions",

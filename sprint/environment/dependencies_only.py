@@ -10,11 +10,13 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST
+from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, YARN_BY_REGISTRY, YARN_LOCK_AS_IT_WAS
 
 _SAFE = (
     COMPILE_GO,
     COMPILE_RUST,
+    YARN_BY_REGISTRY,
+    YARN_LOCK_AS_IT_WAS,
     'ln -sfn "$PWD/.venv" ~/.venv',
     'ln -sfn "$(poetry env info --path)" ~/.venv',
     *(
@@ -32,7 +34,7 @@ _FETCHES = (
     *("corepack enable", "deno install", "deno cache", "go mod download", "cargo fetch"),
     *("bundle install", "bundle config", "composer install", "mix deps.get", "dotnet restore"),
     *("poetry install", "poetry env use", "poetry config", "pdm sync", "pdm install", "pdm venv create"),
-    *("pipenv install", "pipenv sync", "uv sync", "uv venv", "venv", "ensurepip", "true", "cd"),
+    *("pipenv install", "pipenv sync", "uv sync", "uv venv", "uv export", "venv", "ensurepip", "true", "cd"),
 )
 _WRAPPERS = ("poetry run", "pdm run", "uv run", "bundle exec")
 _INSTALLERS = ("pip install", "pip3 install", "uv pip install")

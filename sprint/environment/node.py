@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from sprint.environment.proposal import Check, Part, Tools
+from sprint.environment.proposal import YARN_BY_REGISTRY, YARN_LOCK_AS_IT_WAS, Check, Part, Tools
 from sprint.environment.snapshot import Snapshot
 
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "workspaces")
@@ -54,7 +54,7 @@ def _yarn(project: Snapshot, tools: Tools) -> tuple[str, ...]:
     is_classic = "yarn lockfile v1" in project.text("yarn.lock")[:500]
     if is_classic:
         fetch = () if "yarn" in tools else (f"{_PACKAGES} yarn@1",)
-        return (*fetch, "yarn install --frozen-lockfile")
+        return (*fetch, YARN_BY_REGISTRY, "yarn install --frozen-lockfile", YARN_LOCK_AS_IT_WAS)
     # Where the project names its own release, every yarn hands over to that one.
     return (f"{_PACKAGES} --force @yarnpkg/cli-dist", "yarn install --immutable")
 

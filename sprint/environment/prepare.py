@@ -6,16 +6,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sprint import verify, workspace
 from sprint.clean_text import safe_line
-from sprint.domain import CheckResult, CheckStatus, EnvironmentUse, Workspace
+from sprint.domain import CheckResult, CheckStatus, EnvironmentUse, Workspace, replace
 from sprint.environment import kept
+from sprint.environment.proposal import COMPILE_RUST
 from sprint.environment.recipe import Project, Recipe, recipe_for
 from sprint.errors import Busy
 
+_NPM_LOG = "A complete log of this run can be found in"
 _log = logging.getLogger(__name__)
 
 
@@ -56,11 +58,18 @@ def prepare(
     SprintError, and leaves nothing, where a workspace cannot be made. `watching` follows set-up and build.
     """
     wanted = recipe_for(project, checkout.commit)
+    failed = ""
     if at_base is not None and wanted.key == at_base.key:
+        failed = at_base.failed
         wanted = replace(wanted, setup=at_base.setup, build=at_base.build)
     job = _Job(project, checkout, wanted, at_base is not None, watching)
     use = EnvironmentUse(
-        wanted.key, setup=wanted.setup, build=wanted.build, is_found=wanted.is_found, note=wanted.note
+        wanted.key,
+        setup=wanted.setup,
+        build=wanted.build,
+        is_found=wanted.is_found,
+        note=wanted.note,
+        failed=failed,
     )
     fresh = Prepared(job.workspace(), wanted.checks, use)
     try:
@@ -70,6 +79,30 @@ def prepare(
         raise
     _tell(prepared)
     return prepared
+
+
+def put_into(space: Workspace, project: Project, use: EnvironmentUse | None) -> None:
+    """What set-up and build made at a run's base, in another workspace of that commit; what cannot be had
+    there is logged, and done without."""
+    if use is None or not use.bytes:
+        return
+    folder = kept.place(project.paths.cache, project.forge, project.repo, use.key)
+    try:
+        with kept.alone(folder, wait=project.config.limits.check_minutes * 60):
+            found = kept.find(folder)
+            is_archive = found is not None and found.owner is None  # a tree is shown to this process alone
+            fault = (
+                kept.put(found, space, project.sandbox) if found and is_archive else "it is not kept as one"
+            )
+    except Busy as error:
+        fault = str(error)
+    if fault:
+        _log.warning("the environment could not be put there: %s", safe_line(fault))
+        return
+    seconds = project.config.limits.check_minutes * 60
+    failed = verify.run_setup(project.sandbox, space, use.build, network=False, gateway=None, timeout=seconds)
+    if failed:
+        _log.warning("build failed there: %s", failure(failed))
 
 
 @dataclass(frozen=True)
@@ -99,6 +132,8 @@ class _Job:
             checkout.commit,
             checkout.branch,
             checkout.new_branch,
+            # What compares times would take what it made of another commit for up to date.
+            may_show=self.project.may_show and COMPILE_RUST not in self.wanted.setup,
         )
 
     def anew(self, prepared: Prepared) -> Prepared:
@@ -121,7 +156,7 @@ def _set_up(job: _Job, fresh: Prepared) -> Prepared:
 
 
 def _taken_or_made(job: _Job, fresh: Prepared) -> Prepared:
-    if found := kept.find(job.folder):
+    if (found := kept.find(job.folder)) and (found.owner is None or job.project.may_show):
         started = time.monotonic()
         fault = kept.put(found, fresh.workspace, job.project.sandbox)
         if not fault:
@@ -141,14 +176,17 @@ def _made(job: _Job, fresh: Prepared) -> Prepared:
     if failed is None or job.is_proof or not job.wanted.is_found or job.watching.watch():
         return replace(made, is_built=not job.wanted.is_dependencies_only)
     note = f"set-up was found and failed: {failure(failed)}"
-    return job.anew(replace(made, use=replace(made.use, setup=(), build=(), note=note), failed=None))
+    use = replace(made.use, setup=(), build=(), note=note, failed=failed.command)
+    return job.anew(replace(made, use=use, failed=None))
 
 
 def _kept(job: _Job, made: Prepared) -> Prepared:
     project, seconds = job.project, made.use.seconds
     try:
         saved = kept.keep(
-            made.workspace, job.checkout.commit, project.sandbox, project.config.sandbox, job.folder, seconds
+            *(made.workspace, job.checkout.commit, project.sandbox, project.config.sandbox),
+            *(job.folder, seconds),
+            may_show=project.may_show,
         )
     except kept.NotKept as error:
         return replace(made, use=replace(made.use, note=f"not kept: {error}"))
@@ -188,10 +226,11 @@ def _since(started: float) -> float:
 
 
 def failure(failed: CheckResult) -> str:
-    """A command that failed, and the last that it said."""
-    last = failed.tail.strip().splitlines()[-1:] or [failed.status]
-    said = "it ran out of time" if failed.status is CheckStatus.TIMED_OUT else safe_line(last[0])
-    return f"{failed.command}: {said}"
+    """A command that failed, and the last that it said: where npm keeps its log is not that."""
+    lines = [line for line in failed.tail.splitlines() if line.strip() and _NPM_LOG not in line]
+    last = safe_line(lines[-1] if lines else failed.status)
+    said = "it ran out of time" if failed.status is CheckStatus.TIMED_OUT else last
+    return f"{failed.command}: {said}{f'; {failed.note}' if failed.note else ''}"
 
 
 def _tell(prepared: Prepared) -> None:

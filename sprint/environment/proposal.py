@@ -14,6 +14,15 @@ Tools = Mapping[str, str]  # programs of the sandbox to their versions, as `tool
 COMPILE_GO = "go test -run '^$' ./... || true"
 COMPILE_RUST = "cargo test --no-run --workspace || true"
 
+# The first yarn fetches from the addresses in its lock file, whatever registry it is given. What comes is
+# held to the lock file's checksums all the same.
+_SCOPED, _PLAIN = r's,https\?://[^"]*/\(@[^/"]*/[^/"]*/-/\),', r's,https\?://[^"]*/\([^/"@]*/-/\),'
+YARN_BY_REGISTRY = (
+    'if [ -n "$YARN_REGISTRY" ]; then '
+    f"sed -i -e '{_SCOPED}'\"$YARN_REGISTRY\"'\\1,;t' -e '{_PLAIN}'\"$YARN_REGISTRY\"'\\1,' yarn.lock; fi"
+)
+YARN_LOCK_AS_IT_WAS = "git checkout --quiet yarn.lock"
+
 
 @dataclass(frozen=True)
 class Check:

@@ -292,10 +292,17 @@ def _runner(project: Snapshot) -> list[str]:
 
 
 def _with_uv(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str]:
+    """As `uv sync --frozen`, which fetches from the very addresses in the lock file: exported, the same
+    versions come from the index, held to the same checksums."""
     options = "".join(f" --extra {name}" for name in needs.extras)
     options += "".join(f" --group {name}" for name in needs.groups)
-    sync = f"uv sync --frozen --python {_interpreter(project, tools)}{options}"
-    return [*_own_tool("uv", tools), sync, 'ln -sfn "$PWD/.venv" ~/.venv']
+    return [
+        *_own_tool("uv", tools),
+        f"uv venv --python {_interpreter(project, tools)}",
+        f"uv export --frozen --quiet{options} --output-file ~/.uv-requirements.txt",
+        "uv pip install -r ~/.uv-requirements.txt",
+        'ln -sfn "$PWD/.venv" ~/.venv',
+    ]
 
 
 def _with_poetry(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str]:
@@ -306,7 +313,10 @@ def _with_poetry(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str
     interpreter = _interpreter(project, tools)
     chosen = [f"poetry env use {interpreter}"] if interpreter != "python3" else []
     install = f"poetry install --no-interaction{options}"
-    return [*_own_tool("poetry", tools), *chosen, install, 'ln -sfn "$(poetry env info --path)" ~/.venv']
+    # It goes to the address in its own code unless a plugin tells it of another index: whatever poetry
+    # there is here, one with that plugin is needed.
+    made = _own_tool("poetry", {}, "poetry-plugin-pypi-mirror")
+    return [*made, *chosen, install, 'ln -sfn "$(poetry env info --path)" ~/.venv']
 
 
 def _with_pdm(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str]:
@@ -315,12 +325,12 @@ def _with_pdm(project: Snapshot, tools: Tools, needs: _Needs) -> Sequence[str]:
     return [*_own_tool("pdm", tools), made, f"pdm sync{options}", 'ln -sfn "$PWD/.venv" ~/.venv']
 
 
-def _own_tool(name: str, tools: Tools) -> Sequence[str]:
+def _own_tool(name: str, tools: Tools, *plugins: str) -> Sequence[str]:
     """A tool that is not there comes from the index, apart from the project: it has dependencies too."""
     if name in tools:
         return []
     return [
-        f"python3 -m venv ~/.{name} && ~/.{name}/bin/pip install {name}",
+        f"python3 -m venv ~/.{name} && ~/.{name}/bin/pip install {' '.join((name, *plugins))}",
         f"mkdir -p ~/.local/bin && ln -sf ~/.{name}/bin/{name} ~/.local/bin/{name}",
     ]
 

@@ -8,17 +8,18 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sprint import git
 from sprint.config import Paths, RepoConfig
+from sprint.domain import replace
 from sprint.environment import snapshot
 from sprint.environment.dependencies_only import are_dependencies_only
 from sprint.environment.ecosystems import propose
 from sprint.environment.proposal import Proposal
 from sprint.environment.snapshot import Snapshot
-from sprint.environment.tools import versions
+from sprint.environment.tool_versions import versions
 from sprint.errors import SandboxError
 from sprint.gateway import Gateway
 from sprint.sandbox import Sandbox
@@ -35,7 +36,8 @@ class Project:
     """A repository as environments see it: `mirror` has its commits, `paths` says where things are kept.
 
     `setup_gateway` is asked, with whether the code is the base's own, for what its set-up gets in place of
-    a network; None where it is given nothing.
+    a network; None where it is given nothing. `may_show`: kept environments may be shown below workspaces
+    rather than copied, for all that works there is started by this process.
     """
 
     forge: str
@@ -45,6 +47,7 @@ class Project:
     mirror: Path
     sandbox: Sandbox
     setup_gateway: Callable[[bool], AbstractContextManager[Gateway] | None] = lambda is_base: None
+    may_show: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def recipe_for(project: Project, commit: str) -> Recipe:
         return chosen
     is_dependencies_only = are_dependencies_only(chosen.setup) and not _installs_sources(files)
     given = _inputs(project.mirror, commit, chosen.setup if is_dependencies_only else None)
-    seen = [_FORMAT, chosen.setup, config.sandbox.kind, platform.machine(), _system(), dict(tools), given]
+    box = [config.sandbox.kind, config.sandbox.setup_network]
+    seen = [_FORMAT, chosen.setup, box, platform.machine(), _system(), dict(tools), given]
     key = hashlib.sha256(json.dumps(seen, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return replace(chosen, is_dependencies_only=is_dependencies_only, key=key)
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -75,6 +74,10 @@ class Snapshot:
 
     def toml(self, path: str) -> dict[str, Any]:
         text = self.text(path)
+        if not text:
+            return {}
+        import tomllib
+
         # A key of many parts takes memory by the square of their number.
         if len(text) <= _LARGEST_TOML and all(line.count(".") <= _MOST_DOTS for line in text.splitlines()):
             with contextlib.suppress(ValueError, RecursionError):

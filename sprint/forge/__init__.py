@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from sprint.config import ForgeConfig, ForgeKind
 from sprint.domain import Secret
 from sprint.errors import ForgeError
-from sprint.forge.contract import Forge as Forge
-from sprint.forge.contract import Rights as Rights
 from sprint.forge.gitea import Gitea
 from sprint.forge.github import GitHub
+from sprint.forge.protocol import Forge as Forge
+from sprint.forge.protocol import Rights as Rights
 from sprint.forge.rest import RestForge
 
 KINDS: dict[ForgeKind, type[RestForge]] = {"gitea": Gitea, "forgejo": Gitea, "github": GitHub}

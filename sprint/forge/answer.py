@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import requests
+import urllib3
 
 from sprint.errors import ForgeError
 from sprint.retries import PassingFault
@@ -29,21 +29,20 @@ class Answer:
 
     def link(self, relation: str) -> str:
         """The address in the Link header for that relation, or ""."""
-        for link in requests.utils.parse_header_links(self.headers.get("Link", "")):
-            if link.get("rel") == relation:
-                return link["url"]
-        return ""
+        links = self.headers.get("Link", "")
+        found = re.search(rf'<([^<>]*)>[^<>]*;\s*rel="?{relation}"?\s*(?:[;,]|$)', links)
+        return found[1] if found else ""
 
     def count(self, header: str) -> int | None:
         text = self.headers.get(header, "").strip()
         return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
-def read_body(response: requests.Response, what: str, seconds: float) -> bytes:
+def read_body(response: urllib3.BaseHTTPResponse, what: str, seconds: float) -> bytes:
     """The body, at most BODY_CAP bytes and not longer than `seconds`, however slowly it trickles."""
     body = bytearray()
     deadline = time.monotonic() + seconds
-    while chunk := response.raw.read1(1 << 16, decode_content=True):
+    while chunk := response.read1(1 << 16, decode_content=True):
         body += chunk
         if len(body) > BODY_CAP:
             raise ForgeError(f"{what}: the answer is larger than {BODY_CAP // 1_000_000} MB")

@@ -22,6 +22,7 @@ class Protection(Struct):
     push_whitelist_teams: list[str] | None = None
     require_signed_commits: bool = False
     protected_file_patterns: str = ""
+    block_on_outdated_branch: bool = False
 
 
 class Rule(Struct):
@@ -53,11 +54,22 @@ _GITHUB: Mapping[str, str] = {
 
 def against_gitea(protections: Sequence[Protection], branch: str, login: str) -> list[str]:
     """What speaks against a push to `branch` by `login`; the first rule that matches is the one in force."""
-    for rule in protections:
-        name = rule.rule_name or rule.branch_name
-        if glob(name).fullmatch(branch):
-            return [clean(f"the rule {name}: {reason}") for reason in _reasons(rule, login)]
-    return []
+    rule = _rule_for(protections, branch)
+    if rule is None:
+        return []
+    name = rule.rule_name or rule.branch_name
+    return [clean(f"the rule {name}: {reason}") for reason in _reasons(rule, login)]
+
+
+def blocks_outdated(protections: Sequence[Protection], base: str) -> bool:
+    """Whether only what is up to date with that branch is merged into it."""
+    rule = _rule_for(protections, base)
+    return rule is not None and rule.block_on_outdated_branch
+
+
+def _rule_for(protections: Sequence[Protection], branch: str) -> Protection | None:
+    names = ((rule, rule.rule_name or rule.branch_name) for rule in protections)
+    return next((rule for rule, name in names if glob(name).fullmatch(branch)), None)
 
 
 def _reasons(rule: Protection, login: str) -> list[str]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from sprint.config import ForgeKind
-from sprint.domain import Issue, PullRequest, Secret
+from sprint.domain import Issue, PublicText, PullRequest, Remark, Secret, Status
 from sprint.errors import ForgeError
-from sprint.forge import walk, wire
-from sprint.forge.branch_rules import Protection, against_gitea
-from sprint.forge.contract import Rights
+from sprint.forge import forks, remarks, walk, wire
+from sprint.forge.branch_rules import Protection, against_gitea, blocks_outdated
 from sprint.forge.http import Api, Query
+from sprint.forge.protocol import Rights
 from sprint.forge.rest import RECENT_PAGES, RestForge, at, is_unanswered
 
 _DRAFT = re.compile(r"\[WIP\]|WIP:", re.IGNORECASE)
 # How far back closed pull requests are looked through: the list cannot be filtered by branch.
 _RECENT_PAGES = 4
+_WITH_LINES = ("REQUEST_CHANGES", "COMMENT")  # of these reviews the comments at lines count
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class _Insiders:
 
 class Gitea(RestForge):
     rights_needed = "write access, and a token with write:repository, write:issue and read:user"
+    workflows = ("Gitea Actions", "Forgejo Actions", "GitHub Actions")
 
     @classmethod
     def connect(
@@ -108,7 +110,7 @@ class Gitea(RestForge):
                 return None
         return None
 
-    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
+    def pulls_of_branch(self, repo: str, branch: str, *, head_repo: str = "") -> list[PullRequest]:
         path = f"{at(repo)}/pulls"
         query: Query = {"state": "all", "sort": "recentupdate", **self._paging()}
         found: list[wire.PullWire] = []
@@ -118,29 +120,118 @@ class Gitea(RestForge):
                 found += self._all(path, wire.PullWire, state="open")
                 break
         pulls = {pull.number: pull for pull in map(self._to_pull, found)}
+        source = (head_repo or repo).lower()
         return sorted(
-            (p for p in pulls.values() if p.head == branch and p.head_repo.lower() == repo.lower()),
+            (p for p in pulls.values() if p.head == branch and p.head_repo.lower() == source),
             key=lambda p: p.number,
             reverse=True,
         )
 
     def create_pull(
-        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
+        self,
+        repo: str,
+        *,
+        title: PublicText,
+        body: PublicText,
+        head: str,
+        base: str,
+        draft: bool,
+        head_repo: str = "",
     ) -> PullRequest:
+        source = head_repo or repo
+
         def find() -> wire.PullWire | None:
             for found in self._all(f"{at(repo)}/pulls", wire.PullWire, state="open"):
                 pull = self._to_pull(found)
-                if (pull.head, pull.base, pull.head_repo.lower()) == (head, base, repo.lower()):
+                if (pull.head, pull.base, pull.head_repo.lower()) == (head, base, source.lower()):
                     return found
             return None
 
-        payload = {"title": _drafted(title) if draft else title, "body": body, "head": head, "base": base}
+        branch = f"{source.split('/')[0]}:{head}" if head_repo else head
+        payload = {"title": _drafted(title) if draft else title, "body": body, "head": branch, "base": base}
         return self._create_pull(repo, payload, find, (409,))
 
-    def update_pull(self, repo: str, number: int, *, title: str, body: str) -> None:
+    def _make_fork(self, repo: str, find: Callable[[], wire.RepoWire | None]) -> wire.RepoWire:
+        path = f"{at(repo)}/forks"
+
+        def look() -> wire.RepoWire | None:
+            return find() or self._listed_fork(repo)
+
+        try:
+            return self._make(path, {}, wire.RepoWire, look)
+        except ForgeError as error:
+            if error.status != 409:
+                raise
+            if there := look():
+                return there
+        # The name is taken by a repository of ours that is something else.
+        return self._make(path, {"name": forks.second_name(repo)}, wire.RepoWire, look)
+
+    def _listed_fork(self, repo: str) -> wire.RepoWire | None:
+        """Our fork whatever it is called by now."""
+        found = self._all(f"{at(repo)}/forks", wire.RepoWire)
+        return next((one for one in found if forks.is_fork_of(one, repo, self.whoami())), None)
+
+    def update_pull(self, repo: str, number: int, *, title: PublicText, body: PublicText) -> None:
         # A draft is one by its title: without this an update would announce it as ready.
         is_draft = self.pull(repo, number).draft
-        super().update_pull(repo, number, title=_drafted(title) if is_draft else title, body=body)
+        super().update_pull(repo, number, title=PublicText(_drafted(title)) if is_draft else title, body=body)
+
+    def _line_comments(
+        self, repo: str, number: int, reviews: Sequence[wire.ReviewWire]
+    ) -> dict[int, list[wire.LineCommentWire]]:
+        path = f"{at(repo)}/pulls/{number:d}/reviews"
+        said = (review for review in reviews if review.state in _WITH_LINES)
+        return {
+            review.id: self._items(self.api.get(f"{path}/{review.id:d}/comments"), path, wire.LineCommentWire)
+            for review in said
+        }
+
+    def statuses(self, repo: str, sha: str) -> list[Status]:
+        # An unknown commit is 404 on Gitea and none on Forgejo; one without statuses is "pending" on Gitea.
+        path = f"{at(repo)}/commits/{sha}/status"
+        found = wire.convert(self.api.get(path).data, wire.StatusesWire, self._what(path))
+        return [remarks.status(one) for one in found.statuses or ()]
+
+    def pushers(self, repo: str, pull: PullRequest) -> set[str] | None:
+        path = f"{at(repo)}/issues/{pull.number:d}/timeline"
+        try:
+            events = self._all(path, wire.TimelineWire)
+        except ForgeError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        return {wire.login(event.user).lower() for event in events if event.type == "pull_push"}
+
+    def answer(self, repo: str, number: int, remark: Remark, body: PublicText) -> None:
+        path = f"{at(repo)}/pulls/{number:d}"
+        sides = {"new_position": remark.line, "old_position": remark.old_line}
+        at_line = {"body": body, "path": remark.path, **sides}
+        # From Gitea 1.27 there are replies; on Forgejo it is another comment at the line, in the same review;
+        # on Gitea before, one in a review of our own.
+        ways: tuple[tuple[str, Mapping[str, Any]], ...] = (
+            (f"{path}/comments/{remark.id:d}/replies", {"body": body}),
+            (f"{path}/reviews/{remark.review:d}/comments", at_line),
+            (f"{path}/reviews", {"event": "COMMENT", "comments": [at_line]}),
+        )
+        for place, payload in ways:
+            try:
+                self.api.post(place, payload)
+                return
+            except ForgeError as error:
+                if error.status not in (404, 405):
+                    raise
+                refused = error
+        raise refused
+
+    def _label_key(self, label: wire.Label) -> str:
+        return str(label.id)  # by its name it is not found
+
+    def _may_write(self, repo: str, user: wire.User | None, association: str) -> bool | None:
+        login = wire.login(user)
+        if login.lower() in (repo.split("/")[0].lower(), self.whoami().lower()):
+            return True
+        return self.can_write(repo, login)
 
     def rights(self, repo: str) -> Rights:
         found = self.repository(repo)
@@ -153,14 +244,20 @@ class Gitea(RestForge):
         return Rights(login=self.whoami(), can_push=can_push, can_comment=can_comment)
 
     def branch_rules(self, repo: str, branch: str) -> list[str] | None:
+        protections = self._protections(repo)
+        return None if protections is None else against_gitea(protections, branch, self.whoami())
+
+    def must_be_current(self, repo: str, pull: PullRequest) -> bool | None:
+        return blocks_outdated(self._protections(repo) or (), pull.base)
+
+    def _protections(self, repo: str) -> list[Protection] | None:
         path = f"{at(repo)}/branch_protections"
         try:
-            protections = self._items(self.api.get(path), path, Protection)  # never paged
+            return self._items(self.api.get(path), path, Protection)  # never paged
         except ForgeError as error:
             if error.status in (401, 403, 404) or is_unanswered(error):  # administrators only
                 return None
             raise
-        return against_gitea(protections, branch, self.whoami())
 
     def _has_scope(self, path: str) -> bool | None:
         """Whether the token may write there: its scopes are looked at first, then that nothing was sent."""
@@ -228,6 +325,9 @@ class Gitea(RestForge):
         head = label if label and ref.startswith("refs/pull/") else ref
         draft = pull.draft if pull.draft is not None else _DRAFT.match(pull.title) is not None
         return wire.pull(pull, head=head, draft=draft)
+
+    def _opened_by(self, login: str) -> Query:
+        return {"state": "all", "type": "issues", "created_by": login}
 
     def _paging(self) -> Mapping[str, int]:
         return {"limit": 50}

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 from sprint.config import ForgeKind
-from sprint.domain import Issue, PullRequest, Secret
+from sprint.domain import Issue, PublicText, PullRequest, Remark, Secret, Status, replace
 from sprint.errors import ForgeError
-from sprint.forge import wire
+from sprint.forge import remarks, wire
 from sprint.forge.answer import Answer
 from sprint.forge.branch_rules import Rule, against_github
-from sprint.forge.contract import Rights
 from sprint.forge.http import Api, Query
+from sprint.forge.protocol import Rights
 from sprint.forge.rest import RECENT_PAGES, RestForge, at, is_unanswered
 
 API_VERSION = "2026-03-10"
@@ -37,6 +36,8 @@ def _addresses(url: str) -> tuple[str, str]:
 
 class GitHub(RestForge):
     rights_needed = "write access, and a token with contents, issues and pull requests (or `repo`)"
+    workflows = ("GitHub Actions",)
+    has_hash_colors = False
 
     @classmethod
     def connect(
@@ -119,12 +120,12 @@ class GitHub(RestForge):
             raise
         return wire.issues_of(found)
 
-    def pulls_of_branch(self, repo: str, branch: str) -> list[PullRequest]:
-        owner = repo.split("/")[0]
+    def pulls_of_branch(self, repo: str, branch: str, *, head_repo: str = "") -> list[PullRequest]:
+        source = head_repo or repo
         found = self._all(
             f"{at(repo)}/pulls",
             wire.PullWire,
-            head=f"{owner}:{branch}",
+            head=f"{source.split('/')[0]}:{branch}",
             state="all",
             sort="created",
             direction="desc",
@@ -132,19 +133,29 @@ class GitHub(RestForge):
         return [
             pull
             for pull in map(self._to_pull, found)
-            if pull.head == branch and pull.head_repo.lower() == repo.lower()
+            if pull.head == branch and pull.head_repo.lower() == source.lower()
         ]
 
     def create_pull(
-        self, repo: str, *, title: str, body: str, head: str, base: str, draft: bool
+        self,
+        repo: str,
+        *,
+        title: PublicText,
+        body: PublicText,
+        head: str,
+        base: str,
+        draft: bool,
+        head_repo: str = "",
     ) -> PullRequest:
+        owner = (head_repo or repo).split("/")[0]
+
         def find() -> wire.PullWire | None:
-            owner = repo.split("/")[0]
             query = {"head": f"{owner}:{head}", "base": base, "state": "open"}
             found = self._all(f"{at(repo)}/pulls", wire.PullWire, **query)
             return found[0] if found else None
 
-        payload = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
+        branch = f"{owner}:{head}" if head_repo else head
+        payload = {"title": title, "body": body, "head": branch, "base": base, "draft": draft}
         try:
             return self._create_pull(repo, payload, find, (422,))
         except ForgeError as error:
@@ -152,6 +163,48 @@ class GitHub(RestForge):
             if not draft or error.status != 422 or "draft" not in str(error).lower():
                 raise
         return self._create_pull(repo, {**payload, "draft": False}, find, (422,))
+
+    def _make_fork(self, repo: str, find: Callable[[], wire.RepoWire | None]) -> wire.RepoWire:
+        # Asked for again it answers with the one that is there, whatever that is called.
+        return self._make(f"{at(repo)}/forks", {"default_branch_only": False}, wire.RepoWire, find)
+
+    def _line_comments(
+        self, repo: str, number: int, reviews: Sequence[wire.ReviewWire]
+    ) -> dict[int, list[wire.LineCommentWire]]:
+        found: dict[int, list[wire.LineCommentWire]] = {}
+        for said in self._all(f"{at(repo)}/pulls/{number:d}/comments", wire.LineCommentWire):
+            found.setdefault(said.pull_request_review_id or 0, []).append(said)
+        return found
+
+    def statuses(self, repo: str, sha: str) -> list[Status]:
+        path = f"{at(repo)}/commits/{sha}"
+        answer = self.api.get(f"{path}/status", self._paging())
+        told = wire.convert(answer.data, wire.StatusesWire, self._what(path))
+        answer = self.api.get(f"{path}/check-runs", {"filter": "latest", **self._paging()})
+        runs = wire.convert(answer.data, wire.CheckRunsWire, self._what(path))
+        checks = [remarks.check_run(run) for run in runs.check_runs or ()]
+        return [*(remarks.status(one) for one in told.statuses or ()), *checks]
+
+    def pushers(self, repo: str, pull: PullRequest) -> set[str] | None:
+        path = f"{at(pull.head_repo or repo)}/activity"
+        try:
+            events = self._all(path, wire.ActivityWire, ref=f"refs/heads/{pull.head}")
+        except ForgeError as error:
+            if error.status in (403, 404):  # older Enterprise servers do not tell
+                return None
+            raise
+        later = (e for e in events if e.activity_type != "branch_creation")
+        return {wire.login(event.actor).lower() for event in later}
+
+    def answer(self, repo: str, number: int, remark: Remark, body: PublicText) -> None:
+        self.api.post(f"{at(repo)}/pulls/{number:d}/comments/{remark.id:d}/replies", {"body": body})
+
+    def _label_key(self, label: wire.Label) -> str:
+        return quote(label.name or "", safe="")
+
+    def _may_write(self, repo: str, user: wire.User | None, association: str) -> bool | None:
+        # A member of the organisation can be one who may only read here.
+        return association in _INSIDERS and self.can_write(repo, wire.login(user)) is not False
 
     def rights(self, repo: str) -> Rights:
         answer = self.api.get(at(repo))
@@ -182,6 +235,11 @@ class GitHub(RestForge):
                 return None
             raise
         return against_github(rules)
+
+    def must_be_current(self, repo: str, pull: PullRequest) -> bool | None:
+        # Told where nothing else keeps it from being merged; worked out late.
+        state = self._one(f"{at(repo)}/pulls/{pull.number:d}", wire.PullWire).mergeable_state
+        return None if state in (None, "", "unknown") else state == "behind"
 
     def pull(self, repo: str, number: int) -> PullRequest:
         found = super().pull(repo, number)
@@ -215,6 +273,9 @@ class GitHub(RestForge):
 
     def _to_pull(self, pull: wire.PullWire) -> PullRequest:
         return wire.pull(pull, head=pull.head.ref, draft=bool(pull.draft))
+
+    def _opened_by(self, login: str) -> Query:
+        return {"state": "all", "creator": login}
 
     def _paging(self) -> Mapping[str, int]:
         return {"per_page": 100}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
-import requests
-import requests.auth
 import urllib3.exceptions
 
 from sprint import __version__, retries
@@ -18,14 +17,14 @@ from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.forge import http_errors
 from sprint.forge.answer import Answer, parse, read_body
+from sprint.forge.connections import pool_for, send
 from sprint.retries import PassingFault
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
-Payload = Mapping[str, str | bool]
+Payload = Mapping[str, str | bool | int | Sequence[str]]
 
 USER_AGENT = f"sprint-backlog-burner/{__version__}"
-CONNECT_SECONDS = 10.0
 REDIRECTS = 5
 PAGES = 2000
 NOT_MODIFIED = 304
@@ -56,11 +55,9 @@ class Api:
         self._timeout = timeout
         self._token_from = (token_from or "the token") if token else ""
         self.ahead = timedelta()  # the server's clock of ours, as of its last answer
-        self._session = _Session()
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", **headers})
-        # With an auth object of its own requests does not take credentials from ~/.netrc.
-        self._session.auth = _TokenAuth(scheme, token)
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._scheme = scheme
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        self._pool: urllib3.PoolManager | None = None
 
     def get(self, path: str, query: Query | None = None, *, follow: bool = True) -> Answer:
         """GET `base/path`. Redirects are followed below `base` only, and not at all unless `follow`."""
@@ -72,6 +69,9 @@ class Api:
 
     def patch(self, path: str, payload: Payload) -> Answer:
         return self._patiently("PATCH", self._url(path), payload=_encodable(payload))
+
+    def delete(self, path: str) -> Answer:
+        return self._patiently("DELETE", self._url(path))
 
     def post(self, path: str, payload: Payload, *, find: Callable[[], Any | None] | None = None) -> Any:
         """POST `payload`; returns the answer's data.
@@ -97,6 +97,43 @@ class Api:
             if doubt and find is not None and (found := find()) is not None:
                 return found
             raise
+
+    def text(self, path: str) -> str:
+        """What is no JSON, as text. A redirect to elsewhere is followed by TLS to a host with a name, or to
+        this one, and without the token."""
+        url = self._url(path)
+        what = f"{self.host}: GET {path}"
+        for _ in range(1 + REDIRECTS):
+            try:
+                answer = self._sent("GET", url) if self._is_ours(url) else self._strangers(what, url)
+                with closing(answer) as response:
+                    if response.status in (301, 302, 303, 307, 308):
+                        url = _joined(url, response.headers.get("Location", ""))
+                        continue
+                    body = read_body(response, what, max(self._patience, self._timeout))
+            except urllib3.exceptions.HTTPError as error:
+                raise http_errors.of_exception(what, error, self._timeout) from error
+            if response.status != 200:
+                raise ForgeError(f"{what}: answered {response.status}", status=response.status)
+            return body.decode("utf-8", "replace")
+        raise ForgeError(f"{what}: more than {REDIRECTS} redirects")
+
+    def _sent(
+        self, method: str, url: str, body: bytes | None = None, **headers: str
+    ) -> urllib3.BaseHTTPResponse:
+        """The forge's answer to a request with our token."""
+        if self._token:
+            headers["Authorization"] = f"{self._scheme} {self._token.reveal()}"
+        self._pool = self._pool or pool_for(self.base)
+        return send(self._pool, method, url, {**self._headers, **headers}, body=body, timeout=self._timeout)
+
+    def _strangers(self, what: str, url: str) -> urllib3.BaseHTTPResponse:
+        """What a host answers that the forge sends us to: it gets no token."""
+        scheme, host, _ = _origin(url)
+        is_named = scheme == "https" and re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", host)
+        if not is_named and host != urlsplit(self.base).hostname:
+            raise ForgeError(f"{what}: sends us on to {http_errors.clean(host, 100)}, which is not followed")
+        return send(pool_for(url), "GET", url, {"User-Agent": USER_AGENT}, timeout=self._timeout)
 
     def pages(self, path: str, query: Query) -> Iterator[Answer]:
         """The pages of a list, asked for as they are used; each next one is what Link names."""
@@ -152,7 +189,7 @@ class Api:
                 status, asked, headers, body = self._exchange(method, url, query, payload, known, what)
                 if at_server := retries.date(headers.get("Date")):
                     self.ahead = at_server - datetime.now(UTC)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            except urllib3.exceptions.HTTPError as error:
                 raise http_errors.of_exception(what, error, self._timeout) from error
             if status in (301, 302, 303, 307, 308):
                 url = self._redirected(what, method, asked, status, headers, follow)
@@ -172,19 +209,11 @@ class Api:
         headers = {"If-None-Match": known} if known else {}
         if payload is not None:
             headers["Content-Type"] = "application/json"
-        response = self._session.request(
-            method,
-            url,
-            params=dict(query) if query else None,
-            data=msgspec.json.encode(payload) if payload is not None else None,
-            headers=headers,
-            timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
-            allow_redirects=False,
-            stream=True,
-        )
-        with response:
-            body = read_body(response, what, max(self._patience, self._timeout))
-            return response.status_code, response.url, response.headers, body
+        asked = f"{url}?{urlencode(query)}" if query else url
+        body = msgspec.json.encode(payload) if payload is not None else None
+        with closing(self._sent(method, asked, body, **headers)) as response:
+            read = read_body(response, what, max(self._patience, self._timeout))
+            return response.status, asked, response.headers, read
 
     def _redirected(
         self, what: str, method: str, url: str, status: int, headers: Mapping[str, str], follow: bool
@@ -206,22 +235,6 @@ class Api:
         if not follow or (status == 303 and method != "GET"):
             raise ForgeError(f"{what}: moved ({status}), which is not followed here", status=status)
         return target
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: redirects are ours to judge, and requests would read their bodies whole to prepare them."""
-
-
-class _TokenAuth(requests.auth.AuthBase):
-    def __init__(self, scheme: str, token: Secret | None) -> None:
-        self._scheme = scheme
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"{self._scheme} {self._token.reveal()}"
-        return request
 
 
 def _joined(current: str, link: str) -> str:

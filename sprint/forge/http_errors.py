@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-import requests
-import urllib3.exceptions
+import urllib3.exceptions as faults
 
 from sprint.domain import Secret
 from sprint.errors import ForgeError
@@ -96,43 +95,29 @@ def _missing_right(headers: Mapping[str, str], token: str) -> str:
     return f"{token} or its account lacks the right to do this"
 
 
-def of_exception(what: str, error: Exception, read_timeout: float) -> ForgeError:
+def of_exception(what: str, error: faults.HTTPError, read_timeout: float) -> ForgeError:
     """The error for a request that got no whole answer."""
-    cause = _cause(error)
-    if isinstance(error, requests.exceptions.SSLError) or isinstance(cause, urllib3.exceptions.SSLError):
+    if isinstance(error, faults.ProxyError):
+        return PassingFault(f"{what}: the proxy does not connect us; check HTTPS_PROXY", maybe_done=True)
+    if isinstance(error, faults.SSLError):
         return ForgeError(
-            f"{what}: no trusted TLS connection ({clean(str(cause), 120)});"
+            f"{what}: no trusted TLS connection ({clean(str(error), 120)});"
             " check the address, or name the server's CA file in REQUESTS_CA_BUNDLE"
         )
-    if isinstance(error, requests.exceptions.ProxyError):
-        return PassingFault(f"{what}: the proxy does not connect us; check HTTPS_PROXY", maybe_done=True)
-    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+    if isinstance(error, faults.NameResolutionError):
         return PassingFault(f"{what}: the host's name cannot be resolved; check the url and the DNS")
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    if isinstance(error, faults.NewConnectionError):
+        return PassingFault(f"{what}: no connection ({_os_reason(error)}): check that the server is up")
+    if isinstance(error, faults.ConnectTimeoutError):
         return PassingFault(f"{what}: no connection in time: check that the server is up")
-    if isinstance(cause, urllib3.exceptions.NewConnectionError):
-        return PassingFault(f"{what}: no connection ({_os_reason(cause)}): check that the server is up")
-    if isinstance(error, requests.exceptions.Timeout) or isinstance(
-        cause, urllib3.exceptions.ReadTimeoutError
-    ):
+    if isinstance(error, faults.ReadTimeoutError):
         return PassingFault(f"{what}: no answer within {read_timeout:g} seconds", maybe_done=True)
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+    if isinstance(error, faults.LocationValueError):
         return ForgeError(f"{what}: the forge's url is not a valid address")
-    return PassingFault(
-        f"{what}: the connection broke off ({type(cause or error).__name__})", maybe_done=True
-    )
+    return PassingFault(f"{what}: the connection broke off ({type(error).__name__})", maybe_done=True)
 
 
-def _cause(error: Exception) -> BaseException | None:
-    """urllib3's own exception below one of requests, which wraps it once or twice."""
-    inner = error.args[0] if error.args else None
-    inner = getattr(inner, "reason", inner)
-    if isinstance(inner, BaseException):
-        return inner
-    return error if isinstance(error, urllib3.exceptions.HTTPError) else None
-
-
-def _os_reason(error: urllib3.exceptions.NewConnectionError) -> str:
+def _os_reason(error: faults.NewConnectionError) -> str:
     cause = error.__cause__
     if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.strerror:
         return cause.strerror

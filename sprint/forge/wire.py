@@ -31,11 +31,16 @@ class User(Struct):
 
 class Label(Struct):
     name: str | None = None
+    id: int = 0
 
 
 class Permissions(Struct):
     push: bool = False
     pull: bool = True
+
+
+class RepoRef(Struct):
+    full_name: str
 
 
 class RepoWire(Struct):
@@ -52,6 +57,8 @@ class RepoWire(Struct):
     has_pull_requests: bool = True
     permissions: Permissions | None = None
     open_issues_count: Count | None = None
+    fork: bool = False
+    parent: RepoRef | None = None
 
 
 class IssueWire(Struct):
@@ -85,10 +92,6 @@ class CommentWire(Struct):
     pull_request_url: str = ""
 
 
-class RepoRef(Struct):
-    full_name: str
-
-
 class BranchWire(Struct):
     ref: str = ""
     label: str | None = None
@@ -107,14 +110,102 @@ class PullWire(Struct):
     state: str = "open"
     html_url: Url = ""
     draft: bool | None = None
+    updated_at: datetime | None = None
+    labels: list[Label | str] | None = None
+    mergeable: bool | None = None
+    mergeable_state: str | None = None
     merged_at: datetime | None = None
     closed_at: datetime | None = None
     merge_commit_sha: str | None = None
 
 
 class ReviewWire(Struct):
+    id: Count = 0
     user: User | None = None
     state: str = ""
+    body: str | None = None
+    official: bool | None = None  # Gitea: by somebody whose approval counts
+    dismissed: bool = False
+    submitted_at: datetime | None = None
+    updated_at: datetime | None = None
+    author_association: str = ""
+
+
+class LineCommentWire(Struct):
+    """A comment at a line of the diff: `line` is GitHub's; Gitea has `position` for the new file and
+    `original_position` for the old one, one of which is 0. GitHub's of these names count in the diff."""
+
+    id: Number
+    created_at: datetime
+    updated_at: datetime
+    body: str | None = None
+    user: User | None = None
+    path: str = ""
+    position: int | None = None
+    original_position: int | None = None
+    line: int | None = None
+    diff_hunk: str | None = None
+    pull_request_review_id: int | None = None
+    in_reply_to_id: int | None = None
+    author_association: str = ""
+
+
+class TimelineWire(Struct):
+    type: str = ""
+    user: User | None = None
+
+
+class ActivityWire(Struct):
+    activity_type: str = ""
+    actor: User | None = None
+    timestamp: datetime | None = None
+
+
+class StatusWire(Struct):
+    context: str = ""
+    status: str = ""  # Gitea
+    state: str = ""  # GitHub
+    description: str | None = None
+    target_url: str | None = None
+
+
+class StatusesWire(Struct):
+    total_count: Count = 0
+    statuses: list[StatusWire] | None = None
+
+
+class CheckRunWire(Struct):
+    id: Number
+    name: str = ""
+    status: str = ""
+    conclusion: str | None = None
+    html_url: str | None = None
+
+
+class JobWire(Struct):
+    id: Number
+    name: str = ""
+    conclusion: str | None = None
+
+
+class JobsWire(Struct):
+    jobs: list[JobWire] | None = None
+
+
+class WorkflowRunWire(Struct):
+    id: Number
+    head_sha: str = ""
+    name: str | None = None
+    status: str | None = None
+    conclusion: str | None = None
+
+
+class WorkflowRunsWire(Struct):
+    workflow_runs: list[WorkflowRunWire] | None = None
+
+
+class CheckRunsWire(Struct):
+    check_runs: list[CheckRunWire] | None = None
 
 
 class EventWire(Struct):
@@ -171,8 +262,12 @@ def stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def label_names(labels: Iterable[Label | str] | None) -> tuple[str, ...]:
+    names = (label if isinstance(label, str) else label.name for label in labels or ())
+    return tuple(name for name in names if name)
+
+
 def issue(wire: IssueWire, trusted: bool | None) -> Issue:
-    labels = (label if isinstance(label, str) else label.name for label in wire.labels or ())
     return Issue(
         number=wire.number,
         title=wire.title,
@@ -181,7 +276,7 @@ def issue(wire: IssueWire, trusted: bool | None) -> Issue:
         created_at=utc(wire.created_at),
         updated_at=utc(wire.updated_at),
         html_url=wire.html_url,
-        labels=tuple(label for label in labels if label),
+        labels=label_names(wire.labels),
         assignees=tuple(login(user) for user in wire.assignees or ()),
         is_open=wire.state == "open",
         locked=wire.locked or wire.is_locked,
@@ -224,6 +319,9 @@ def pull(wire: PullWire, *, head: str, draft: bool) -> PullRequest:
         merge_commit=wire.merge_commit_sha if wire.merged_at else None,
         draft=draft,
         head_sha=wire.head.sha or "",
+        updated_at=utc(wire.updated_at) if wire.updated_at else None,
+        labels=label_names(wire.labels),
+        mergeable=wire.mergeable,
     )
 
 

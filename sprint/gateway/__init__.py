@@ -14,24 +14,35 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sprint.errors import SandboxError
-from sprint.files import refusal
+from sprint.files import refusing
 
 if TYPE_CHECKING:
     from sprint.gateway.server import Route
 
-__all__ = ["DOORS", "Door", "Gateway", "opened"]
+__all__ = ["DOORS", "Door", "Gateway", "entrance", "opened"]
 
 INSIDE = "/run/gateway"
 # The same in every sandbox, each of which has a loopback of its own: what clients keep by address stays good.
-DOORS = {"connect": 47100, "pypi": 47101, "npm": 47102, "go": 47103, "crates": 47104, "maven": 47105}
+DOORS = {
+    "connect": 47100,
+    "pypi": 47101,
+    "npm": 47102,
+    "go": 47103,
+    "crates": 47104,
+    "maven": 47105,
+    "model": 47106,
+}
+_PREFIX = "gateway-"
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
@@ -46,11 +57,18 @@ class Door:
 
 @dataclass(frozen=True)
 class Gateway:
-    """What a command needs to use it: `read_only` and `env` are for Sandbox.run, `wrap` is for its argv."""
+    """What a command needs to use it: `read_only` and `env` are for Sandbox.run, `wrap` is for its argv.
+    `ports` are those of its doors on the command's loopback, by name; `folder` is its own on this machine.
+
+    `take_refusals` tells in one line what was refused since it was asked last, "" where nothing was.
+    """
 
     read_only: Mapping[Path, str]
     env: Mapping[str, str]
     entrance: tuple[str, ...]
+    ports: Mapping[str, int]
+    folder: Path
+    take_refusals: Callable[[], str] = str
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command that opens the doors in its sandbox and then is `argv`."""
@@ -58,38 +76,71 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, doors: Mapping[str, Door]) -> Iterator[Gateway]:
+def opened(
+    folder: Path, doors: Mapping[str, Door], *, has_own_network: bool = True, name: str = ""
+) -> Iterator[Gateway]:
     """A gateway with these routes, by their names in DOORS. Afterwards nothing answers, nothing is left.
 
-    Its socket is made in a new folder below `folder`, which is the run's. Raises SprintError where that
-    cannot be, SandboxError where this machine has no Python that the sandbox can be shown.
+    Its socket is made in a new folder below `folder`, which is the run's. Commands whose network is this
+    machine's (`has_own_network` False) cannot have doors of their own: then it listens on this machine's
+    loopback, at free ports, and only a route that asks for a key of its own keeps others out.
+
+    With a `name` its folder is that one, which nobody else may use meanwhile, and each door is a socket in it
+    as well, DOOR.http, for whoever forwards it to another machine. Raises SprintError where it cannot be
+    opened, SandboxError where this machine has no Python that the sandbox can be shown.
     """
     from sprint.gateway.server import Server
 
-    python, shown = _python()
+    argv, shown = entrance() if has_own_network else ((), {})
     token = secrets.token_urlsafe(24)
-    with _private_folder(folder) as private:
-        try:
+    _sweep(folder)
+    with _private_folder(folder, name) as private:
+        with refusing("make a gateway in", folder):
             inside = _fill(private / "inside", token, doors)
-            server = Server(inside / "socket", token, {name: door.route for name, door in doors.items()})
-        except OSError as error:
-            raise refusal("make a gateway in", folder, error) from error
+            server = Server(inside / "socket", token, {door: doors[door].route for door in doors})
         server.start()
         try:
-            env = {name: value for door in doors.values() for name, value in door.env.items()}
-            entrance = (python, "-I", "-S", f"{INSIDE}/enter.py")
-            yield Gateway({inside: INSIDE, **shown}, env, entrance)
+            env = {variable: value for door in doors.values() for variable, value in door.env.items()}
+            for door in doors if name else ():
+                server.listen_at(door, private / f"{door}.http")
+            if has_own_network:
+                ports = {door: DOORS[door] for door in doors}
+                yield Gateway({inside: INSIDE, **shown}, env, argv, ports, private)
+            else:
+                yield Gateway({}, env, (), {door: server.listen(door) for door in doors}, private)
         finally:
             server.close()
 
 
+def entrance() -> tuple[tuple[str, ...], Mapping[Path, str]]:
+    """What opens the doors inside and then becomes the command that follows, and what has to be shown for it
+    besides the gateway's own `inside`. Raises SandboxError where this machine has no Python to show."""
+    python, shown = _python()
+    return (python, "-I", "-S", f"{INSIDE}/enter.py"), shown
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what gateways of dead processes left behind: nobody listens there any more."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
+            descriptor = os.open(left / "inside", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if caller.connect_ex(f"/proc/self/fd/{descriptor}/socket") in (ECONNREFUSED, ENOENT):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
 @contextlib.contextmanager
-def _private_folder(parent: Path) -> Iterator[Path]:
+def _private_folder(parent: Path, name: str) -> Iterator[Path]:
     """One that only its owner can enter; never below a workspace, whose sockets all commands there reach."""
-    try:
-        made = Path(tempfile.mkdtemp(prefix="gateway-", dir=parent))
-    except OSError as error:
-        raise refusal("make a folder in", parent, error) from error
+    with refusing("make a folder in", parent):
+        if name:
+            made = parent / name
+            shutil.rmtree(made, ignore_errors=True)  # of one that was killed
+            made.mkdir(mode=0o700)
+        else:
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     try:
         yield made
     finally:

@@ -21,7 +21,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ import msgspec
 
 from sprint import files, proc
 from sprint.clean_text import safe_line
+from sprint.config.schema import IndexKind
 from sprint.domain import Secret
 from sprint.errors import SprintError
+from sprint.surroundings import Surroundings
 
 _SECONDS = 20.0
 _KEPT_SECONDS = 86_400.0
@@ -57,16 +59,15 @@ class Told(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Machine:
-    """Where clients are looked for: the runner's environment, home and cache."""
+    """Where clients are looked for: the runner's surroundings and cache."""
 
-    environ: Mapping[str, str]
-    home: Path
+    around: Surroundings
     cache: Path
 
     def variables(self) -> dict[str, str]:
         """What of the environment a package manager's client may need, and no more of it."""
-        wanted = {name: value for name, value in self.environ.items() if _NEEDED.fullmatch(name)}
-        return proc.minimal_environment(**{**wanted, "HOME": str(self.home)})
+        wanted = {name: value for name, value in self.around.environ.items() if _NEEDED.fullmatch(name)}
+        return proc.minimal_environment(**{**wanted, "HOME": str(self.around.home)})
 
     def run(self, *argv: str, cwd: Path = Path("/"), **variables: str) -> str:
         """What a program printed. Raises NotTold where it cannot be run, or fails."""
@@ -114,7 +115,7 @@ def _state(client: Client, program: str, machine: Machine) -> str:
     parts: list[object] = [sorted(machine.variables().items())]
     for path in (os.path.realpath(program), *client.settings):
         try:
-            status = (machine.home / path).stat()
+            status = (machine.around.home / path).stat()
             parts.append((str(path), status.st_mtime_ns, status.st_size))
         except OSError:
             parts.append(str(path))
@@ -166,9 +167,10 @@ def _ask_npm(machine: Machine, program: str) -> Told:
     lines = machine.run(program, "config", "get", "registry", "cafile").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     ca_file = values.get("cafile", "").strip()
-    plain = Machine({}, Path("/nonexistent"), machine.cache)
-    nowhere = ("--userconfig=/nonexistent/user", "--globalconfig=/nonexistent/global")
-    default = plain.run(program, "config", "get", "registry", *nowhere).strip()
+    nowhere = Path("/nonexistent")
+    plain = Machine(Surroundings({}, nowhere, nowhere), machine.cache)
+    unset = (f"--userconfig={nowhere}/user", f"--globalconfig={nowhere}/global")
+    default = plain.run(program, "config", "get", "registry", *unset).strip()
     return Told(
         (values.get("registry", "").strip(),),
         ca_file if ca_file.startswith("/") else "",
@@ -197,7 +199,7 @@ def _ask_cargo(machine: Machine, program: str) -> Told:
 def _cargo_replacement(machine: Machine) -> str:
     """What crates.io is replaced with in cargo's own configuration, followed to the end."""
     sources: dict[str, Any] = {}
-    home = Path(machine.environ.get("CARGO_HOME") or machine.home / ".cargo")
+    home = Path(machine.around.get("CARGO_HOME") or machine.around.home / ".cargo")
     for name in ("config", "config.toml"):
         try:
             sources |= tomllib.loads((home / name).read_text()).get("source", {})
@@ -257,7 +259,7 @@ def _ask_maven(machine: Machine, program: str) -> Told:
         found = re.search(r"Maven home: (.+)", machine.run(program, "--version"))
         home = Path(found[1].strip()) if found else home
         jars = sorted((home / "lib").glob("maven-model-builder*.jar"))
-    for settings in (machine.home / ".m2" / "settings.xml", home / "conf" / "settings.xml"):
+    for settings in (machine.around.home / ".m2" / "settings.xml", home / "conf" / "settings.xml"):
         if mirror := _maven_mirror(settings):
             return Told((mirror,))
     for jar in jars:
@@ -284,7 +286,7 @@ def _maven_mirror(settings: Path) -> str:
     return ""
 
 
-CLIENTS: dict[str, Client] = {
+CLIENTS: dict[IndexKind, Client] = {
     "pypi": Client(
         "python3",
         _ask_pip,
@@ -302,12 +304,11 @@ CLIENTS: dict[str, Client] = {
 
 def authorization(machine: Machine, index: str, host: str) -> Secret | None:
     """What the user's own client would show the index at a host: from ~/.netrc, for npm from ~/.npmrc."""
-    if index == "npm" and (token := _npm_token(machine, host)):
+    if index == "npm" and (token := _npm_token(machine.around, host)):
         return token
     try:
-        found = netrc.netrc(str(Path(machine.environ.get("NETRC") or machine.home / ".netrc"))).hosts.get(
-            host
-        )
+        file = machine.around.get("NETRC") or machine.around.home / ".netrc"
+        found = netrc.netrc(str(file)).hosts.get(host)
     except (OSError, netrc.NetrcParseError):
         return None
     if found is None:
@@ -317,17 +318,17 @@ def authorization(machine: Machine, index: str, host: str) -> Secret | None:
     return Secret(urllib3.make_headers(basic_auth=f"{found[0]}:{found[2]}")["authorization"])
 
 
-def _npm_token(machine: Machine, host: str) -> Secret | None:
+def _npm_token(around: Surroundings, host: str) -> Secret | None:
     parser = configparser.RawConfigParser(
         delimiters=("=",), comment_prefixes=("#", ";"), strict=False, allow_no_value=True
     )
     try:
-        parser.read_string("[npmrc]\n" + (machine.home / ".npmrc").read_text())
+        parser.read_string("[npmrc]\n" + (around.home / ".npmrc").read_text())
     except (OSError, ValueError, configparser.Error):
         return None
     for key, value in parser["npmrc"].items():
         place, _, what = key.rpartition(":")
         if place.startswith(f"//{host}/") and what in ("_authtoken", "_auth") and value:
-            token = re.sub(r"\$\{(\w+)\}", lambda name: machine.environ.get(name[1], ""), value.strip('" '))
+            token = re.sub(r"\$\{(\w+)\}", lambda name: around.get(name[1]), value.strip('" '))
             return Secret(f"{'Bearer' if what == '_authtoken' else 'Basic'} {token}")
     return None

@@ -84,7 +84,7 @@ class Connect:
         if not is_host(host):
             raise Refused(403, "only hosts by name can be connected to, no addresses")
         if not any(_matches(host, pattern) for pattern in self._config.connect):
-            raise Refused(403, "gateway.connect does not list this host")
+            raise Refused(403, "gateway.connect does not list this host; list it there where set-up needs it")
         return host
 
     def _addresses(self, host: str) -> Sequence[str]:

@@ -7,6 +7,7 @@ refuses as the standard asks, and does no input or output itself: limits and str
 from __future__ import annotations
 
 import re
+import select
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -62,6 +63,7 @@ class Exchange:
             key, text = name.decode("ascii"), value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.started = False
+        self.finished = False
 
     @property
     def path(self) -> str:
@@ -114,7 +116,12 @@ class Exchange:
             self._connection.send(h11.Data(data=data))
 
     def finish(self) -> None:
+        self.finished = True
         self._connection.send(h11.EndOfMessage())
+
+    def is_gone(self) -> bool:
+        """Whether the client has hung up; may be asked by any thread."""
+        return self._connection.is_gone()
 
     def stream(self, status: int, headers: Mapping[str, str], pieces: Iterable[bytes]) -> None:
         self.start(status, headers)
@@ -157,7 +164,11 @@ class Connection:
         """Raises ClientGone where the client does not take it in time."""
         try:
             self._socket.settimeout(IDLE_SECONDS)
-            for piece in self._http.send_with_data_passthrough(event) or ():
+            pieces = self._http.send_with_data_passthrough(event) or ()
+            if sum(map(len, pieces)) <= _CHUNK:  # at once: each send may wake the client for a part of it
+                self._socket.sendall(b"".join(pieces))
+                return
+            for piece in pieces:
                 self._socket.sendall(piece)
         except (OSError, h11.LocalProtocolError) as error:
             raise ClientGone(str(error)) from error
@@ -177,6 +188,14 @@ class Connection:
         except h11.RemoteProtocolError as error:
             raise ClientGone(str(error)) from error
         return bytes(body)
+
+    def is_gone(self) -> bool:
+        try:
+            if not (ready := select.select([self._socket], [], [], 0)[0]):
+                return False
+            return ready[0].recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
+            return True
 
     def switch(self) -> tuple[socket.socket, bytes]:
         early, _ = self._http.trailing_data

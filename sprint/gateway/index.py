@@ -17,7 +17,7 @@ from urllib3.response import BaseHTTPResponse
 from sprint.config import GatewayConfig
 from sprint.gateway.exchange import Exchange, Refused
 from sprint.gateway.journal import Journal
-from sprint.gateway.locks import Locked
+from sprint.gateway.lockfiles import Locked
 from sprint.gateway.upstream import Outside, Site, Unanswered, pieces, whole
 
 METADATA_BYTES = 64_000_000
@@ -25,6 +25,7 @@ _KEPT_HEADERS = ("content-type", "etag", "last-modified", "cache-control", "cont
 _RANGE = re.compile(r"bytes=\d{0,15}-\d{0,15}")
 _FILE = re.compile(r"/file/(?P<signature>[0-9a-f]{32})/(?P<address>[\w-]+)/(?P<name>[\w.+!%~-]{1,250})")
 _LONGEST_NAME = 214
+OFFERS_PER_NAME = 10  # names that an index itself has offered, for each that a run may ask for of its own
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Index:
         self._journal = journal
         self._key = secrets.token_bytes(32)
         self._offered: set[int] = set()
+        self._taken: set[str] = set()  # of those, what was asked for
         self._remembered: dict[str, Any] = {}
 
     # --- what the server calls
@@ -123,15 +125,23 @@ class Index:
         """
         if len(name) > _LONGEST_NAME or len(version) > _LONGEST_NAME:
             raise Refused(403, "the name is too long for a package")
-        if self.locked.has(self.name, name, version) or self.is_offered(name, version):
+        if self.locked.has(self.name, name, version):
             return
         asked = f"{name}@{version}" if version else name
+        if self.is_offered(name, version) and self._is_among_the_first(asked):
+            return
         if not self._journal.name(self.name, asked, self.config.names):
             raise Refused(
                 403,
                 f"this run has asked for {self.config.names} packages that its lock files do not have; "
                 "gateway.names allows more",
             )
+
+    def _is_among_the_first(self, asked: str) -> bool:
+        """Whoever publishes a package may have it depend on any number of names, to hear which are asked."""
+        if asked not in self._taken and len(self._taken) < OFFERS_PER_NAME * self.config.names:
+            self._taken.add(asked)
+        return asked in self._taken
 
     def offer(self, name: str, version: str = "") -> None:
         """Note that the index itself named a version of a package."""

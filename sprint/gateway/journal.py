@@ -11,18 +11,22 @@ It is kept over all of a run's set-ups: the names in it are those that the run h
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sprint import files
+from sprint import json_file
 from sprint.clean_text import safe_line
 
 NAME = "gateway.jsonl"
 MOST_NOTES = 500  # besides names; what asks in a loop must not fill the disk
 _log = logging.getLogger(__name__)
+
+
+def count_refused(folder: Path) -> int:
+    """How many requests of a run were not let through, as far as they were noted."""
+    return sum(event.get("event") == "refused" for event in json_file.lines(folder / NAME))
 
 
 class Journal:
@@ -32,6 +36,7 @@ class Journal:
         self._path = folder / NAME
         self._lock = threading.Lock()
         self.names: set[tuple[str, str]] = set()
+        self._refusals: dict[str, str] = {}  # what was asked for last, by why not
         self._notes = 0
         for event in self._read():
             if event.get("event") == "name":
@@ -52,11 +57,20 @@ class Journal:
 
     def refused(self, route: str, what: str, why: str) -> None:
         """Note, here and in the run's log, what was not let through."""
+        with self._lock:
+            self._refusals[why] = what
         self._note("refused", route, what, why)
 
     def unanswered(self, route: str, what: str, why: str) -> None:
         """Note, here and in the run's log, what was let through in vain."""
         self._note("unanswered", route, what, why)
+
+    def take_refusals(self) -> str:
+        """What has been refused since this was asked last, for a sentence; "" where nothing was."""
+        with self._lock:
+            taken, self._refusals = self._refusals, {}
+        shown = [f"{safe_line(what, 200)} ({safe_line(why, 200)})" for why, what in list(taken.items())[-3:]]
+        return f"the gateway refused {', '.join(shown)}" if shown else ""
 
     def _note(self, event: str, route: str, what: str, why: str) -> None:
         with self._lock:
@@ -70,25 +84,7 @@ class Journal:
 
     def _append(self, event: str, **fields: str) -> None:
         record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                file.write(json.dumps(record).encode() + b"\n")
-        except OSError as error:
-            raise files.refusal("write", self._path, error) from error
+        json_file.add_line(self._path, record)
 
     def _read(self) -> list[dict[str, object]]:
-        try:
-            lines = self._path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise files.refusal("read", self._path, error) from error
-        events = []
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:  # a killed process was writing it
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-        return events
+        return list(json_file.lines(self._path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,12 +11,14 @@ from urllib.parse import urlsplit
 from msgspec.structs import asdict
 
 from sprint.config import GatewayConfig
+from sprint.config.schema import IndexKind
+from sprint.domain import Finding, Grade, replace
 from sprint.gateway import DOORS, Door, Gateway, clients, opened
 from sprint.gateway.connect import Connect, Network
 from sprint.gateway.index import Found, Index
 from sprint.gateway.indexes import KINDS
 from sprint.gateway.journal import Journal
-from sprint.gateway.locks import Locked, locked_at
+from sprint.gateway.lockfiles import Locked, locked_at
 from sprint.gateway.upstream import Outside, Site, site
 
 _NOT_PROXIED = "127.0.0.1,localhost,::1"
@@ -35,11 +36,12 @@ def package_gateway(
     network: Network | None = None,
 ) -> Iterator[Gateway]:
     """A gateway for a set-up of the run in `folder`, whose base commit is in `mirror`. Raises SprintError."""
-    outside = Outside(machine.environ)
+    outside = Outside(machine.around.environ)
+    journal = Journal(folder)
     try:
-        doors = package_doors(config, machine, outside, Journal(folder), locked_at(mirror, base), network)
+        doors = package_doors(config, machine, outside, journal, locked_at(mirror, base), network)
         with opened(folder, doors) as gateway:
-            yield gateway
+            yield replace(gateway, take_refusals=journal.take_refusals)
     finally:
         outside.close()
 
@@ -54,10 +56,10 @@ def package_doors(
 ) -> dict[str, Door]:
     """A door for each kind of index and one for CONNECT; what is off has one too, which says why."""
     doors = {"connect": Door(Connect(config, journal, network), _proxy_variables(), {})}
-    for name, configured in asdict(config.indexes).items():
+    configured = asdict(config.indexes)
+    for name, rules in KINDS.items():
         address = f"http://127.0.0.1:{DOORS[name]}"
-        found = _found(name, configured, machine, outside)
-        rules = KINDS[name]
+        found = _found(name, configured[name], machine, outside)
         index = Index(
             name,
             rules,
@@ -72,6 +74,23 @@ def package_doors(
     return doors
 
 
+def told_indexes(config: GatewayConfig, machine: clients.Machine) -> Iterator[Finding]:
+    """Each kind of index as a set-up would get it: where it is and who said so, or why it is off."""
+    wanted = asdict(config.indexes)
+    for name, client in clients.CLIENTS.items():
+        key, configured = f"gateway.indexes.{name}", wanted[name]
+        if configured:
+            says = "off" if configured == "none" else site(configured).url
+            yield Finding(Grade.OK, f"index {name}", f"{says}, by {key}")
+            continue
+        try:
+            urls = ", ".join(site(address).url for address in clients.told_by(client, machine).addresses)
+            says = f"{urls}, as {client.program} here is set up; {key} is for another"
+        except clients.NotTold as error:
+            says = f"off: {error}; {key} sets its address"
+        yield Finding(Grade.OK, f"index {name}", says)
+
+
 def _proxy_variables() -> dict[str, str]:
     """For plain HTTP too: that it is refused is then said, and noted."""
     address = f"http://127.0.0.1:{DOORS['connect']}"
@@ -79,7 +98,7 @@ def _proxy_variables() -> dict[str, str]:
     return {**variables, **{name.upper(): value for name, value in variables.items()}}
 
 
-def _found(name: str, configured: str, machine: clients.Machine, outside: Outside) -> Found:
+def _found(name: IndexKind, configured: str, machine: clients.Machine, outside: Outside) -> Found:
     """Where an index is: as configured, else as its client on this machine says."""
     if configured == "none":
         return Found(off=f"the {name} index is switched off")
@@ -95,7 +114,7 @@ def _found(name: str, configured: str, machine: clients.Machine, outside: Outsid
     return Found(sites, told.settings)
 
 
-def _settings_of(name: str, machine: clients.Machine) -> Mapping[str, str]:
+def _settings_of(name: IndexKind, machine: clients.Machine) -> Mapping[str, str]:
     """What else a client inside must know, where only the address is configured."""
     try:
         return clients.told_by(clients.CLIENTS[name], machine).settings if name == "go" else {}
@@ -107,4 +126,4 @@ def _let_in(place: Site, name: str, machine: clients.Machine) -> Site:
     if place.authorization is not None:
         return place
     host = urlsplit(place.url).netloc
-    return dataclasses.replace(place, authorization=clients.authorization(machine, name, host))
+    return replace(place, authorization=clients.authorization(machine, name, host))

@@ -57,6 +57,19 @@ class Server:
     def start(self) -> None:
         self._spawn(self._accept_at, {self._listener: self._hand_over}, self._may_hand_over)
 
+    def listen(self, name: str) -> int:
+        """Serve a route on this machine's loopback, too; returns the port."""
+        door = socket.socket()
+        door.bind(("127.0.0.1", 0))
+        door.listen(CONNECTIONS)
+        self._spawn(self._accept_at, {door: self._speaking(self._routes[name])}, self._may_connect)
+        return int(door.getsockname()[1])
+
+    def listen_at(self, name: str, path: Path) -> None:
+        """Serve a route at a socket of its own, too, which only this user may connect to."""
+        door = _listening_at(path, mode=0o600)
+        self._spawn(self._accept_at, {door: self._speaking(self._routes[name])}, self._may_connect)
+
     def close(self) -> None:
         """Hang up on everybody and wait until no thread is left; then the token is of no use any more."""
         with self._lock:
@@ -174,7 +187,8 @@ class Server:
 
     def _speaking(self, route: Route) -> Callable[[socket.socket], None]:
         def speak(client: socket.socket) -> None:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if client.family == socket.AF_INET:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for exchange in Connection(client).exchanges():
                 try:
                     route.serve(exchange)
@@ -186,15 +200,15 @@ class Server:
         return speak
 
 
-def _listening_at(path: Path) -> socket.socket:
-    """A socket at a path of any length, which anybody may connect to who can come as far as its folder."""
+def _listening_at(path: Path, mode: int = 0o666) -> socket.socket:
+    """A socket at a path of any length; anybody may connect to it, by default, who can come to its folder."""
     listener = socket.socket(socket.AF_UNIX)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         listener.bind(f"/proc/self/fd/{folder}/{path.name}")  # the address itself holds 107 bytes
     finally:
         os.close(folder)
-    path.chmod(0o666)
+    path.chmod(mode)
     listener.listen(_HANDING_OVER)
     return listener
 

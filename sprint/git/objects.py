@@ -7,17 +7,26 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
+from sprint.domain import Completed
 from sprint.errors import SprintError
 from sprint.git.process import GitError, git, is_full_hex
+from sprint.git.server_errors import server_words
 
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git knows it without its being stored
 _MOST_AT_ONCE = 400_000_000  # bytes of blobs in one answer
+_USUALLY = 16_000_000  # bytes that the blobs of one question are, unless somebody means harm
+_BARE_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _IDENTITY_NOISE = re.compile(r"[\x00-\x1f<>]")
+
+
+class CannotSign(GitError):
+    """The ssh key that commits are to be signed with is not there, has a passphrase, or is none."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,10 @@ def init_bare(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         made = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-        git("init", "--quiet", "--bare", "--template=", "--initial-branch=none", made)
+        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+            Path(made, folder).mkdir(parents=True)
+        Path(made, "config").write_text(_BARE_CONFIG)
+        Path(made, "HEAD").write_text("ref: refs/heads/none\n")
         with contextlib.suppress(OSError):  # somebody else was faster
             Path(made).rename(path)
         if not (path / "HEAD").is_file():
@@ -48,13 +60,6 @@ def init_bare(path: Path) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def empty_tree(git_dir: Path) -> str:
-    """The id of the tree with nothing in it, which is then there."""
-    done = git("hash-object", "-t", "tree", "-w", "--stdin", git_dir=git_dir)
-    assert done.out.strip() == _EMPTY_TREE
-    return _EMPTY_TREE
-
-
 def commit_tree(
     git_dir: Path,
     tree: str,
@@ -63,8 +68,12 @@ def commit_tree(
     author_name: str,
     author_email: str,
     when: datetime | None = None,
+    sign: Path | None = None,
 ) -> str:
-    """Make a commit and return its id. `when` (default: now) makes the same call give the same id."""
+    """Make a commit and return its id. `when` (default: now) makes the same call give the same id.
+
+    `sign`: the file of an ssh key to sign it with. Raises CannotSign where that key does not.
+    """
     name = _IDENTITY_NOISE.sub(" ", author_name).strip() or "sprint"
     email = _IDENTITY_NOISE.sub("", author_email).strip() or "sprint@localhost"
     env = {
@@ -76,10 +85,27 @@ def commit_tree(
         env |= {f"GIT_{role}_DATE": f"{int(when.timestamp())} +0000" for role in ("AUTHOR", "COMMITTER")}
     options = [option for parent in parents for option in ("-p", parent)]
     text = message.replace("\0", "").encode("utf-8", "replace")
-    done = git(
-        "commit-tree", "--no-gpg-sign", tree, *options, "-F", "-", git_dir=git_dir, stdin=text, env=env
+    made = git(
+        *_signing(sign), tree, *options, "-F", "-", git_dir=git_dir, stdin=text, env=env, check=sign is None
     )
-    return _id(done.out)
+    if not made.ok:
+        said = server_words(made.err) or made.killed_by
+        raise CannotSign(f"{sign} signs no commit ({said}); name an ssh key of your own without a passphrase")
+    return _id(made.out)
+
+
+def _signing(key: Path | None) -> tuple[str, ...]:
+    if key is None:
+        return ("commit-tree", "--no-gpg-sign")
+    return ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}", "commit-tree", "--gpg-sign")
+
+
+def try_signing(key: Path) -> None:
+    """See that commits can be signed with an ssh key. Raises CannotSign, SprintError."""
+    with tempfile.TemporaryDirectory(prefix="sprint-sign-") as folder:
+        scratch = Path(folder, "scratch.git")
+        init_bare(scratch)
+        commit_tree(scratch, EMPTY_TREE, [], "trial", "sprint", "sprint@localhost", sign=key)
 
 
 def _id(text: str) -> str:
@@ -91,26 +117,34 @@ def _id(text: str) -> str:
 
 def resolve(git_dir: Path, name: str, kind: str = "commit") -> str | None:
     """The full id of what a name stands for; None where there is no such commit (or tree, blob)."""
-    if not name or name.startswith("-") or not name.isprintable():
-        return None
-    done = git("rev-parse", "--verify", "--quiet", f"{name}^{{{kind}}}", git_dir=git_dir, check=False)
-    sha = done.out.strip()
-    return sha if done.ok and is_full_hex(sha) else None
+    return resolve_all(git_dir, f"{name}^{{{kind}}}")[0] if name else None
+
+
+def resolve_all(git_dir: Path, *names: str) -> list[str | None]:
+    """The full id of the object that each name stands for, or None, by one question."""
+    asked = [name if name.isprintable() else "-" for name in names]  # which is the name of nothing
+    done = git(
+        *("cat-file", "--batch-check=%(objectname)"),
+        git_dir=git_dir,
+        stdin="\n".join(asked).encode() + b"\n",
+    )
+    return [line if is_full_hex(line) else None for line in done.out.splitlines()]
 
 
 def is_ancestor(git_dir: Path, commit: str, of: str) -> bool:
     """Whether `commit`, as a model or person may have written it, names a commit in the history of `of`."""
-    if not re.fullmatch(r"[0-9a-fA-F]{7,40}", commit) or (sha := resolve(git_dir, commit)) is None:
+    if not re.fullmatch(r"[0-9a-fA-F]{7,40}", commit):
+        return False
+    if (sha := commit if is_full_hex(commit) else resolve(git_dir, commit)) is None:
         return False
     return git("merge-base", "--is-ancestor", sha, of, git_dir=git_dir, check=False).ok
 
 
 def log(git_dir: Path, tip: str, limit: int = 1000) -> list[tuple[str, str]]:
-    """Id and message of each commit from `tip` back, newest first."""
+    """Id and message of each commit from `tip` back, newest first; empty where there is no `tip`."""
     mark = secrets.token_hex(16)
-    done = git(
-        "log", f"--max-count={limit}", f"--format=%H%x0a%B{mark}", "--end-of-options", tip, git_dir=git_dir
-    )
+    shown = ("--ignore-missing", f"--max-count={limit}", f"--format=%H%x0a%B{mark}")
+    done = git("log", *shown, "--end-of-options", tip, git_dir=git_dir)
     return [_two(record.lstrip("\n")) for record in done.out.split(mark) if record.strip()]
 
 
@@ -159,15 +193,29 @@ def sizes(git_dir: Path, shas: Iterable[str]) -> dict[str, Blob]:
     return found
 
 
-def ls_tree(git_dir: Path, commit: str) -> dict[str, tuple[str, str]]:
-    """Every path of a commit, to its octal mode and its object; bytes that are no UTF-8 as surrogates."""
+_REMEMBERED = 3
+_MOST_REMEMBERED = 50_000  # paths
+_trees: dict[str, dict[str, tuple[str, str]]] = {}
+
+
+def ls_tree(git_dir: Path, commit: str) -> Mapping[str, tuple[str, str]]:
+    """Every path of a commit, to its octal mode and its object; bytes that are no UTF-8 as surrogates.
+
+    The last ones are remembered by their full ids, which stand for the same files for ever.
+    """
+    if (known := _trees.get(commit)) is not None:
+        return MappingProxyType(known)
     done = git("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir, output_cap=_MOST_AT_ONCE)
     found = {}
     for record in done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]:
         meta, _, path = record.partition("\t")
         mode, _, sha = meta.split(" ")
         found[path] = (mode, sha)
-    return found
+    if is_full_hex(commit) and len(found) <= _MOST_REMEMBERED:
+        for oldest in list(_trees)[: 1 - _REMEMBERED]:
+            _trees.pop(oldest, None)
+        _trees[commit] = found
+    return MappingProxyType(found)
 
 
 def read_blobs(git_dir: Path, shas: Iterable[str], cap: int) -> dict[str, bytes]:
@@ -175,17 +223,28 @@ def read_blobs(git_dir: Path, shas: Iterable[str], cap: int) -> dict[str, bytes]
 
     Those over `cap` bytes, and ids that are no blobs here, are left out.
     """
-    wanted = [
-        sha for sha, found in sizes(git_dir, shas).items() if found.kind == "blob" and found.size <= cap
-    ]
+    wanted = list(dict.fromkeys(shas))
     if not wanted:
         return {}
-    asked = "\n".join(wanted).encode() + b"\n"
-    answer = git("cat-file", "--batch", git_dir=git_dir, stdin=asked, output_cap=_MOST_AT_ONCE).stdout
-    found, at = {}, 0
+    done = _contents(git_dir, wanted, _USUALLY)
+    if not done.ok or done.truncated:
+        known = sizes(git_dir, wanted)
+        wanted = [sha for sha in wanted if known[sha].kind == "blob" and known[sha].size <= cap]
+        done = _contents(git_dir, wanted, _MOST_AT_ONCE)
+        if not done.ok or done.truncated:
+            raise GitError(f"cannot read {len(wanted)} blobs: {done.killed_by or done.err.strip()[-200:]}")
+    answer, found, at = done.stdout, {}, 0
     while at < len(answer):
         end = answer.index(b"\n", at)
-        sha, _, size = answer[at:end].decode().split(" ")
-        found[sha] = answer[end + 1 : end + 1 + int(size)]
-        at = end + 2 + int(size)
+        sha, kind, *size = answer[at:end].decode().split(" ")
+        at = end + 1
+        if size:
+            if kind == "blob" and int(size[0]) <= cap:
+                found[sha] = answer[at : at + int(size[0])]
+            at += int(size[0]) + 1
     return found
+
+
+def _contents(git_dir: Path, shas: Iterable[str], output_cap: int) -> Completed:
+    asked = "".join(f"{sha}\n" for sha in shas).encode()
+    return git("cat-file", "--batch", git_dir=git_dir, stdin=asked, output_cap=output_cap, check=False)

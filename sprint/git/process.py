@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sprint import proc
@@ -73,11 +73,12 @@ def git(
     uid: int | None = None,
     pass_fds: Iterable[int] = (),
     output_cap: int = 64_000_000,
+    watch: Callable[[], str] | None = None,
 ) -> Completed:
     """Run git on a repository named outright; nothing is discovered from the working directory.
 
-    `args` may begin with `-c` settings; `uid` runs it as somebody else. Raises GitError with git's own last
-    words where it fails and `check` is set.
+    `args` may begin with `-c` settings; `uid` runs it as somebody else; `watch` is `proc.run`'s. Raises
+    GitError with git's own last words where it fails and `check` is set.
     """
     argv = ["git", *(part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}"))]
     if git_dir is not None:
@@ -94,6 +95,7 @@ def git(
         uid=uid,
         pass_fds=pass_fds,
         output_cap=output_cap,
+        watch=watch,
     )
     if check and not done.ok:
         words = done.killed_by or server_words(done.err) or f"exit code {done.exit_code}"

@@ -66,7 +66,14 @@ class Answer:
 class Ask(Protocol):
     """Runs a git command that talks to the server; `args` may begin with `-c` settings."""
 
-    def __call__(self, *args: str, git_dir: Path | None = None, timeout: float) -> Answer: ...
+    def __call__(
+        self,
+        *args: str,
+        git_dir: Path | None = None,
+        timeout: float,
+        stdin: bytes = b"",
+        watch: Callable[[], str] | None = None,
+    ) -> Answer: ...
 
 
 def patiently(remote: Remote, attempt: Callable[[Ask], T]) -> T:
@@ -77,8 +84,16 @@ def patiently(remote: Remote, attempt: Callable[[Ask], T]) -> T:
     """
     listens = False
 
-    def ask(*args: str, git_dir: Path | None = None, timeout: float) -> Answer:
-        return _talk(remote, *args, git_dir=git_dir, timeout=timeout, listens=listens)
+    def ask(
+        *args: str,
+        git_dir: Path | None = None,
+        timeout: float,
+        stdin: bytes = b"",
+        watch: Callable[[], str] | None = None,
+    ) -> Answer:
+        return talk(
+            remote, *args, git_dir=git_dir, timeout=timeout, listens=listens, stdin=stdin, watch=watch
+        )
 
     def once() -> T:
         nonlocal listens
@@ -90,8 +105,18 @@ def patiently(remote: Remote, attempt: Callable[[Ask], T]) -> T:
     return retries.repeat(once)
 
 
-def _talk(remote: Remote, *args: str, git_dir: Path | None, timeout: float, listens: bool) -> Answer:
-    """Run a git command that talks to `remote`, with its token within reach of nothing else."""
+def talk(
+    remote: Remote,
+    *args: str,
+    git_dir: Path | None,
+    timeout: float,
+    listens: bool = False,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    watch: Callable[[], str] | None = None,
+) -> Answer:
+    """Run a git command that talks to `remote` once, with its token within reach of nothing else. `env` is
+    added to git's environment; `watch` is `proc.run`'s."""
     passed = {name: os.environ[name] for name in (*_PROXIES, *_CERTIFICATES) if os.environ.get(name)}
     if "SSL_CERT_FILE" in passed:  # GnuTLS builds of libcurl do not look at it
         passed.setdefault("GIT_SSL_CAINFO", passed["SSL_CERT_FILE"])
@@ -103,8 +128,15 @@ def _talk(remote: Remote, *args: str, git_dir: Path | None, timeout: float, list
             git_dir=git_dir,
             timeout=timeout,
             check=False,
-            env={**(passed if remote.is_http else {}), **_tracing(trace), "GIT_ALLOW_PROTOCOL": allowed},
+            env={
+                **(passed if remote.is_http else {}),
+                **_tracing(trace),
+                **(env or {}),
+                "GIT_ALLOW_PROTOCOL": allowed,
+            },
             pass_fds=fds if trace is None else (*fds, trace),
+            stdin=stdin,
+            watch=watch,
         )
         return Answer(remote, done, None if trace is None else _last_headers(trace))
 

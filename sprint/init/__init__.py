@@ -6,16 +6,19 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import Mapping
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from sprint import credentials
 from sprint.clean_text import safe_line
 from sprint.config import (
     FILE_NAME,
+    FollowConfig,
     GatewayConfig,
     Limits,
     MonitorConfig,
@@ -25,54 +28,131 @@ from sprint.config import (
     PublishConfig,
     RepoConfig,
     SandboxConfig,
+    agent_of_kind,
 )
-from sprint.errors import ConfigError
-from sprint.files import refusal
-from sprint.init.discovery import Found, look
+from sprint.domain import is_repo_name, replace
+from sprint.errors import ConfigError, SprintError
+from sprint.files import refusing
+from sprint.init import keeping
+from sprint.init.discovery import Found, look, writable
+from sprint.init.remotes import FoundRepo
+from sprint.surroundings import Surroundings
 
 _TEMPLATES = Path(__file__).parent
+_SHOWN = 20  # repositories
+
+
+@dataclass(frozen=True)
+class Named:
+    """What was named on the command line: repositories, in place of those that git remotes tell, who works on
+    them, and the file that the token of their forge is in. `yes`: all that is offered is wanted; else it is
+    asked for where a person is there to answer."""
+
+    repos: tuple[str, ...] = ()
+    worker: str = ""
+    token_file: Path | None = None
+    yes: bool = False
 
 
 def init(
-    directory: Path | None,
-    config_path: Path | None,
-    environ: Mapping[str, str],
-    cwd: Path,
-    home: Path,
-    out: TextIO,
+    directory: Path | None, config_path: Path | None, around: Surroundings, named: Named = Named()
 ) -> int:
     """Write DIRECTORY/sprint.yaml, or `config_path`, and say what was found and what comes next; returns 0.
 
     Raises ConfigError where there is such a file already, SprintError where it cannot be written.
     """
+    cwd, out = around.cwd, around.out
     directory = cwd / (directory or ".")
     target = Path(os.path.abspath(cwd / config_path if config_path else directory / FILE_NAME))  # noqa: PTH100
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory}; make it, or name another")
     if os.path.lexists(target):
         raise ConfigError(f"{target} is there already and stays as it is; move it away, or name another DIR")
-    found = look(directory, environ, home)
+    _check(named)
+    found = _with_named(look(directory, around), named, around)
+    is_attended = named.yes or (sys.stdin.isatty() and out.isatty())
+    if is_attended and found.forges:
+        found = _with_writable(found, around)
+    if secrets := keeping.variables(found):
+        kept = ", ".join(secrets)
+        if _wants(f"keep {kept} in files that only you can read? cron has no environment", named, around):
+            found = keeping.in_files(found, around)
+        else:
+            out.write(f"cron has no environment: `sprint init --yes` keeps {kept} in files\n")
     _write_new(target, render(found).encode())
     out.writelines(f"{line}\n" for line in _report(found, target))
+    _offer_exclude(target, named, around)
     command = "sprint" if target == cwd / FILE_NAME else f"sprint --config {shlex.quote(str(target))}"
     out.write(f"look through it, then:\n  {command} doctor\n  {command} run --dry-run\n")
     return 0
 
 
+def _with_writable(found: Found, around: Surroundings) -> Found:
+    first = found.forges[0]
+    if first.token is None:
+        return found
+    around.out.write(f"asking {first.config.site} which repositories its token may push to\n")
+    around.out.flush()
+    try:
+        return replace(found, writable=writable(first))
+    except SprintError as error:
+        return replace(found, no_writable=str(error))
+
+
+def _offer_exclude(target: Path, named: Named, around: Surroundings) -> None:
+    path = keeping.git_exclude(target)
+    if path is None:
+        return
+    if _wants(f"keep {FILE_NAME} and results/ out of this checkout's git, by {path}?", named, around):
+        keeping.exclude(path)
+        around.out.write(f"{path} keeps {FILE_NAME} and results/ out of git\n")
+    else:
+        around.out.write(f"to keep them out of git: printf '/{FILE_NAME}\\n/results/\\n' >> {path}\n")
+
+
+def _wants(question: str, named: Named, around: Surroundings) -> bool:
+    if named.yes or not (sys.stdin.isatty() and around.out.isatty()):
+        return named.yes
+    around.out.write(f"{question} [Y/n] ")
+    around.out.flush()
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
+def _check(named: Named) -> None:
+    for name in named.repos:
+        if not is_repo_name(name):
+            raise ConfigError(f"--repo: {safe_line(name)!r} is no repository; write OWNER/REPO")
+    if named.worker not in ("", "local") and agent_of_kind(named.worker) is None:
+        raise ConfigError(
+            f"--worker: {safe_line(named.worker)!r} is no kind of coding agent; others go under workers:"
+        )
+
+
+def _with_named(found: Found, named: Named, around: Surroundings) -> Found:
+    if (named.repos or named.token_file) and not found.forges:
+        raise ConfigError("on which forge? Set GITEA_URL or GITHUB_TOKEN first")
+    if named.token_file:
+        first, *others = found.forges
+        token = credentials.token_in_file(around.cwd / named.token_file, "--token-file")
+        found = replace(found, forges=(replace(first, token=token), *others))
+    repos = tuple(FoundRepo("", name, found.forges[0].kind, "") for name in named.repos)
+    return replace(found, repos=repos or found.repos, worker=named.worker)
+
+
 def _write_new(path: Path, data: bytes) -> None:
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with refusing("write", path, FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except FileExistsError:
         raise ConfigError(f"{path} is there already and stays as it is; move it away") from None
-    except OSError as error:
-        raise refusal("write", path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise refusal("write", path, error) from error
+    with refusing("write", path):
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
 
 def _report(found: Found, target: Path) -> list[str]:
@@ -81,6 +161,9 @@ def _report(found: Found, target: Path) -> list[str]:
     if not found.forges:
         said.append("  forge       none found: set GITEA_URL or GITHUB_TOKEN, or write it under forges:")
     for index, repo in enumerate(found.repos):
+        if not repo.remote:
+            said.append(f"  repository  {repo.name}, as named")
+            continue
         note = f"git remote {safe_line(repo.remote, 60)}"
         said.append(f"  repository  {repo.name} ({note}{', commented out' if index else ''})")
     said += [
@@ -89,6 +172,11 @@ def _report(found: Found, target: Path) -> list[str]:
     ]
     if not found.repos:
         said.append("  repository  none found: list some under repos:")
+    if found.writable:
+        more = f", and {len(found.writable) - _SHOWN} more" if len(found.writable) > _SHOWN else ""
+        said.append(f"  may push    {', '.join(found.writable[:_SHOWN])}{more}")
+    elif found.no_writable:
+        said.append(f"  may push    not known: {safe_line(found.no_writable, 300)}")
     if found.project:
         said += [f"  set-up      {command}" for command in (*found.project.setup, *found.project.build)]
         said += [f"  check       {command}" for command in found.project.checks]
@@ -121,6 +209,7 @@ def render(found: Found) -> str:
             "gateway": _keys(GatewayConfig()),
             "pick": _keys(PickConfig()),
             "publish": _keys(PublishConfig()),
+            "follow": _keys(FollowConfig()),
             "monitor": _keys(MonitorConfig()),
             "notify": _keys(NotifyConfig()),
             "paths": _keys(Paths()),

@@ -8,10 +8,8 @@ some of our columns (an older version's) stays, and those columns follow its own
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,18 +40,15 @@ def append(results: Path, row: LedgerRow) -> bool:
     """
     path = path_of(results)
     files.make_folder(results)
-    try:
-        with _locked(path, fcntl.LOCK_EX, LOCK_SECONDS), _open(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            columns = header(path)
-            if _has_row(path, results, row.run_id, size):
-                return False
-            _write(file.fileno(), size, rows.write(row, columns))
-            if size == 0:
-                files.sync_folder(results)
-            return True
-    except OSError as error:
-        raise files.refusal("write", path, error) from error
+    with files.refusing("write", path), _locked(path, LOCK_SECONDS), _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        columns = header(path)
+        if _has_row(path, results, row.run_id, size):
+            return False
+        _write(file.fileno(), size, rows.write(row, columns))
+        if size == 0:
+            files.sync_folder(results)
+        return True
 
 
 def _open(path: Path) -> io.FileIO:
@@ -110,23 +105,18 @@ def _write(handle: int, size: int, line: bytes) -> None:
 
 
 @contextmanager
-def _locked(path: Path, kind: int, seconds: float) -> Iterator[None]:
+def _locked(path: Path, seconds: float, *, is_shared: bool = False) -> Iterator[None]:
     """Hold the lock beside the ledger; it ends with the process, however that ends."""
     lock = path.with_name(f"{path.name}.lock")
-    flags = os.O_RDWR | os.O_CREAT if kind == fcntl.LOCK_EX else os.O_RDONLY
+    flags = os.O_RDONLY if is_shared else os.O_RDWR | os.O_CREAT
     handle = os.open(lock, flags | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(handle, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise SprintError(
-                        f"cannot lock {lock}: held for {seconds:.0f} s by another process (see fuser)"
-                    ) from None
-                time.sleep(0.005)
+        try:
+            files.flock(handle, is_shared=is_shared, wait=seconds)
+        except BlockingIOError:
+            raise SprintError(
+                f"cannot lock {lock}: held for {seconds:.0f} s by another process (see fuser)"
+            ) from None
         yield
     finally:
         os.close(handle)
@@ -161,7 +151,7 @@ def blocks(results: Path, *, end: int | None = None, start: int = 0) -> Iterator
     """
     path = path_of(results)
     try:
-        with path.open("rb") as file:
+        with files.refusing("read", path, FileNotFoundError), path.open("rb") as file:
             left = (_settled_size(path, file) if end is None else end) - start
             file.seek(start)
             rest = b""
@@ -178,20 +168,16 @@ def blocks(results: Path, *, end: int | None = None, start: int = 0) -> Iterator
                 yield [rest.decode("utf-8", "replace")]
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise files.refusal("read", path, error) from error
 
 
 def size(results: Path) -> int:
     """Where the last row that is written ends now, in bytes; 0 without a ledger. Raises SprintError."""
     path = path_of(results)
     try:
-        with path.open("rb") as file:
+        with files.refusing("read", path, FileNotFoundError), path.open("rb") as file:
             return _settled_size(path, file)
     except FileNotFoundError:
         return 0
-    except OSError as error:
-        raise files.refusal("read", path, error) from error
 
 
 def _settled_size(path: Path, file: BinaryIO) -> int:
@@ -200,7 +186,7 @@ def _settled_size(path: Path, file: BinaryIO) -> int:
     Where the lock cannot be had at once the file counts up to its last line end.
     """
     try:
-        with _locked(path, fcntl.LOCK_SH, 0.25):
+        with _locked(path, 0.25, is_shared=True):
             return os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return os.fstat(file.fileno()).st_size  # nobody has written yet

@@ -35,6 +35,7 @@ COLUMNS = (
     "purpose",
     "round",
     "paused_s",
+    "trigger",
 )
 # What a file without a header has, which is one that began with rows of the system before; later columns
 # come behind these as behind any header. Never to be changed.
@@ -181,6 +182,7 @@ def of_values(values: dict[str, str]) -> LedgerRow:
         purpose=plain(values.get("purpose", "")) or "issue",
         round=int(values.get("round") or 0),
         paused_s=_number(values.get("paused_s") or "0"),
+        trigger=plain(values.get("trigger", "")),
     )
 
 

@@ -73,7 +73,7 @@ class Models:
     after a failure that may pass; each further one is twice as long. `tries` bounds how often one request is
     made of an endpoint. `watch` returns why no answer is wanted any more, or "": it is asked twice a second.
     With `results`, what comes of asking is remembered in results/health/, and those that are known to refuse
-    are asked last.
+    are asked last. `heard` is told, at each piece of an answer, how many characters there are.
     """
 
     def __init__(
@@ -87,12 +87,13 @@ class Models:
         tries: int = TRIES,
         results: Path | None = None,
         watch: Callable[[], str] = lambda: "",
+        heard: Callable[[int], None] = lambda characters: None,
     ) -> None:
         if not endpoints:
             raise ModelError("no model is configured; set model: in sprint.yaml, or OPENAI_API_KEY")
         if results is not None:
             endpoints = health.refusing_last(results, endpoints)
-        self._connections = [Connection(endpoint) for endpoint in endpoints]
+        self._connections = [Connection(endpoint, heard) for endpoint in endpoints]
         self._watch = watch
         self._wait = Wait(first_token_seconds, silence_seconds, deadline, self._is_unwanted)
         self._backoff = backoff_seconds

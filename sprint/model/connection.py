@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from sprint import deferred
 from sprint.credentials import NO_KEY
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
@@ -32,15 +35,21 @@ if TYPE_CHECKING:
 
     from sprint.model.transport import Transport
 
+deferred.defer("openai.types")
+
 _WITHOUT_KEY = "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
 _NOBODY_LISTENS = "connection refused: nothing listens there; start the server or set model.base_url"
 
 
 class Connection:
-    """One endpoint with what was learnt of it. Not for several threads at once."""
+    """One endpoint with what was learnt of it. Not for several threads at once.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `heard` is told, at each piece of an answer, how many characters there are.
+    """
+
+    def __init__(self, endpoint: Endpoint, heard: Callable[[int], None]) -> None:
         self.endpoint = endpoint
+        self._heard = heard
         self.fault: Fault | None = None  # why it failed last
         self.is_refused = False  # it is not asked again
         self._key = endpoint.key.reveal().strip()
@@ -66,7 +75,7 @@ class Connection:
         body = self._body(messages, tools, max_tokens)
         client, transport = self._connected()
         with Watchdog(transport.hang_up, wait) as watchdog, self._faults(watchdog):
-            transport.heard = watchdog.alive
+            transport.heard, transport.at_end = watchdog.alive, watchdog.expect_nothing_more
             assembly = self._assembled(client, transport, body, watchdog)
         usage, sent = usage_of(self.endpoint, assembly.counted), _characters(body)
         return Reply(
@@ -121,7 +130,7 @@ class Connection:
             except (APIConnectionError, httpx2.HTTPError, httpx2.StreamError, OSError):
                 if not assembly.finish_reason:  # else the answer is there, and is paid for
                     raise
-        if watchdog.fired and not assembly.finish_reason:
+        if watchdog.fired and not (assembly.finish_reason or transport.has_ended):
             raise watchdog.fault
         _check_whole(assembly, has_ended=transport.has_ended or kind == "application/json")
         return assembly
@@ -130,6 +139,7 @@ class Connection:
         for event in events:
             if assembly.feed(event):
                 watchdog.heard()
+                self._heard(assembly.size)
             if isinstance(event, dict) and event.get("error"):
                 raise judge(status_in(event["error"]), self._scrubbed(text_of(event)), {})
             if assembly.is_endless:
@@ -239,4 +249,4 @@ def _bottom(error: BaseException) -> BaseException:
 
 
 def _characters(body: Mapping[str, Any]) -> int:
-    return len(json.dumps(body, ensure_ascii=False))
+    return len(msgspec.json.encode(body).decode())

@@ -36,7 +36,7 @@ def check(endpoints: Callable[[], Sequence[Endpoint]], results: Path, first_toke
         if known.kind is None:
             return
         refusals.append((endpoint, known))
-    raise _none_fit(refusals)
+    raise none_fit(refusals)
 
 
 def ask(endpoint: Endpoint, results: Path, seconds: float) -> ModelHealth:
@@ -81,7 +81,8 @@ def window_fault(window: int | None) -> str:
     )
 
 
-def _none_fit(refusals: Sequence[tuple[Endpoint, ModelHealth]]) -> ModelError:
+def none_fit(refusals: Sequence[tuple[Endpoint, ModelHealth]]) -> ModelError:
+    """The error that names each endpoint, and why it is not fit."""
     if not refusals:
         return ModelError("no usable model: none is configured; set model: in sprint.yaml")
     said = "; ".join(f"{named(endpoint)}: {model.reason}" for endpoint, model in refusals)

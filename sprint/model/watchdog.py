@@ -11,6 +11,7 @@ from sprint.errors import ModelTrouble
 from sprint.model.faults import Fault, Remedy
 
 _SECONDS_FOR_USAGE = 10.0
+_SECONDS_FOR_THE_REST = 0.5
 _LOOK_SECONDS = 0.5
 
 
@@ -57,6 +58,10 @@ class Watchdog:
     def expect_the_end(self) -> None:
         """The answer is there; only its token count may still come, and is not worth a long wait."""
         self._longest = min(self._longest, _SECONDS_FOR_USAGE)
+
+    def expect_nothing_more(self) -> None:
+        """All is there; only the connection is still read to its next beginning."""
+        self._longest, self._last_heard = _SECONDS_FOR_THE_REST, time.monotonic()
 
     @property
     def fault(self) -> Fault:

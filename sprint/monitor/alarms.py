@@ -18,6 +18,7 @@ MANY_WORKSPACES = 8
 MOST_CUT_SHORT = 5  # as in settle.pauses: then the run is given up
 _NAMED = 3  # workspaces
 _STALE = timedelta(days=7)
+UNSEEN_AFTER = timedelta(minutes=5)  # a worker tells every few seconds that it is there
 _LONG_PAUSE = timedelta(hours=1)
 _LONG_BUSY = timedelta(hours=1)
 _REFUSAL_IS_KNOWN_FOR = timedelta(days=1)  # nobody asks a model while there is nothing to work on
@@ -36,6 +37,7 @@ def alarms(report: Report, thresholds: Thresholds) -> tuple[Alarm, ...]:
     """The alarms there are, the most pressing first; `report` is still without them."""
     return (
         *_of_ledger(report),
+        *_of_fleet(report),
         *_of_cron(report),
         *_of_models(report),
         *_of_ticks(report, thresholds.failures_in_a_row),
@@ -65,12 +67,32 @@ def _of_ledger(report: Report) -> Iterator[Alarm]:
         yield Alarm("ledger", f"the ledger cannot be read: {report.figures.unreadable}")
 
 
+def _of_fleet(report: Report) -> Iterator[Alarm]:
+    if report.fleet_problem:
+        yield Alarm(standing_alarms.FLEET, safe_line(report.fleet_problem, 400))
+    for host in report.hosts:
+        unseen = report.made_at - host.seen_at
+        if host.has_worker and not host.is_drained and unseen > UNSEEN_AFTER:
+            yield Alarm(
+                f"host {host.id}",
+                f"host {safe_line(host.name, 60)} ({host.id}): not seen for {span(unseen.total_seconds())}: "
+                f"its worker or the machine is down; `sprint fleet drain {host.id}` if it stays away",
+            )
+    there = [host for host in report.hosts if report.made_at - host.seen_at <= UNSEEN_AFTER]
+    if len({host.version for host in there}) > 1:
+        named = ", ".join(f"{safe_line(host.name, 60)} {safe_line(host.version, 20)}" for host in there)
+        yield Alarm(
+            "versions", f"the hosts have different versions of sprint ({named}): install one everywhere"
+        )
+
+
 def _of_cron(report: Report) -> Iterator[Alarm]:
+    why = "no host ticks for it" if report.hosts else "cron looks dead"
     for repo in report.repos:
         if repo.is_late and repo.is_watched and repo.ticked_at and repo.interval_s:
             yield Alarm(
                 f"cron {repo.forge}:{repo.repo}",
-                f"{repo.repo}: cron looks dead: the last tick was {ago(repo.ticked_at, report.made_at)}, "
+                f"{repo.repo}: {why}: the last tick was {ago(repo.ticked_at, report.made_at)}, "
                 f"and they came every {span(repo.interval_s)}",
             )
 

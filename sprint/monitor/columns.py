@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import compress, repeat
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from sprint import ledger
 from sprint.domain import Outcome
@@ -44,6 +44,7 @@ class Columns(NamedTuple):
     detail: Sequence[str]
     proof: Sequence[str]
     pr_url: Sequence[str]
+    trigger: Sequence[str]
     lines: Sequence[str]
     layouts: tuple[Layout, ...]  # by which the lines are read
 
@@ -107,6 +108,9 @@ class ColumnReader:
         bare = [line.strip(rows.AROUND) for line in block]
         if bare != block:
             split = _split(bare)
+            if alike := self._all_alike(bare, split):
+                yield alike
+                return
         records: list[_Record] = []
         lines: list[str] = []
         layouts = self._layouts
@@ -125,10 +129,12 @@ class ColumnReader:
         for taker in self._takers.get(len(fields), ()):
             record = taker.record(fields)
             if record[_OUTCOME] in _OUTCOMES:
-                with suppress(ValueError, OverflowError):
+                try:
                     int(record[_ISSUE] or 0)
                     time = self._times.utc(record[0])
-                    return record if time == record[0] else (time, *record[1:])
+                except (ValueError, OverflowError):
+                    continue
+                return record if time == record[0] else (time, *record[1:])
         return None
 
     def _unusual(self, number: int, line: str, fields: list[str]) -> _Record | None:
@@ -157,7 +163,7 @@ class _Taker:
         self._get = itemgetter(*(places.get(name, len(columns)) for name in _NAMES))
 
     def record(self, fields: list[str]) -> _Record:
-        record: _Record = self._get(fields + self._pad)
+        record: _Record = self._get(fields + self._pad if self._pad else fields)
         return record
 
     def columns(self, split: list[list[str]]) -> Iterator[tuple[str, ...]]:
@@ -184,28 +190,54 @@ def _split(block: list[str]) -> list[list[str]]:
 
 
 class _Times:
-    """Brings times to the form in which we write them."""
+    """Brings times to the form in which we write them. Hours are understood once, minutes are taken over."""
 
-    _HOUR, _REST = itemgetter(slice(14)), itemgetter(slice(14, None))
-    _RESTS = frozenset(f"{minute:02}:{second:02}Z" for minute in range(60) for second in range(60))
+    _HOUR, _REST = itemgetter(slice(13)), itemgetter(slice(13, None))
+    _MINUTES: ClassVar = {text: f"{text}Z" for n in range(3600) for text in (f":{n // 60:02}:{n % 60:02}",)}
+    _OURS = frozenset(_MINUTES.values())
 
     def __init__(self) -> None:
-        self._hours: set[str] = set()  # those met, as far as `2026-11-21T12:`
+        self._ours: set[str] = set()  # hours met, as we write them: `2026-11-21T12`
+        self._others: dict[str, str] = {}  # `2026-11-21 12` and what is behind the seconds, to ours
 
     def all_utc(self, texts: Sequence[str]) -> Sequence[str]:
         """Any ISO times in UTC; one without an offset is in UTC. Raises ValueError, OverflowError."""
-        if self._RESTS.issuperset(map(self._REST, texts)) and self._hours.issuperset(map(self._HOUR, texts)):
-            return texts
-        return list(map(self.utc, texts))
+        if self._OURS.issuperset(map(self._REST, texts)):
+            hours = set(map(self._HOUR, texts))
+            for hour in hours - self._ours:
+                self._understood(f"{hour}:00:00Z")
+            if hours <= self._ours:
+                return texts
+        with suppress(KeyError):
+            return self._known(texts)
+        for text in {text[:13] + text[19:]: text for text in texts}.values():
+            self._understood(text)
+        with suppress(KeyError):
+            return self._known(texts)
+        return list(map(self._understood, texts))
+
+    def _known(self, texts: Sequence[str]) -> list[str]:
+        """Raises KeyError where an hour, or its end, was not met before."""
+        hours, minutes = self._others, self._MINUTES
+        return [hours[text[:13] + text[19:]] + minutes[text[13:19]] for text in texts]
 
     def utc(self, text: str) -> str:
-        if text[:14] in self._hours and text[14:] in self._RESTS:
+        if text[:13] in self._ours and text[13:] in self._OURS:
             return text
+        try:
+            return self._others[text[:13] + text[19:]] + self._MINUTES[text[13:19]]
+        except KeyError:
+            return self._understood(text)
+
+    def _understood(self, text: str) -> str:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC)
         time = f"{moment.isoformat()[:19]}Z"
-        self._hours.add(time[:14])
+        if text[13:] in self._OURS and text[:13] == time[:13]:
+            self._ours.add(time[:13])
+        elif text[13:19] == time[13:19] and not moment.microsecond:
+            self._others[text[:13] + text[19:]] = time[:13]
         return time
 
 

@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sprint.domain import LedgerRow, Outcome, Verdict
+from sprint.domain import Host, LedgerRow, Outcome, Verdict
 from sprint.health import Health
 from sprint.ledger.rows import BadLine, OldRow
 
@@ -193,6 +193,10 @@ class Figures:
     repos: tuple[RepoRuns, ...] = ()
     latest: tuple[LedgerRow | OldRow, ...] = ()
     pull_urls: frozenset[str] = frozenset()
+    rounds: Mapping[str, int] = field(
+        default_factory=dict
+    )  # follow-ups pushed, by the pull request's address
+    triggers: Mapping[str, int] = field(default_factory=dict)  # what follow-ups were begun for
     spend_usd: float = 0.0
     unpriced: int = 0
     rows: int = 0
@@ -278,8 +282,11 @@ class Service:
 class PullCounts:
     """What became of the pull requests. `states` maps an address to open, merged, closed, reverted or gone.
 
-    `asked_at` None: never asked yet. `problem` says what could not be asked the last time. `share_merged`
-    goes from 0 to 1, None where nothing is decided yet.
+    `merged_after` counts the merged ones by how many follow-ups they took; `merged_reviewed` those on which a
+    person had said something before, `merged_unseen` those on which nobody had (of the others it is not
+    known). `rounds` are the follow-ups pushed, by the pull request's address; `triggers` counts what
+    follow-ups were begun for. `asked_at` None: never asked yet. `problem` says what could not be asked the
+    last time. `share_merged` goes from 0 to 1, None where nothing is decided yet.
     """
 
     asked_at: datetime | None = None
@@ -292,6 +299,11 @@ class PullCounts:
     seconds_to_merge: float | None = None
     usd_per_merged: float | None = None
     states: Mapping[str, str] = field(default_factory=dict)
+    merged_after: Mapping[int, int] = field(default_factory=dict)
+    merged_reviewed: int = 0
+    merged_unseen: int = 0
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    triggers: Mapping[str, int] = field(default_factory=dict)
     share_merged: float | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -317,7 +329,11 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a renderer shows. `spent_today_usd` None: it could not be read."""
+    """Everything that a renderer shows. `spent_today_usd` None: it could not be read.
+
+    `hosts`: those of the fleet that it is about, none where there is no fleet. `fleet_problem`: why the
+    report is not about all that they know.
+    """
 
     made_at: datetime
     results: str
@@ -330,4 +346,6 @@ class Report:
     ceiling_usd: float | None
     health: Health = field(default_factory=Health)
     workspaces: Workspaces = Workspaces()
+    hosts: tuple[Host, ...] = ()
+    fleet_problem: str = ""
     alarms: tuple[Alarm, ...] = ()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sprint import health, heartbeat, spend, workspace
+from sprint import health, heartbeat, sharing, spend, workspace
 from sprint.config import Config
-from sprint.domain import LedgerRow, Run
+from sprint.domain import LedgerRow, Run, replace
 from sprint.errors import SprintError
 from sprint.health import Health
 from sprint.heartbeat import Heartbeat
@@ -31,6 +30,7 @@ from sprint.monitor.figures import (
 from sprint.monitor.live import Asked, Live
 from sprint.monitor.tally import figures
 from sprint.runs import RunStore
+from sprint.surroundings import Surroundings
 
 LIMIT_GRACE = timedelta(minutes=5)  # a run past its limit is given the time to say so
 _WATCHED_FOR = timedelta(days=7)
@@ -49,8 +49,7 @@ class Scope:
 
 def gather(
     config: Config,
-    environ: Mapping[str, str],
-    home: Path,
+    around: Surroundings,
     now: datetime,
     *,
     scope: Scope | None = None,
@@ -59,11 +58,12 @@ def gather(
 ) -> Report:
     """The report as things are now; `ask` False leaves the servers in peace. Raises for nothing it reads."""
     scope, thresholds = scope or Scope(), thresholds or Thresholds()
-    results = config.paths.results
+    together = sharing.of(config, around).together()
+    results = together.results
     beats = [beat for beat in heartbeat.read(results) if _in(beat.repo, scope)]
     known = {(repo.forge, repo.name) for repo in config.repos if _in(repo.name, scope)}
     known |= {(beat.forge, beat.repo) for beat in beats if scope.repos or now - beat.ticked_at < _SHOWN_FOR}
-    asked = Asked(config, environ, home, known) if ask else None
+    asked = Asked(config, around, known) if ask else None
     counted = figures(results, now, since=scope.since, repos=scope.repos)
     known |= _only_in_ledger(counted, known, scope)
     runs = [run for run in _active_runs(results) if _in(run.repo, scope)]
@@ -72,7 +72,7 @@ def gather(
     repos = _repos(config, known, beats, counted, live, now)
     report = Report(
         made_at=now,
-        results=str(results),
+        results=str(config.paths.results),
         figures=counted,
         active=tuple(_active(run, now) for run in runs),
         repos=repos,
@@ -82,6 +82,8 @@ def gather(
         ceiling_usd=ceiling(config),
         health=_health(results, scope),
         workspaces=_workspaces(config.paths.workspaces, runs),
+        hosts=together.hosts,
+        fleet_problem=together.problem,
     )
     return replace(report, alarms=alarms(report, thresholds))
 

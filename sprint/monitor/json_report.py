@@ -22,8 +22,11 @@ unknown. The definitions of all figures are in figures.py. The object's keys:
   repo, kind, reason, since, noted_at, until, blocks, issues, base_sha, config_hash}]}`
 - `workspaces`: `{folder, all: [NAME], in_use: [NAME]}`
 - `fates`: `{asked_at, problem, open, merged, closed, reverted, gone, share_merged, seconds_to_merge,
-  usd_per_merged, states: {pr_url: state}}`: what became of the pull requests
+  usd_per_merged, states: {pr_url: state}, merged_after: {follow-ups: N}, merged_reviewed, merged_unseen,
+  rounds: {pr_url: N}, triggers: {trigger: N}}`: what became of the pull requests, and of their follow-ups
 - `services`: `[{name, url, is_up, said}]`
+- `hosts`: `[{id, name, version, seen_at, has_worker, jobs, repos, worker_id, is_drained}]`, of a fleet: whose
+  figures these are; `fleet_problem`: why they are not the newest
 - `latest`: `[RUN]`, the newest first
 - `ledger`: `{rows, old_rows, future_rows, bad_lines, bad_examples: [{number, text, reason}], unreadable}`
 
@@ -68,6 +71,8 @@ def dumps(report: Report, *, indent: int = 2) -> str:
         "health": report.health,
         "workspaces": report.workspaces,
         "services": report.services,
+        "hosts": report.hosts,
+        "fleet_problem": report.fleet_problem,
         "latest": figures.latest,
         "ledger": {
             "rows": figures.rows,

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -18,6 +17,7 @@ from sprint.domain import Endpoint
 from sprint.errors import SprintError
 from sprint.forge import connect
 from sprint.monitor.figures import Service
+from sprint.surroundings import Surroundings
 
 SECONDS = 3.0
 UNREACHABLE = "unreachable"
@@ -65,19 +65,18 @@ class Asked:
     def __init__(
         self,
         config: Config,
-        environ: Mapping[str, str],
-        home: Path,
+        around: Surroundings,
         repos: Iterable[tuple[str, str]],
         seconds: float = SECONDS,
     ) -> None:
         self._repos = {f"{forge}:{repo}": (forge, repo) for forge, repo in repos if forge in config.forges}
-        self._hermes = _hermes_address(config, environ, home)
+        self._hermes = _hermes_address(config, around)
 
         def issues_of(forge: str, repo: str) -> Callable[[], int | str]:
-            return lambda: _open_issues(config, forge, repo, environ, home, seconds)
+            return lambda: _open_issues(config, forge, repo, around, seconds)
 
         def models() -> tuple[Service, ...]:
-            return _models(config, environ, home, seconds)
+            return _models(config, around, seconds)
 
         self._issues = Questions({key: issues_of(*at) for key, at in self._repos.items()}, seconds)
 
@@ -103,10 +102,10 @@ class Asked:
 
 
 def _open_issues(
-    config: Config, forge_name: str, repo: str, environ: Mapping[str, str], home: Path, seconds: float
+    config: Config, forge_name: str, repo: str, around: Surroundings, seconds: float
 ) -> int | str:
     try:
-        token = credentials.forge_token(forge_name, config.forges[forge_name], environ, home)
+        token = credentials.forge_token(forge_name, config.forges[forge_name], around)
         forge = connect(config.forges[forge_name], token, patience=0.0, timeout=seconds)
         count = forge.open_issue_count(repo)
     except SprintError as error:
@@ -114,11 +113,11 @@ def _open_issues(
     return "not told by the forge" if count is None else count
 
 
-def _hermes_address(config: Config, environ: Mapping[str, str], home: Path) -> str:
+def _hermes_address(config: Config, around: Surroundings) -> str:
     """Where hermes' server should answer, "" where nobody has hermes."""
     configured = config.monitor.hermes_server
     if configured is None:
-        return _HERMES_SERVER if credentials.hermes_is_set_up(environ, home) else ""
+        return _HERMES_SERVER if credentials.hermes_is_set_up(around) else ""
     return configured
 
 
@@ -127,9 +126,9 @@ def _hermes_server(url: str, fault: str) -> Service:
     return Service("hermes server", url, not fault, f"{fault}; sprints use the CLI" if fault else "")
 
 
-def _models(config: Config, environ: Mapping[str, str], home: Path, seconds: float) -> tuple[Service, ...]:
+def _models(config: Config, around: Surroundings, seconds: float) -> tuple[Service, ...]:
     try:
-        endpoints = credentials.model_endpoints(config, environ, home)
+        endpoints = credentials.model_endpoints(config, around)
     except SprintError as error:
         return (Service("model", "", False, str(error)),)
     return tuple(_model(endpoint, seconds) for endpoint in endpoints[:1]) or (

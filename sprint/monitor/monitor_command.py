@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
 
 from sprint import standing_alarms
 from sprint.clean_text import safe_line
@@ -20,10 +18,11 @@ from sprint.monitor.alarms import Thresholds, lasting
 from sprint.monitor.figures import Report
 from sprint.monitor.gather import Scope, gather
 from sprint.monitor.units import span
+from sprint.surroundings import Surroundings
+from sprint.terminal_text import clear
 
 _LENGTH = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 log = logging.getLogger(__name__)
 
@@ -43,49 +42,51 @@ class Options:
     watch: float | None = None
     prometheus: Path | None = None
     html: Path | None = None
+    share: Path | None = None
     fail_below: float | None = None
     failures_in_a_row: int | None = None
 
 
-def run(config: Config, options: Options, out: TextIO, environ: Mapping[str, str], home: Path) -> int:
-    """Report to `out`; 1 where there is an alarm, else 0. With `watch` until it is interrupted, then 0."""
+def run(config: Config, options: Options, around: Surroundings) -> int:
+    """Report; 1 where there is an alarm, else 0. With `watch` until it is interrupted, then 0."""
     if options.watch is None:
-        return _once(config, options, out, environ, home)
+        return _once(config, options, around)
     pause = threading.Event()
     try:
         while True:
-            _once(config, options, out, environ, home)
+            _once(config, options, around)
             pause.wait(options.watch)
     except KeyboardInterrupt:
         return 0
 
 
-def _once(config: Config, options: Options, out: TextIO, environ: Mapping[str, str], home: Path) -> int:
+def _once(config: Config, options: Options, around: Surroundings) -> int:
     now = datetime.now(UTC)
     scope = Scope(
         since=since_of(options.since, now),
         repos=frozenset(name.rpartition(":")[2] for name in options.repos),
     )
     if options.refresh:
-        _refresh(config, environ, home, now)
-    needs_servers = not options.quiet or options.prometheus is not None or options.html is not None
+        _refresh(config, around, now)
+    needs_servers = not options.quiet or any((options.prometheus, options.html, options.share))
     report = gather(
-        config, environ, home, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
+        config, around, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
     )
     for name in scope.repos - {status.repo for status in report.repos}:
         log.warning(
             "--repo %s: not configured, and nothing of it is in %s; check the name", name, report.results
         )
     is_whole = scope == Scope()  # of a part one cannot tell which alarms are over
-    _write_files(report, config, options)
+    _write_files(report, config, options, scope)
     if options.quiet and not options.as_json:
-        told = _news(report) if is_whole and not out.isatty() else [alarm.text for alarm in report.alarms]
-        out.writelines(f"{safe_line(text, 500)}\n" for text in told)
+        is_news = is_whole and not around.out.isatty()
+        told = _news(report) if is_news else [alarm.text for alarm in report.alarms]
+        around.out.writelines(f"{safe_line(text, 500)}\n" for text in told)
     else:
-        _print(report, options, out, environ.get("COLUMNS", ""))
-    out.flush()
+        _print(report, options, around)
+    around.out.flush()
     if is_whole:
-        _notify(config, report, environ)
+        _notify(config, report, around)
     return 1 if report.alarms else 0
 
 
@@ -112,26 +113,30 @@ def _thresholds(config: Config, options: Options) -> Thresholds:
     )
 
 
-def _refresh(config: Config, environ: Mapping[str, str], home: Path, now: datetime) -> None:
+def _refresh(config: Config, around: Surroundings, now: datetime) -> None:
     try:
-        connecting = pull_refresh.connecting(config, environ, home)
+        connecting = pull_refresh.connecting(config, around)
         pull_refresh.refresh(config.paths.results, config, connecting, now)
     except SprintError as error:
         log.warning("what became of the pull requests is not known: %s", error)
 
 
-def _write_files(report: Report, config: Config, options: Options) -> None:
+def _write_files(report: Report, config: Config, options: Options, scope: Scope) -> None:
     if options.prometheus is not None:
         from sprint.monitor import prometheus
 
         prometheus.write(report, options.prometheus)
-    if options.html is not None:
-        from sprint.monitor.html.report_page import write_report
+    if options.html is not None or options.share is not None:
+        from sprint.monitor.html.written import write_report, write_share
 
-        write_report(options.html, report, config.forges)
+        if options.html is not None:
+            write_report(options.html, report, config.forges, scope)
+        if options.share is not None:
+            write_share(options.share, report, config.forges, scope)
 
 
-def _print(report: Report, options: Options, out: TextIO, columns: str) -> None:
+def _print(report: Report, options: Options, around: Surroundings) -> None:
+    out = around.out
     if options.as_json:
         from sprint.monitor import json_report
 
@@ -140,8 +145,8 @@ def _print(report: Report, options: Options, out: TextIO, columns: str) -> None:
     from sprint.monitor import report as text
 
     if options.watch and out.isatty():
-        out.write(_CLEAR)
-    text.write(report, out, columns)
+        clear(out)
+    text.write(report, out, around.get("COLUMNS"))
 
 
 def _news(report: Report) -> list[str]:
@@ -155,8 +160,8 @@ def _news(report: Report) -> list[str]:
     return [*(text for key, text in texts.items() if key in found.due), *over]
 
 
-def _notify(config: Config, report: Report, environ: Mapping[str, str]) -> None:
+def _notify(config: Config, report: Report, around: Surroundings) -> None:
     if config.notify.urls_env or config.notify.urls_file:
         from sprint.monitor.notify import notify
 
-        notify(config, report, environ)
+        notify(config, report, around.environ)

@@ -16,7 +16,7 @@ import msgspec
 from sprint import json_file
 from sprint.clean_text import safe_line
 from sprint.config import Config, NotifyConfig
-from sprint.domain import LedgerRow
+from sprint.domain import LedgerRow, Purpose
 from sprint.errors import ConfigError
 from sprint.monitor.figures import Report
 
@@ -60,7 +60,7 @@ def _sent(sent: _Sent, report: Report, config: NotifyConfig, urls: list[str]) ->
         pulls = [
             row
             for row in reversed(report.figures.latest)
-            if isinstance(row, LedgerRow) and row.pr_url and until < row.finished_at <= report.made_at
+            if isinstance(row, LedgerRow) and _is_opened(row) and until < row.finished_at <= report.made_at
         ]
         lines = [f"{row.repo} #{row.issue}: {safe_line(row.pr_url, 500)}" for row in pulls]
         if lines and _send(urls, "sprint: pull requests opened", lines):
@@ -102,3 +102,8 @@ def _urls(config: NotifyConfig, environ: Mapping[str, str]) -> list[str]:
     else:
         return []
     return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def _is_opened(row: LedgerRow) -> bool:
+    """Whether the run opened a pull request: a follow-up has one that was there."""
+    return bool(row.pr_url) and row.purpose == Purpose.ISSUE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from sprint import files
 from sprint.clean_text import safe_line
-from sprint.monitor.figures import Report, Window
+from sprint.monitor.figures import PullCounts, Report, Window
 
 
 def write(report: Report, path: Path) -> None:
@@ -62,13 +63,38 @@ class _Metrics:
                 "Spend on all runs by merged ones.",
                 pulls.usd_per_merged,
             )
+        yield from _of_follow_ups(pulls)
         yield _gauges(
             "service_up",
             "1 if a server that the runs need answers.",
             ["service"],
             [((safe_line(service.name),), float(service.is_up)) for service in report.services],
         )
+        yield from self._of_hosts()
         yield from self._of_repos()
+
+    def _of_hosts(self) -> Iterator[Metric]:
+        """Of a fleet; none where there is none."""
+        if not self.report.hosts and not self.report.fleet_problem:
+            return
+        yield _gauge(
+            "fleet_readable", "1 if the fleet's database answers.", float(not self.report.fleet_problem)
+        )
+        yield _gauges(
+            "host_seen_timestamp_seconds",
+            "When a host was seen last.",
+            ["host", "id", "version"],
+            [
+                ((safe_line(host.name), host.id, safe_line(host.version)), host.seen_at.timestamp())
+                for host in self.report.hosts
+            ],
+        )
+        yield _gauges(
+            "host_drained",
+            "1 if a host takes no ticks until it is resumed.",
+            ["host", "id"],
+            [((safe_line(host.name), host.id), float(host.is_drained)) for host in self.report.hosts],
+        )
 
     def _of_repos(self) -> Iterator[Metric]:
         labels = ["forge", "repo"]
@@ -142,6 +168,36 @@ def _of_windows(windows: tuple[Window, ...]) -> Iterator[Metric]:
         "Finished runs that made something, by how it was proven.",
         [((proof,), count) for proof, count in runs.by_proof.items()],
         ["proof"],
+    )
+
+
+def _of_follow_ups(pulls: PullCounts) -> Iterator[Metric]:
+    yield _counter("follow_ups", "Follow-ups pushed.", [((), sum(pulls.rounds.values()))])
+    yield _counter(
+        "follow_ups_begun",
+        "Follow-ups begun, by what they were begun for.",
+        [((safe_line(what, 40),), count) for what, count in pulls.triggers.items()],
+        ["trigger"],
+    )
+    yield _gauges(
+        "followed_pull_requests",
+        "Pull requests by how many follow-ups were pushed for them.",
+        ["follow_ups"],
+        [((str(rounds),), count) for rounds, count in sorted(Counter(pulls.rounds.values()).items())],
+    )
+    yield _gauges(
+        "merged_pull_requests",
+        "Merged pull requests by how many follow-ups they took.",
+        ["follow_ups"],
+        [((str(rounds),), count) for rounds, count in pulls.merged_after.items()],
+    )
+    yield _gauge(
+        "merged_reviewed_pull_requests",
+        "Merged ones on which a person had said something before.",
+        pulls.merged_reviewed,
+    )
+    yield _gauge(
+        "merged_unseen_pull_requests", "Merged ones on which nobody but us had.", pulls.merged_unseen
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sprint.forge import Forge, connect
 from sprint.lock import lock
 from sprint.monitor import pull_states, reverts
 from sprint.monitor.pull_states import PullState, Stored
+from sprint.surroundings import Surroundings
 
 DUE_AFTER = timedelta(hours=1)
 _ASK_CLOSED_FOR = timedelta(days=14)
@@ -36,23 +37,23 @@ def refresh_due(results: Path, now: datetime) -> bool:
     return tried is None or not now - DUE_AFTER < tried <= now
 
 
-def refresh_if_due(config: Config, environ: Mapping[str, str], home: Path, *, seconds: float = 20.0) -> None:
+def refresh_if_due(config: Config, around: Surroundings, *, seconds: float = 20.0) -> None:
     """For the end of a tick: refresh where it is due. A failure is logged: no tick fails for it."""
     now = datetime.now(UTC)
     if refresh_due(config.paths.results, now):
         try:
-            refresh(config.paths.results, config, connecting(config, environ, home), now, seconds=seconds)
+            refresh(config.paths.results, config, connecting(config, around), now, seconds=seconds)
         except SprintError as error:
             log.warning("what became of the pull requests is not known: %s", error)
 
 
-def connecting(config: Config, environ: Mapping[str, str], home: Path) -> Callable[[str], Forge]:
+def connecting(config: Config, around: Surroundings) -> Callable[[str], Forge]:
     """What connects a configured forge by its name; it raises SprintError."""
 
     def connected(name: str) -> Forge:
         if name not in config.forges:
             raise ForgeError(f"no forge is called {name!r} any more; put it back under forges")
-        token = credentials.forge_token(name, config.forges[name], environ, home)
+        token = credentials.forge_token(name, config.forges[name], around)
         return connect(config.forges[name], token, patience=10.0, timeout=10.0)
 
     return connected
@@ -129,6 +130,7 @@ def _asking_order(pulls: list[PullState], now: datetime) -> list[PullState]:
 def _ask(forge: Forge, known: PullState, now: datetime) -> PullState:
     try:
         pull = forge.pull(known.repo, known.number)
+        is_reviewed = forge.is_reviewed(known.repo, pull) if pull.merged_at else known.is_reviewed
     except ForgeError as error:
         if error.status in (404, 410):
             return replace(known, state="gone", asked_at=now)
@@ -142,6 +144,7 @@ def _ask(forge: Forge, known: PullState, now: datetime) -> PullState:
         merged_at=pull.merged_at,
         closed_at=pull.closed_at or (None if pull.is_open else now),
         asked_at=now,
+        is_reviewed=is_reviewed,
     )
 
 

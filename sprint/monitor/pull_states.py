@@ -45,6 +45,7 @@ class PullState(msgspec.Struct, frozen=True, kw_only=True):
     reverted_at: Moment | None = None
     reverted_by: str = ""
     asked_at: Moment | None = None
+    is_reviewed: bool | None = None  # whether a person had said something at it when it was merged
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) ->
     waits = sorted(
         max((pull.merged_at - pull.opened_at).total_seconds(), 0.0) for pull in pulls if pull.merged_at
     )
+    merged = [pull for pull in pulls if pull.state == "merged"]
     is_priced = figures.spend_usd > 0 or not figures.unpriced
     return PullCounts(
         asked_at=stored.asked_at,
@@ -150,5 +152,10 @@ def summary(stored: Stored, figures: Figures, *, repos: Collection[str] = ()) ->
         seconds_to_merge=waits[(len(waits) - 1) // 2] if waits else None,
         usd_per_merged=figures.spend_usd / count["merged"] if count["merged"] and is_priced else None,
         states=states,
+        merged_after=dict(sorted(Counter(figures.rounds.get(pull.pr_url, 0) for pull in merged).items())),
+        merged_reviewed=sum(pull.is_reviewed is True for pull in merged),
+        merged_unseen=sum(pull.is_reviewed is False for pull in merged),
+        rounds=figures.rounds,
+        triggers=figures.triggers,
         **count,
     )

@@ -18,7 +18,7 @@ from sprint.clean_text import safe_line
 from sprint.monitor import report_repos
 from sprint.monitor.figures import Figures, PullCounts, Report, Tally
 from sprint.monitor.text_parts import grid, head
-from sprint.monitor.units import PROOFS, ago, dollars, percent, plural, span
+from sprint.monitor.units import PROOFS, ago, dollars, follow_ups, percent, plural, span
 
 _PIPED_WIDTH = 120
 _CAUSES_SHOWN = 8
@@ -59,6 +59,7 @@ def _parts(report: Report) -> Iterator[Text | Table]:
     )
     for alarm in report.alarms:
         yield Text(f"ALARM  {safe_line(alarm.text, 300)}", "bold red")
+    yield from _hosts(report)
     yield Text()
     yield from report_repos.active(report)
     issues = [repo.open_issues for repo in report.repos if repo.open_issues is not None]
@@ -76,6 +77,20 @@ def _parts(report: Report) -> Iterator[Text | Table]:
     yield from _pulls(report.pulls)
     yield from _services(report)
     yield from _workspaces(report)
+
+
+def _hosts(report: Report) -> Iterator[Text]:
+    """From whom all that follows is, where it is not this host alone."""
+    if report.hosts:
+        said = []
+        for host in report.hosts:
+            what = ", drained" if host.is_drained else ""
+            seen_at = min(host.seen_at, report.made_at)  # this one has been seen while the report was made
+            said.append(
+                f"{safe_line(host.name, 60)} {safe_line(host.version, 20)} "
+                f"({ago(seen_at, report.made_at)}{what})"
+            )
+        yield head("HOSTS: ", ", ".join(said))
 
 
 def _ledger(figures: Figures) -> Iterator[Text]:
@@ -209,6 +224,8 @@ def _pulls(pulls: PullCounts) -> Iterator[Text]:
     )
     if pulls.share_merged is not None:
         yield Text(f"  {percent(pulls.share_merged)} of those decided were merged{wait}{cost}")
+    for name, figures in follow_ups(pulls):
+        yield Text(f"  {name}: {figures}")
     if pulls.problem:
         yield Text(f"  {safe_line(pulls.problem, 300)}", "yellow")
 

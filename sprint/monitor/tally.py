@@ -33,8 +33,9 @@ from sprint.monitor.usage import UsageCount
 
 LAST_OF_A_REPO = 6
 LATEST = 40
+_LOOKED_AT_ONCE = 32  # blocks of rows: a repository's last runs are mostly in the last of them
 _CAUSES = 5000  # kept while counting; beyond that, rare ones count under their outcome alone
-_PERIOD = timedelta(days=30)
+PERIOD = timedelta(days=30)  # without --since
 _CLOCK_SLACK = timedelta(minutes=5)
 _WINDOWS = (("30 days", 720.0), ("7 days", 168.0), ("24 hours", 24.0))
 
@@ -67,7 +68,7 @@ class _Day:
     unpriced: int = 0
 
 
-_Source = tuple[str, tuple[tuple[str, ...], ...]]  # a line, and the headers that it is to be read by
+Source = tuple[str, tuple[tuple[str, ...], ...]]  # a line, and the headers that it is to be read by
 
 
 class _Tail:
@@ -76,7 +77,7 @@ class _Tail:
     __slots__ = ("failures", "has_passed", "newest")
 
     def __init__(self) -> None:
-        self.newest: list[_Source] = []
+        self.newest: list[Source] = []
         self.failures = 0
         self.has_passed = False
 
@@ -84,7 +85,7 @@ class _Tail:
     def is_finished(self) -> bool:
         return self.has_passed and len(self.newest) >= LAST_OF_A_REPO
 
-    def add(self, outcome: str, source: _Source) -> None:
+    def add(self, outcome: str, source: Source) -> None:
         """The run before those that it has."""
         if len(self.newest) < LAST_OF_A_REPO:
             self.newest.append(source)
@@ -100,6 +101,9 @@ class _Tail:
         return self
 
 
+_UPDATED = Outcome.PR_UPDATED.value
+
+
 class _Counting:
     """What is kept of the rows while they go by. Times are compared as text, which ISO 8601 allows."""
 
@@ -109,13 +113,16 @@ class _Counting:
         # Between the bounds are the bands: older than 30 days, 7 days, 24 hours, then till now, and ahead.
         self.bounds = [*ago, _text(now + _CLOCK_SLACK)]
         self.first = _text(since) if since else ""
-        self.period = self.first or _text(now - _PERIOD)
+        self.period = self.first or _text(now - PERIOD)
         self.bands: list[Counter[_Group]] = [Counter() for _ in range(len(self.bounds) + 1)]
         self.days: defaultdict[str, _Day] = defaultdict(_Day)
         self.tails: dict[str, _Tail] = {}
-        self.latest: deque[_Source] = deque(maxlen=LATEST)
+        self.latest: deque[Source] = deque(maxlen=LATEST)
+        self.newest: list[Columns] = []  # whose last runs are still to be looked at
         self.usage = UsageCount()
         self.pull_urls: set[str] = set()
+        self.rounds: Counter[str] = Counter()
+        self.triggers: Counter[str] = Counter()
         self.causes: Counter[tuple[str, str]] = Counter()
 
     def add(self, columns: Columns) -> None:
@@ -128,8 +135,15 @@ class _Counting:
         first, last = min(columns.finished_at), max(columns.finished_at)
         self._add_groups(columns, first, last)
         self._add_days(columns, first, last)
-        self._add_last(columns)
+        self.newest.append(columns)
+        if len(self.newest) == _LOOKED_AT_ONCE:
+            self._add_last()
         self.pull_urls.update(filter(None, columns.pr_url))
+        if _UPDATED in columns.outcome:
+            self.rounds.update(compress(columns.pr_url, map(_UPDATED.__eq__, columns.outcome)))
+        if any(columns.trigger):
+            # The last column has what an editor on Windows put behind it.
+            self.triggers.update(filter(None, map(str.strip, columns.trigger)))
         if first < self.bounds[-1] and last >= self.period:
             self._add_recent(columns, is_whole=self.period <= first and last < self.bounds[-1])
 
@@ -157,22 +171,25 @@ class _Counting:
             for time, cost, model in zip(columns.finished_at, columns.cost_usd, columns.model, strict=True):
                 self.days[time[:10]].unpriced += bool(model and not cost)
 
-    def _add_last(self, columns: Columns) -> None:
+    def _add_last(self) -> None:
         """From the newest back, and no further than there is something to find."""
-        tails = {repo: _Tail() for repo in set(columns.repo)}
-        unfinished = len(tails)
-        for repo, outcome, line in zip(
-            reversed(columns.repo), reversed(columns.outcome), reversed(columns.lines), strict=True
-        ):
-            tail = tails[repo]
-            if not tail.is_finished:
-                tail.add(outcome, (line, columns.layouts))
-                unfinished -= tail.is_finished
-                if not unfinished:
-                    break
+        tails = {repo: _Tail() for columns in self.newest for repo in set(columns.repo)}
+        unfinished = set(tails)
+        for columns in reversed(self.newest):
+            if not unfinished:
+                break
+            for repo, outcome, line in zip(
+                reversed(columns.repo), reversed(columns.outcome), reversed(columns.lines), strict=True
+            ):
+                if repo in unfinished:
+                    tails[repo].add(outcome, (line, columns.layouts))
+                    if tails[repo].is_finished:
+                        unfinished.discard(repo)
         for repo, tail in tails.items():
             self.tails[repo] = tail.after(self.tails.get(repo))
-        self.latest.extend((line, columns.layouts) for line in columns.lines[-LATEST:])
+        for columns in self.newest:
+            self.latest.extend((line, columns.layouts) for line in columns.lines[-LATEST:])
+        self.newest = []
 
     def _add_recent(self, columns: Columns, *, is_whole: bool) -> None:
         if not is_whole:
@@ -187,12 +204,13 @@ class _Counting:
         """Bring the causes to their common forms; the rare ones lose their details if there are too many."""
         folded: Counter[tuple[str, str]] = Counter()
         for (outcome, detail), count in self.causes.items():
-            folded[outcome, _cause(detail)] += count
+            folded[outcome, cause_of(detail)] += count
         self.causes = Counter(dict(folded.most_common(_CAUSES // 2)))
         for (outcome, _), count in (folded - self.causes).items():
             self.causes[outcome, ""] += count
 
     def figures(self, reader: ColumnReader) -> Figures:
+        self._add_last()
         self._fold_causes()
         since = f"since {self.since:%Y-%m-%d %H:%M}" if self.since else ""
         causes = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))
@@ -206,11 +224,13 @@ class _Counting:
             medians=self.usage.medians(),
             usage=self.usage.by_worker_and_model(),
             repos=tuple(
-                RepoRuns(repo, _parsed(tail.newest), tail.failures)
+                RepoRuns(repo, parsed(tail.newest), tail.failures)
                 for repo, tail in sorted(self.tails.items())
             ),
-            latest=_parsed(reversed(self.latest)),
+            latest=parsed(reversed(self.latest)),
             pull_urls=frozenset(map(rows.plain, self.pull_urls)),
+            rounds={rows.plain(url): count for url, count in self.rounds.items()},
+            triggers={rows.plain(what): count for what, count in self.triggers.most_common()},
             spend_usd=round(sum(day.spend for day in self.days.values()), 6),
             unpriced=sum(day.unpriced for day in self.days.values()),
             rows=reader.rows,
@@ -283,12 +303,12 @@ _PARTICULARS = re.compile(
 )
 
 
-def _cause(detail: str) -> str:
+def cause_of(detail: str) -> str:
     """The first words of a detail, the same for all runs that failed so."""
     return _PARTICULARS.sub("N", rows.plain(detail).split(";")[0])[:100].lstrip(" ,:").rstrip(" .:,\r")
 
 
-def _parsed(kept: Iterable[_Source]) -> tuple[LedgerRow | OldRow, ...]:
+def parsed(kept: Iterable[Source]) -> tuple[LedgerRow | OldRow, ...]:
     """The rows of lines; one with a number that is none is left out."""
     parsed = (rows.parse(line, list(layouts)) for line, layouts in kept)
     return tuple(row for row in parsed if isinstance(row, LedgerRow | OldRow))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
+from sprint.clean_text import safe_line
 from sprint.domain import Purpose, Run
-from sprint.monitor.figures import ActiveRun
+from sprint.monitor.figures import ActiveRun, PullCounts
 
 PROOFS = {"proven": "proven", "unproven": "unproven", "none": "without checks"}
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
@@ -53,3 +55,22 @@ def work(run: ActiveRun | Run) -> str:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def follow_ups(pulls: PullCounts) -> Iterator[tuple[str, str]]:
+    """What is known of follow-ups and of who looked before a merge: a name for each, and its figures."""
+    if pulls.triggers or pulls.rounds:
+        yield "follow-ups pushed", _rounds(pulls)
+    if any(pulls.merged_after):
+        taken = (f"{count} after {rounds or 'none'}" for rounds, count in pulls.merged_after.items())
+        yield "merged by follow-ups that they took", ", ".join(taken)
+    if pulls.merged_reviewed or pulls.merged_unseen:
+        yield "merged unseen", f"{pulls.merged_unseen}, after a person's word {pulls.merged_reviewed}"
+
+
+def _rounds(pulls: PullCounts) -> str:
+    pushed, most = sum(pulls.rounds.values()), max(pulls.rounds.values(), default=0)
+    of_one = f", at most {most} for one" if most > 1 else ""
+    for_what = ", ".join(f"{count} for {safe_line(what, 40)}" for what, count in pulls.triggers.items())
+    begun = f"; begun: {for_what}" if for_what else ""
+    return f"{pushed} for {plural(len(pulls.rounds), 'pull request')}{of_one}{begun}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain
 from operator import itemgetter
 from typing import TypeVar
 
@@ -74,7 +73,21 @@ def _values(
     counts: Iterable[Mapping[str, int]], number: Callable[[str], _Number]
 ) -> Iterator[tuple[_Number, int]]:
     """The numbers and how often each is there, without those that are none."""
-    for text, count in chain.from_iterable(one.items() for one in counts):
+    for one in counts:
+        try:
+            values = list(map(number, one))
+        except ValueError:
+            yield from _sound_values(one, number)
+        else:
+            yield from (
+                (value, n) for value, n in zip(values, one.values(), strict=True) if 0 <= value < 1e12
+            )
+
+
+def _sound_values(
+    counts: Mapping[str, int], number: Callable[[str], _Number]
+) -> Iterator[tuple[_Number, int]]:
+    for text, count in counts.items():
         with suppress(ValueError):
             value = number(text)
             if 0 <= value < 1e12:

@@ -24,9 +24,11 @@ from sprint.domain import (
     Run,
 )
 from sprint.outcomes import Retry
-from sprint.pick.closing import closed_by, own_branch
+from sprint.pick.closing import closed_by, is_at_home
+from sprint.pick.closing import own_branch as own_branch
 from sprint.pick.news import issue_digest as issue_digest
 from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
+from sprint.prompts import is_dashboard
 
 _TAG = re.compile(r"\s*[\[(]([^\])]{1,40})[\])]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
@@ -81,7 +83,7 @@ def choose(
         policy=policy,
         repository=repository,
         claims=claims,
-        pulls=_pulls_by_issue(open_pulls, repository.name, branch_pattern),
+        pulls=_pulls_by_issue(open_pulls, repository.name, branch_pattern, me),
         me=me,
         blockers=blockers,
         can_write=cache(can_write),
@@ -92,7 +94,7 @@ def choose(
     for issue in issues:
         if issue.number in passed_over or only not in (None, issue.number):
             continue
-        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue)
+        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue, me)
         reason = next(reasons, "")
         if not reason:
             return Pick(issue, tuple(passed_over.values()))
@@ -122,7 +124,7 @@ def _too_many_waiting(
         pull
         for pull in pulls
         if pull.is_open
-        and own_branch(pull, repo, branch_pattern) is not None
+        and own_branch(pull, repo, branch_pattern, me) is not None
         and (not me or pull.author.lower() == me.lower())
     ]
     waiting = 0
@@ -137,15 +139,16 @@ def _too_many_waiting(
     return ""
 
 
-def _reasons_despite_force(issue: Issue) -> Iterator[str]:
+def _reasons_despite_force(issue: Issue, me: str) -> Iterator[str]:
     if not issue.is_open:
         yield "it is closed"
+    if me and issue.author.lower() == me.lower() and is_dashboard(issue.body):
+        yield "it is our own dashboard"
 
 
 def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
     """Reasons to pass an issue over, the cheapest to find first; a reader stops at the first."""
-    if not issue.is_open:
-        yield "it is closed"
+    yield from _reasons_despite_force(issue, backlog.me)
     if issue.locked:
         yield "its conversation is locked"
     if label := skipping_label(issue, backlog.policy.skip_labels):
@@ -190,7 +193,8 @@ def _reason_in_author(issue: Issue, backlog: _Backlog) -> str:
     if backlog.repository.private or backlog.policy.authors == "anyone" or issue.trusted:
         return ""
     author = issue.author.lower()
-    if author and author in (backlog.me.lower(), backlog.repository.name.split("/")[0].lower()):
+    known = (backlog.me, backlog.repository.name.split("/")[0], *backlog.policy.trusted)
+    if author and author in [name.lower() for name in known]:
         return ""
     may = False if issue.trusted is False or not issue.author else backlog.can_write(issue.author)
     # Where we may not ask, a label or our assignment stands for a maintainer: others can set neither.
@@ -235,24 +239,28 @@ def _moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def _pulls_by_issue(pulls: Sequence[PullRequest], repo: str, branch_pattern: str) -> dict[int, PullRequest]:
+def _pulls_by_issue(
+    pulls: Sequence[PullRequest], repo: str, branch_pattern: str, me: str
+) -> dict[int, PullRequest]:
     """The open pull request, ours by its branch or anyone's by its words, that closes each issue."""
     found: dict[int, PullRequest] = {}
     for pull in pulls:
         if pull.is_open:
-            ours = own_branch(pull, repo, branch_pattern)
+            ours = own_branch(pull, repo, branch_pattern, me)
             for number in closed_by(pull, repo) | ({ours} if ours is not None else set()):
                 found.setdefault(number, pull)
     return found
 
 
-def competing_pull(run: Run, issue: Issue, pulls: Sequence[PullRequest], repo: str) -> str:
+def competing_pull(run: Run, issue: Issue, pulls: Sequence[PullRequest], repo: str, me: str) -> str:
     """Why a run is no longer needed: somebody else's open pull request closes its issue, or "".
 
-    `repo` is OWNER/REPO. Also asked right before publishing, where our own branch may be there already.
+    `repo` is OWNER/REPO, `me` our login. Also asked right before publishing, where our own branch
+    may be there already.
     """
     for pull in pulls:
-        ours = pull.head_repo.lower() == repo.lower() and _is_run_branch(pull.head, run.branch)
+        by_us = not me or pull.author.lower() == me.lower()
+        ours = by_us and is_at_home(pull, repo, me) and _is_run_branch(pull.head, run.branch)
         if pull.is_open and not ours and issue.number in closed_by(pull, repo):
             return f"pull request #{pull.number} closes it already"
     return ""

@@ -46,9 +46,17 @@ def _prose(body: str) -> str:
     return _SPAN.sub("", "\n".join(lines))
 
 
-def own_branch(pull: PullRequest, repo: str, branch_pattern: str) -> int | None:
-    """The issue's number where the head is a branch of `repo` itself, named as we name ours, else None."""
-    if pull.head_repo.lower() != repo.lower():
+def is_at_home(pull: PullRequest, repo: str, me: str) -> bool:
+    """Whether its branch is where ours are: in `repo` itself, or, proposed by our account, in our fork."""
+    if pull.head_repo.lower() == repo.lower():
+        return True
+    fork_owner = pull.head_repo.partition("/")[0].lower()
+    return bool(me) and fork_owner == me.lower() == pull.author.lower()
+
+
+def own_branch(pull: PullRequest, repo: str, branch_pattern: str, me: str) -> int | None:
+    """The issue's number where the head is named as we name ours, in `repo` or in our fork, else None."""
+    if not is_at_home(pull, repo, me):
         return None
     match = _branch_names(branch_pattern).fullmatch(pull.head)
     return int(match["number"]) if match else None

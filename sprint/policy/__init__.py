@@ -10,8 +10,12 @@ from sprint.domain import ImportedWork, Refusal, Secret
 from sprint.policy.content import known_secrets, new_secrets, raw_large_files
 from sprint.policy.names import dangerous_names, submodules
 from sprint.policy.protected import protected_paths
+from sprint.policy.scan_unfinished import ScanUnfinished
 from sprint.policy.sizes import too_many_or_too_large
+from sprint.policy.texts import public
 from sprint.policy.trees import Trees, escaping_links
+
+__all__ = ["ScanUnfinished", "judge", "public"]
 
 _Rule = Callable[[Trees, PublishConfig], Iterator[Refusal]]
 
@@ -27,17 +31,20 @@ _CONTENT_RULES: tuple[_Rule, ...] = (raw_large_files, new_secrets)
 
 
 def judge(
-    mirror: Path, work: ImportedWork, rules: PublishConfig, *, known: Sequence[Secret] = ()
+    mirror: Path, work: ImportedWork, rules: PublishConfig, *, known: Sequence[Secret] = (), branch: str = ""
 ) -> tuple[Refusal, ...]:
     """Every reason not to push imported work; empty means that it may be pushed.
 
-    `known` are the runner's own secrets, looked for in any encoding. No reason quotes what it found.
+    `known` are the runner's own secrets, looked for in any encoding, also in the branch's name. No reason
+    quotes what it found. Raises ScanUnfinished where looking took too long, which says nothing of the work.
     """
     if not work.changes:
         return (Refusal("", "nothing was changed"),)
     trees = Trees(mirror, work)
     refusals = [refusal for rule in _RULES for refusal in rule(trees, rules)]
     refusals += known_secrets(trees, known)
+    if branch and public(branch, known) != branch:
+        refusals.append(Refusal("", "what looks like a credential is in the branch's name (publish.branch)"))
     if not refusals:
         refusals = [refusal for rule in _CONTENT_RULES for refusal in rule(trees, rules)]
     return tuple(Refusal(_printable(refusal.path), refusal.reason) for refusal in refusals)

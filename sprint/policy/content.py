@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sprint import git
@@ -14,25 +14,33 @@ from sprint.config import PublishConfig
 from sprint.domain import Change, Refusal, Secret
 from sprint.policy.trees import GITLINK, Trees
 
-_LARGEST = 50_000_000  # bytes of one file that is read at all
+if TYPE_CHECKING:
+    from sprint.policy.scanner import Scanner
+
 _SHORTEST = 8  # characters of a secret; shorter ones are in any text
-_SECONDS = 90.0
+_CPU_SECONDS = 90.0
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def known_secrets(trees: Trees, known: Sequence[Secret]) -> Iterator[Refusal]:
     """Files with a secret of the runner's own in them, in plain or encoded."""
-    forms = [
-        form for secret in known if len(secret.reveal()) >= _SHORTEST for form in _forms(secret.reveal())
-    ]
+    forms = secret_forms(known)
     if not forms:
         return
+    for change in trees.added:
+        if any(form in change.path.lower().encode("utf-8", "surrogateescape") for form in forms):
+            yield Refusal("", "the name of a file holds a credential of the runner itself")
     changes = [change for change in trees.added if change.new_mode != GITLINK]
-    blobs = git.read_blobs(trees.mirror, [change.new_sha for change in changes], _LARGEST)
     for change in changes:
-        data = blobs.get(change.new_sha, b"").replace(b"\0", b"").lower()
+        data = trees.blobs.get(change.new_sha, b"").replace(b"\0", b"").lower()
         if any(form in data for form in forms):
             yield Refusal(change.path, "holds a credential of the runner itself")
+
+
+def secret_forms(known: Sequence[Secret]) -> list[bytes]:
+    """What secrets look like, plain and encoded, in lower case; without those that are too short to tell."""
+    long = (secret.reveal() for secret in known if len(secret.reveal()) >= _SHORTEST)
+    return [form for value in long for form in _forms(value)]
 
 
 def _forms(value: str) -> Iterator[bytes]:
@@ -46,43 +54,45 @@ def _forms(value: str) -> Iterator[bytes]:
 def new_secrets(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
     """Files with lines that a scanner takes for credentials and that were not in the base's version.
 
-    Blobs are read raw: neither attributes nor an encoding hide anything. One that cannot be read, and a scan
-    that takes too long, are refused.
+    Blobs are read raw: neither attributes nor an encoding hide anything. One that cannot be read is refused.
+    The names of files are looked at likewise. Raises ScanUnfinished where it takes too long.
     """
     from sprint.policy.scanner import Scanner
 
-    scanner = Scanner(deadline=time.monotonic() + _SECONDS)
+    scanner = Scanner(cpu_seconds=_CPU_SECONDS)
+    yield from _in_names(trees, scanner)
     changes = [change for change in trees.changes if GITLINK not in (change.old_mode, change.new_mode)]
-    wanted = [trees.before[c.path][1] for c in changes if c.path in trees.before]
-    blobs = git.read_blobs(
-        trees.mirror, [*wanted, *(c.new_sha for c in changes if c.status != "D")], _LARGEST
-    )
+    blobs = trees.blobs
     old = {
         c.path: blobs.get(trees.before[c.path][1], b"") if c.path in trees.before else b"" for c in changes
     }
-    try:
-        had = {
-            value
-            for change in changes
-            for _, _, value in scanner.scan(change.path, old[change.path], without=_new(change, blobs))
-        }
-        for change in trees.added:
-            if change.new_mode == GITLINK:
-                continue
-            if change.new_sha not in blobs:
-                yield Refusal(change.path, "could not be read to look for credentials")
-                continue
-            for line, kind, value in scanner.scan(
-                change.path, blobs[change.new_sha], without=old[change.path]
-            ):
-                if value not in had:
-                    yield Refusal(change.path, f"line {line} holds what looks like a credential ({kind})")
-                    break
-    except TimeoutError:
-        yield Refusal("", "the changes could not be searched for credentials in time")
+    had = {
+        value
+        for change in changes
+        for _, _, value in scanner.scan(change.path, old[change.path], without=_new(change, blobs))
+    }
+    for change in trees.added:
+        if change.new_mode == GITLINK:
+            continue
+        if change.new_sha not in blobs:
+            yield Refusal(change.path, "could not be read to look for credentials")
+            continue
+        for line, kind, value in scanner.scan(change.path, blobs[change.new_sha], without=old[change.path]):
+            if value not in had:
+                yield Refusal(change.path, f"line {line} holds what looks like a credential ({kind})")
+                break
 
 
-def _new(change: Change, blobs: dict[str, bytes]) -> bytes:
+def _in_names(trees: Trees, scanner: Scanner) -> Iterator[Refusal]:
+    """The names that the base has not, without their folders' where those are there."""
+    known = {name for path in trees.before for name in path.split("/")}
+    names = {name for change in trees.added for name in change.path.split("/")} - known
+    said = "\n".join(sorted(names)).encode("utf-8", "surrogateescape")
+    if any(scanner.scan("", said)):
+        yield Refusal("", "the name of a file or folder holds what looks like a credential")
+
+
+def _new(change: Change, blobs: Mapping[str, bytes]) -> bytes:
     return blobs.get(change.new_sha, b"")
 
 

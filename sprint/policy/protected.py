@@ -7,13 +7,14 @@ whatever the configuration adds to them (`publish.protected`), and passed only w
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+import itertools
+from collections.abc import Iterator, Mapping
 
 from sprint.config import PublishConfig
 from sprint.domain import Refusal
+from sprint.policy.ci import ACTIONS, CI_FILES
 from sprint.policy.names import folded
+from sprint.policy.patterns import covers, is_above, is_listed
 from sprint.policy.trees import LINK, Trees, link_targets, resolve_link
 
 _BY_CONFIGURATION = "it is listed in publish.protected"
@@ -28,17 +29,7 @@ def _words(text: str) -> tuple[str, ...]:
 # From the repository's root; `**/` stands for any folder, `*` for anything within a name, a last slash for
 # all that is in a folder.
 PROTECTED: Mapping[str, tuple[str, ...]] = {
-    "CI would run it before anybody has looked": _words("""
-        .github/workflows/ .github/actions/ .gitea/workflows/ .gitea/actions/ .forgejo/workflows/
-        .forgejo/actions/ **/action.yml **/action.yaml
-        **/.gitlab-ci.yml **/.gitlab-ci.yaml .gitlab/ci/
-        .woodpecker/ .woodpecker.yml .woodpecker.yaml .drone/ .drone.*
-        .circleci/ .travis.yml .travis.yaml .buildkite/ buildkite.yml buildkite.yaml
-        .jenkins/ **/Jenkinsfile **/Jenkinsfile.* **/*.jenkinsfile
-        .azure-pipelines/ .azuredevops/ **/azure-pipelines*.yml **/azure-pipelines*.yaml
-        .appveyor.yml appveyor.yml bitbucket-pipelines.yml .build.yml .builds/ .cirrus.star .cirrus.yml
-        cloudbuild.yaml cloudbuild.yml .semaphore/ .teamcity/ .tekton/
-    """),
+    "CI would run it before anybody has looked": (*ACTIONS, *itertools.chain(*CI_FILES.values())),
     "it decides what is merged, and who has to agree": _words("""
         **/CODEOWNERS OWNERS OWNERS_ALIASES .github/settings.yml
         .dependabot/ **/dependabot.yml **/dependabot.yaml
@@ -76,16 +67,16 @@ def protected_paths(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:
     reasons = {**PROTECTED, _BY_CONFIGURATION: rules.protected}
     links = _links(trees)
     for change in trees.changes:
-        if _is_listed(change.path, rules.allow):
+        if is_listed(change.path, rules.allow):
             continue
         names = _names(folded(change.path), links)
         if names is None:
             yield Refusal(change.path, "has more names by links than can be looked at")
             continue
         for name in names:
-            why = next((why for why, entries in reasons.items() if _covers(entries, name)), "")
+            why = next((why for why, entries in reasons.items() if covers(entries, name)), "")
             if not why and change.status != "D":
-                why = next((why for why, entries in reasons.items() if _is_above(entries, name)), "")
+                why = next((why for why, entries in reasons.items() if is_above(entries, name)), "")
             if why:
                 by_link = f" as {name}" if name != folded(change.path) else ""
                 yield Refusal(change.path, f"is protected{by_link}: {why} (publish.allow lets it through)")
@@ -121,42 +112,3 @@ def _links(trees: Trees) -> dict[str, str]:
             resolved = ((path, resolve_link(path, links)) for path in links)
             found |= {path: target for path, target in resolved if target is not None}
     return found
-
-
-def _is_listed(path: str, entries: Iterable[str]) -> bool:
-    """Exactly as it is written: what only looks the same to some file system is another file, and a folder
-    in the place of a file is no file."""
-    return any(
-        _pattern(_trimmed(entry), ending="/.*" if entry.endswith("/") else "").fullmatch(path)
-        for entry in entries
-    )
-
-
-def _covers(entries: Iterable[str], name: str) -> bool:
-    return any(_pattern(folded(_trimmed(entry))).fullmatch(name) for entry in entries)
-
-
-def _is_above(entries: Iterable[str], name: str) -> bool:
-    """Whether a folder that an entry is in would have to be where `name` is."""
-    depth = name.count("/") + 1
-    for entry in entries:
-        steps = folded(_trimmed(entry)).split("/")
-        if "**" not in steps and depth < len(steps) and _pattern("/".join(steps[:depth])).fullmatch(name):
-            return True
-    return False
-
-
-def _trimmed(entry: str) -> str:
-    return entry.removeprefix("./").strip("/")
-
-
-@cache
-def _pattern(entry: str, *, ending: str = "(?:/.*)?") -> re.Pattern[str]:
-    """Matches a path that the entry means, and all below it unless `ending` says otherwise."""
-    if not entry.strip("."):
-        return re.compile(r"(?!)")
-    parts = [
-        "(?:.*/)?" if part == "**/" else "[^/]*" if part == "*" else re.escape(part)
-        for part in re.split(r"(\*\*/|\*)", entry)
-    ]
-    return re.compile("".join(parts) + ending, re.DOTALL)

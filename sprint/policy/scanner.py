@@ -7,11 +7,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from detect_secrets.filters import heuristic
 from detect_secrets.plugins.base import RegexBasedDetector
+
+from sprint.policy.scan_unfinished import ScanUnfinished
 
 # Entropy alone takes checksums for secrets; public addresses are none; private keys are looked for below.
 _LEFT_OUT = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector", "PrivateKeyDetector"}
@@ -52,13 +55,14 @@ class _MoreTokens(RegexBasedDetector):
 
 
 class Scanner:
-    """Finds credentials in files, until `deadline` (time.monotonic): then it raises TimeoutError."""
+    """Finds credentials in files, until this thread has used `cpu_seconds` on it: then ScanUnfinished.
 
-    def __init__(self, *, deadline: float) -> None:
-        found: dict[str, Any] = get_mapping_from_secret_type_to_class()
-        self._rules = [rule() for rule in found.values() if rule.__name__ not in _LEFT_OUT]
-        self._rules.append(_MoreTokens())
-        self._deadline = deadline
+    The processor's time, not the clock's: a busy machine makes nothing suspect.
+    """
+
+    def __init__(self, *, cpu_seconds: float) -> None:
+        self._seconds = cpu_seconds
+        self._ends = time.thread_time() + cpu_seconds
 
     def scan(self, path: str, data: bytes, *, without: bytes = b"") -> Iterator[tuple[int, str, str]]:
         """Line number, kind and value of each credential in `data`, on lines that `without` has not."""
@@ -77,10 +81,13 @@ class Scanner:
 
     def _in_line(self, path: str, line: str, is_binary: bool) -> Iterator[tuple[str, str]]:
         for at in range(0, len(line), _WINDOW - _OVERLAP):
-            if time.monotonic() > self._deadline:
-                raise TimeoutError
+            if time.thread_time() > self._ends:
+                raise ScanUnfinished(
+                    f"looking for credentials took more than {self._seconds:g} s of the processor's time;"
+                    " a later tick looks again"
+                )
             window = line[at : at + _WINDOW]
-            for rule in self._rules:
+            for rule in _rules():
                 name = type(rule).__name__
                 if name not in _BY_CONTEXT:
                     values = [value for value in _matches(rule, window) if "EXAMPLE" not in value.upper()]
@@ -90,6 +97,12 @@ class Scanner:
                     values = [v for v in rule.analyze_string(window) if not _is_made_up(path, window, v)]
                 for value in values:
                     yield rule.secret_type, value
+
+
+@cache
+def _rules() -> tuple[Any, ...]:
+    found: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    return (*(rule() for rule in found.values() if rule.__name__ not in _LEFT_OUT), _MoreTokens())
 
 
 def _matches(rule: Any, text: str) -> list[str]:

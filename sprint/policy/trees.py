@@ -12,6 +12,8 @@ from sprint.domain import Change, ImportedWork, Refusal
 
 LINK = "120000"
 GITLINK = "160000"
+NOWHERE = "000000"  # the mode of a file that is not there
+LARGEST = 50_000_000  # bytes of one file that is read at all
 
 _LONGEST_TARGET = 4096
 _MOST_HOPS = 40
@@ -34,9 +36,9 @@ class Trees:
         return [change for change in self.changes if change.status != "D"]
 
     @cached_property
-    def before(self) -> dict[str, tuple[str, str]]:
+    def before(self) -> Mapping[str, tuple[str, str]]:
         """Mode and object id by path."""
-        return _entries(self.mirror, self.work.base)
+        return git.ls_tree(self.mirror, self.work.base)
 
     @cached_property
     def after(self) -> dict[str, tuple[str, str]]:
@@ -46,15 +48,12 @@ class Trees:
                 del entries[change.path]
         return entries
 
-
-def _entries(mirror: Path, tree: str) -> dict[str, tuple[str, str]]:
-    listed = git.git("ls-tree", "-r", "-z", "--full-tree", tree, git_dir=mirror).stdout
-    entries = {}
-    for line in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
-        meta, _, path = line.partition("\t")
-        mode, _, sha = meta.split(" ")
-        entries[path] = (mode, sha)
-    return entries
+    @cached_property
+    def blobs(self) -> Mapping[str, bytes]:
+        """What the changed files hold, and held, by object id; those that are too large are left out."""
+        wanted = [c.new_sha for c in self.added if c.new_mode != GITLINK]
+        wanted += [self.before[c.path][1] for c in self.changes if c.old_mode not in (NOWHERE, GITLINK)]
+        return git.read_blobs(self.mirror, wanted, LARGEST)
 
 
 def escaping_links(trees: Trees, rules: PublishConfig) -> Iterator[Refusal]:

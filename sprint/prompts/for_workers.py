@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from sprint.clean_text import clean, cut, fence, safe_line
-from sprint.domain import DiffStat, Prompt, Proof, Purpose, Refusal
+from sprint.domain import (
+    CheckResult,
+    CheckStatus,
+    DiffStat,
+    Occasion,
+    Prompt,
+    Proof,
+    Purpose,
+    Refusal,
+    Remark,
+    Status,
+)
 from sprint.prompts.templates import FAILURES_CAP, render
 from sprint.task import Task
 from sprint.terminal_text import readable
@@ -22,6 +33,8 @@ ALREADY_FIXED = "ALREADY FIXED"
 BODY_CAP = 20_000  # characters
 COMMENT_CAP = 4_000
 COMMENTS_CAP = 20  # the newest
+REMARKS_CAP = 40  # the newest
+HUNK_CAP = 600
 GUIDE_CAP = 20_000
 ATTEMPTS_CAP = 5  # the newest
 PATCH_CAP = 8_000
@@ -31,7 +44,7 @@ REFUSALS_CAP = 10
 CHANGES_CAP = 40
 
 # The template of a task, by what its run is for.
-_TASKS = {Purpose.ISSUE: "issue"}
+_TASKS = {Purpose.ISSUE: "issue", Purpose.FOLLOW_UP: "follow_up", Purpose.TASK: "task"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +55,19 @@ class SharedRules:
     task: str
 
 
-def shared_rules(task: Task) -> SharedRules:
+@dataclass(frozen=True)
+class OwnWords:
+    """What an operator wants where no issue does. `ralph`: the agent is begun again until it says that it is
+    done."""
+
+    text: str = ""
+    ralph: bool = False
+
+
+def shared_rules(task: Task, own: OwnWords = OwnWords()) -> SharedRules:
     """The part of a prompt that does not depend on who does the work. It names no tool."""
     nonce = secrets.token_hex(8)
-    return SharedRules(_rules(task, nonce), _task(task, nonce))
+    return SharedRules(_rules(task, nonce), _task(task, nonce, own))
 
 
 def loop_prompt(task: Task, tools: Sequence[Mapping[str, Any]]) -> Prompt:
@@ -56,14 +78,15 @@ def loop_prompt(task: Task, tools: Sequence[Mapping[str, Any]]) -> Prompt:
     return Prompt(system=system, user=shared.task)
 
 
-def agent_prompt(task: Task, *, summary_file: str, question_file: str) -> Prompt:
+def agent_prompt(task: Task, *, summary_file: str, question_file: str, own: OwnWords = OwnWords()) -> Prompt:
     """For a coding agent or a command: it hands over by two files, whose paths are as it sees them.
 
     What it must read is in both parts of the prompt, in this order; who takes one text only joins them.
     """
-    shared = shared_rules(task)
+    shared = shared_rules(task, own)
     system = render(
         "agent",
+        is_task=task.run.purpose is Purpose.TASK,
         rules=shared.rules.strip(),
         limits=task.config.limits,
         summary_file=summary_file,
@@ -89,7 +112,7 @@ def _rules(task: Task, nonce: str) -> str:
     )
 
 
-def _task(task: Task, nonce: str) -> str:
+def _task(task: Task, nonce: str, own: OwnWords) -> str:
     issue, carried = task.issue, task.carried
 
     def fenced(text: str, what: str, limit: int) -> str:
@@ -99,6 +122,8 @@ def _task(task: Task, nonce: str) -> str:
     return render(
         _TASKS[task.run.purpose],
         run=task.run,
+        text=own.text.strip(),
+        ralph=own.ralph,
         issue=fenced(f"{clean(issue.title, 500)}\n\n{issue.body}", f"issue {issue.number}", BODY_CAP),
         comments=[
             fenced(said.body, f"comment by {_name(said.author)}", COMMENT_CAP)
@@ -116,7 +141,43 @@ def _task(task: Task, nonce: str) -> str:
         checks=task.checks,
         commands=task.config.checks,
         failures_cap=FAILURES_CAP,
+        closed=task.closed.number if task.closed else None,
+        closed_remarks=[_said(remark, nonce) for remark in task.closed.remarks[-COMMENTS_CAP:]]
+        if task.closed
+        else [],
+        **(_occasion(task, task.occasion, nonce) if task.occasion else {}),
     )
+
+
+def _said(remark: Remark, nonce: str) -> str:
+    line = f" line {remark.line}" if remark.line else ""
+    line = line or (f" line {remark.old_line} of the old file" if remark.old_line else "")
+    about = f"at {remark.path}{line}" if remark.path else ""
+    hunk = f"\n\nThe lines that it is about:\n{remark.hunk[-HUNK_CAP:]}" if remark.hunk else ""
+    asks = "changes requested" if remark.asks else "said"
+    text = clean(f"{about}\n{remark.body}{hunk}".strip(), COMMENT_CAP) or "(empty)"
+    return fence(text, f"{asks} by {_name(remark.author)}", nonce)
+
+
+def _occasion(task: Task, occasion: Occasion, nonce: str) -> dict[str, Any]:
+    """What a follow-up answers: words of others, each between marks of its own."""
+
+    def fenced(text: str, what: str, limit: int = COMMENT_CAP) -> str:
+        return fence(clean(text, limit) or "(empty)", what, nonce)
+
+    def failed(status: Status) -> str:
+        lines = (status.context, status.description, _tail(status.log))
+        return fenced("\n".join(filter(None, lines)), "a check of the forge's", 2 * TAIL_CAP)
+
+    worse = [check for check in task.run.start_checks if check.status is not CheckStatus.PASSED]
+    return {
+        "remarks": [_said(remark, nonce) for remark in occasion.remarks[-REMARKS_CAP:]],
+        "remarks_left_out": max(len(occasion.remarks) - REMARKS_CAP, 0),
+        "failures": [failed(status) for status in occasion.failures[:FAILURES_CAP]],
+        "conflicts": occasion.conflicts[:CHANGES_CAP],
+        "start_checks": task.run.start_checks,
+        "tails": [fence(_tail(check.tail), "output of a check", nonce) for check in worse[:3] if check.tail],
+    }
 
 
 def _name(login: str) -> str:
@@ -131,6 +192,12 @@ def checks_failed(proof: Proof) -> str:
         for regression in proof.regressions
     }
     return render("checks_failed", regressions=proof.regressions, tails=tails, failures_cap=FAILURES_CAP)
+
+
+def setup_failed(failed: CheckResult) -> str:
+    """What set-up says against the manifests of the work so far."""
+    tail = fence(_tail(f"{failed.tail}\n{failed.note}"), "output of set-up", secrets.token_hex(8))
+    return render("setup_failed", failed=failed, tail=tail)
 
 
 def _tail(text: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sprint.clean_text import code_span, inert, safe_line
+from sprint import files
+from sprint.clean_text import code_cell, code_span, exact_span, inert, literal, safe_line
 from sprint.domain import CheckResult, CheckStatus
 from sprint.resources import folder
 
@@ -33,8 +36,29 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(span=code_span, quiet_span=quiet_span, state=_state)
+    environment.filters.update(
+        span=code_span,
+        quiet_span=quiet_span,
+        cell=_cell,
+        plain=_plain,
+        exact_span=exact_span,
+        state=_state,
+    )
     return environment
+
+
+def keep_compiled(place: Path) -> None:
+    """Keep what templates compile to in a folder of ours, where the next process finds it."""
+    from jinja2 import FileSystemBytecodeCache
+    from jinja2.bccache import Bucket
+
+    class Kept(FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            with contextlib.suppress(OSError):
+                super().dump_bytecode(bucket)
+
+    files.make_folder(place)
+    _environment().bytecode_cache = Kept(str(place))
 
 
 def render(name: str, **context: Any) -> str:
@@ -45,6 +69,16 @@ def render(name: str, **context: Any) -> str:
 def quiet_span(text: str) -> str:
     """A code span in which a forge finds nothing to act on, wherever it may copy it."""
     return code_span(inert(safe_line(text)))
+
+
+def _cell(text: str) -> str:
+    """The same for a table's cell."""
+    return code_cell(inert(safe_line(text)))
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return literal(inert(safe_line(text)))
 
 
 def _state(check: CheckResult) -> str:
@@ -58,7 +92,7 @@ def _state(check: CheckResult) -> str:
     elif check.ran:
         facts.append(tests_of(check.ran))
     if check.note:
-        facts.append(safe_line(inert(check.note)).replace("|", "¦"))
+        facts.append(_plain(check.note))
     return f"{_STATUS[check.status]} ({', '.join(facts)})" if facts else _STATUS[check.status]
 
 

@@ -29,18 +29,20 @@ _PREFIX = re.compile(
 )
 
 
-def pull_request_title(title: str, issue: int, labels: Sequence[str] = ()) -> str:
+def pull_request_title(title: str, issue: int | None, labels: Sequence[str] = ()) -> str:
     """`fix: TITLE (closes #N)`, or with the type that the issue's own prefix or its labels say.
 
-    A prefix counts before labels; of labels, one that says "bug" counts before all others.
+    A prefix counts before labels; of labels, one that says "bug" counts before all others. A task, which has
+    no issue, is a `feat`.
     """
     line = title_line(title)
     kind, scope = "", ""
     while (found := _PREFIX.match(line)) and (said := _TYPES.get(_bare(found["tag"] or found["word"]))):
         kind, scope = kind or said, scope or (found["scope"] or "").lower()
         line = line[found.end() :]
-    kind = kind or _of_labels(labels) or "fix"
-    return f"{kind}{scope}: {line.strip() or 'untitled'} (closes #{issue})"
+    kind = kind or _of_labels(labels) or ("feat" if issue is None else "fix")
+    closes = "" if issue is None else f" (closes #{issue})"
+    return f"{kind}{scope}: {line.strip() or 'untitled'}{closes}"
 
 
 def _of_labels(labels: Iterable[str]) -> str:

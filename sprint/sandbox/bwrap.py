@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
-from sprint.domain import Completed, Workspace
-from sprint.errors import SandboxError, SprintError, Stopped
-from sprint.sandbox import launch, probing, profile, seccomp, system_files, toolchains
-from sprint.sandbox.cgroup import Group, group
-from sprint.sandbox.gate import Gate
-from sprint.sandbox.handed import Handed
-from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
-from sprint.sandbox.script import hidden
-from sprint.sandbox.variables import environment
+from sprint.domain import Completed, Workspace, replace
+from sprint.errors import SandboxError
+from sprint.sandbox import probing, profile, script, toolchains, verdict
+from sprint.sandbox.limits import DiskWatch, first_of, impossible, unprivileged
+from sprint.sandbox.stages import Stages
+from sprint.sandbox.standing import Standing, Wanted
+from sprint.sandbox.starter import Starter
 
-# The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
-# in the sandbox is the first to go when the machine runs out of memory.
-_FIRST = f"echo 1000 >/proc/self/oom_score_adj; cd {profile.REPO} || exit; "
 _INSTALL = "install it with `apt-get install bubblewrap`"
-_TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
+TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
 
 
 class Bwrap:
@@ -38,9 +31,14 @@ class Bwrap:
     is_confined = True
     has_own_network = True
 
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, cache: Path | None = None) -> None:
         self._config = config
+        self._cache = cache
         self._watches: dict[Path, DiskWatch] = {}
+        self._stages = Stages()
+        self._starter = Starter()
+        self._is_ahead = False
+        self._next: Standing | None = None
 
     def inside(self, workspace: Workspace) -> str:
         return profile.REPO
@@ -48,7 +46,7 @@ class Bwrap:
     def probe(self) -> None:
         if proc.find("bwrap") is None:
             raise SandboxError(f"bubblewrap is not installed; {_INSTALL}")
-        probing.probe(self)
+        verdict.remembered(self._cache, self._config, lambda: probing.probe(self))
 
     def run(
         self,
@@ -77,61 +75,58 @@ class Bwrap:
             read_only={**_toolchains(), **_readable(self._config), **(read_only or {})},
         )
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
-        with contextlib.ExitStack() as stack:
-            handed = stack.enter_context(Handed())
-            limits = stack.enter_context(group(self._config))
-            instead = stack.enter_context(launch.stages(_hidden(view, uid)))
-            is_root = os.getuid() == 0
-            gate = Gate(
-                handed, of_each_process(self._config, are_grouped=limits is not None), is_root=is_root
-            )
-            command, script = hidden(argv, _FIRST)
-            variables = {**environment(self._config, home=view.home, tmp=view.tmp), **(env or {}), **script}
-            options = self._options(view, uid, variables, instead, handed)
-            command = ["bwrap", "--args", str(handed.words(options)), *gate.options, "--", *command]
-            if is_root:
-                door = limits.door if limits else ""
-                command = launch.as_user(command, uid, door=door, staged=instead, waits=gate.waits)
-            try:
-                done = proc.run(
-                    command,
-                    timeout=timeout,
-                    cwd=Path("/"),
-                    env={"PATH": proc.SEARCH_PATH},
-                    stdin=stdin,
-                    stdin_file=stdin_file,
-                    output_cap=output_cap,
-                    output_file=output_file,
-                    pass_fds=handed.inherited,
-                    watch=first_of(disk if writable_workspace else None, watch),
-                    on_line=on_line,
-                    on_start=gate.open,
-                )
-            except (SandboxError, Stopped):  # what `watch` raises comes out as it is
-                raise
-            except SprintError as error:
-                raise SandboxError(f"{error}; {_INSTALL}") from error
-            gate.await_end()
-            done = _judged(done, gate.exit_code(), limits)
-            # What only looks at a workspace is not to blame for its size.
-            return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+        told, fixed = script.settable(env or {})
+        wanted = Wanted(view, uid, script.waiting_for(argv), bool(stdin or stdin_file), fixed)
 
-    def _options(
-        self,
-        view: profile.View,
-        uid: int,
-        variables: Mapping[str, str],
-        instead: Mapping[Path, Path],
-        handed: Handed,
-    ) -> list[str]:
-        files = {path: handed.text(text) for path, text in profile.made_up_files(uid, view).items()}
-        system = system_files.options(profile.shown_of_etc(view), handed)
-        options = profile.options(view, self._config, instead=instead, files=files, system=system)
-        for name, value in variables.items():
-            options += ["--setenv", name, value]
-        if calls := seccomp.program():
-            options += ["--seccomp", str(handed.data(calls))]
-        return options
+        def see_through(standing: Standing) -> Completed:
+            return proc.attend(
+                lambda *, has_input: standing.become(argv, told),
+                timeout=timeout,
+                stdin=stdin,
+                stdin_file=stdin_file,
+                output_cap=output_cap,
+                output_file=output_file,
+                watch=first_of(disk if writable_workspace else None, standing.memory_watch(), watch),
+                on_line=on_line,
+            )
+
+        done = self._ended(wanted, see_through)
+        if self._is_ahead and not wanted.has_input:
+            self._leave()
+            self._next = self._made(wanted)
+        # What only looks at a workspace is not to blame for its size.
+        return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+
+    def _ended(self, wanted: Wanted, see_through: Callable[[Standing], Completed]) -> Completed:
+        """How a command ended in the sandbox that waits for it, or in one made now."""
+        ready = self._next if self._next and self._next.wanted == wanted else None
+        if ready:
+            self._next = None
+            with contextlib.closing(ready):
+                done = see_through(ready)
+                if done.killed_by or ready.has_begun():
+                    return ready.judged(done)
+            # Somebody had ended it while it waited.
+        with contextlib.closing(self._made(wanted)) as made:
+            return made.judged(see_through(made))
+
+    @contextlib.contextmanager
+    def ahead(self) -> Iterator[None]:
+        """After each command the sandbox of another one like it is made, which waits for its words."""
+        self._is_ahead = True
+        try:
+            yield
+        finally:
+            self._is_ahead = False
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._next:
+            self._next.close()
+            self._next = None
+
+    def _made(self, wanted: Wanted) -> Standing:
+        return Standing(wanted, self._config, self._starter, self._stages)
 
 
 def _toolchains() -> dict[Path, str]:
@@ -142,26 +137,8 @@ def _readable(config: SandboxConfig) -> dict[Path, str]:
     for path in config.readable:
         if not Path(path).is_absolute() or not Path(path).exists():
             raise SandboxError(f"sandbox.readable: {path}: no such path; correct it or take it out")
-        if Path(path).parts[1:2] in _TAKEN:
+        if Path(path).parts[1:2] in TAKEN:
             raise SandboxError(
                 f"sandbox.readable: {path}: this place is the sandbox's own; move it, to /opt say"
             )
     return {Path(path): path for path in config.readable}
-
-
-def _hidden(view: profile.View, uid: int) -> list[Path]:
-    """What the uid cannot reach, and only root can show it."""
-    if os.getuid() != 0:
-        return []
-    return [path for path in (view.workspace, *view.read_only) if not launch.reachable(path, uid)]
-
-
-def _judged(done: Completed, exit_code: int | None, limits: Group | None) -> Completed:
-    if done.killed_by:
-        return done
-    if limits and not done.ok and limits.ran_out_of_memory():
-        return replace(done, killed_by="memory")
-    if exit_code is None and done.exit_code >= 0:
-        said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
-        raise SandboxError(f"the sandbox could not be started: {said}; {probing.remedy(said)}")
-    return done

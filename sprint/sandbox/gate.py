@@ -18,23 +18,22 @@ _GONE_SECONDS = 10.0
 
 
 class Gate:
-    """The two pipes of one start of bubblewrap: it tells of itself on one, and waits at the other.
+    """The pipes of one start of bubblewrap: it tells of itself on one, and may wait at the other.
 
-    Limits are set from outside, because a program inside to set them would cost a tenth of the whole start.
-    An ordinary user sets them on the first process in the name space, before that starts the command; root on
-    the shell that `launch.as_user` starts with, while that is root's too: where root has not all of its
-    rights, as in containers, it may not set limits on anybody else's process.
+    Limits of an ordinary user's command are set from outside, on the first process in the name space, before
+    that starts the command: a program inside to set them would cost a tenth of the whole start.
     """
 
-    def __init__(self, handed: Handed, limits: Mapping[str, int], *, is_root: bool) -> None:
-        self._handed = handed
+    def __init__(self, handed: Handed, limits: Mapping[str, int]) -> None:
         self._limits = limits
-        self._is_root = is_root
         self._facts: dict[str, int] = {}
         self._read = b""
         self._told, tell = handed.pipe()
-        self.waits, self._go = handed.pipe_to()
-        self.options = ["--json-status-fd", str(tell), "--block-fd", str(self.waits)]
+        self.options = ["--json-status-fd", str(tell)]
+        self._go = -1
+        if limits:
+            waits, self._go = handed.pipe_to()
+            self.options += ["--block-fd", str(waits)]
 
     @property
     def first_process(self) -> int | None:
@@ -42,17 +41,14 @@ class Gate:
         self._listen()
         return self._facts.get("child-pid")
 
-    def open(self, started: int) -> None:
-        """For `proc.run` to call with the process that it started. Raises SandboxError, and then the command
-        must not be let through."""
-        self._handed.close_inherited()
-        limited = started if self._is_root else self._await_first_process()
-        if limited is None:
-            return  # it ended by itself: there is nothing to let through
+    def open(self) -> None:
+        """Set the limits and let it go on. Raises SandboxError, and then it must not be let through."""
+        if not self._limits or (first := self._await_first_process()) is None:
+            return  # or it ended by itself: there is nothing to let through
         try:
             for name, value in self._limits.items():
-                resource.prlimit(limited, getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
-            os.write(self._go, b"\n1")  # a line for the shell, and something for bubblewrap
+                resource.prlimit(first, getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+            os.write(self._go, b"1")
         except (ProcessLookupError, BrokenPipeError):
             return
         except OSError as error:

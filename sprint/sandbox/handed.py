@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
+
+from sprint.sandbox.supervise import FIRST_HANDED
 
 
 class Handed:
-    """Descriptors for one child, closed at the end. `inherited` is what the child gets."""
+    """Descriptors for one child, closed at the end. `inherited` is what the child gets.
+
+    What is handed has the next number there, from FIRST_HANDED on, whatever its number is here.
+    """
 
     def __init__(self) -> None:
         self.inherited: list[int] = []
@@ -26,6 +30,10 @@ class Handed:
         while self._ours:
             os.close(self._ours.pop())
 
+    def keep(self) -> None:
+        """Leave our ends open: somebody else closes them."""
+        self._ours.clear()
+
     def close_inherited(self) -> None:
         """Close our copies of what the child has, so that its pipes can end."""
         while self.inherited:
@@ -37,40 +45,47 @@ class Handed:
 
     def words(self, words: Sequence[str]) -> int:
         """A file without a name that holds the words, each ended by NUL."""
-        if any("\0" in word for word in words):
+        text = "\0".join((*words, ""))
+        if text.count("\0") != len(words):
             raise ValueError("a word that holds a NUL would be read as several")
-        return self.text("".join(f"{word}\0" for word in words))
+        return self.text(text)
 
     def data(self, data: bytes) -> int:
         """A file without a name that holds the data."""
         fd = os.memfd_create("sprint")
-        self.inherited.append(fd)
+        number = self._hand(fd)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(fd, rest) :]
         os.lseek(fd, 0, os.SEEK_SET)
-        return fd
+        return number
 
-    def file(self, path: Path) -> int:
+    def blank(self) -> tuple[int, int]:
+        """A file without a name that is written later: the child's number of it, and ours to write to."""
+        number = self.data(b"")
+        self._ours.append(os.dup(self.inherited[-1]))
+        return number, self._ours[-1]
+
+    def file(self, path: str) -> int:
         """A file of the host, to be read from its beginning. Raises OSError."""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.inherited.append(fd)
-        return fd
+        return self._hand(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def pipe_to(self) -> tuple[int, int]:
-        """A pipe to the child: the child's end, and ours."""
+        """A pipe to the child: its number there, and our end."""
         theirs, ours = os.pipe()
         self._ours.append(ours)
-        self.inherited.append(theirs)
-        return theirs, ours
+        return self._hand(theirs), ours
 
     def pipe(self) -> tuple[int, int]:
-        """A pipe from the child: our end, and the child's."""
+        """A pipe from the child: our end, and its number there."""
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
         self._ours.append(ours)
-        self.inherited.append(theirs)
-        return ours, theirs
+        return ours, self._hand(theirs)
+
+    def _hand(self, fd: int) -> int:
+        self.inherited.append(fd)
+        return FIRST_HANDED + len(self.inherited) - 1
 
 
 def drain(pipe: int) -> bytes:

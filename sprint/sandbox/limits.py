@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sprint.config import SandboxConfig
+from sprint.disk_use import used
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError
 
@@ -16,13 +17,10 @@ MEGABYTE = 1_000_000
 _OPEN_FILES = 4096
 _LONGEST_WORD = 128 * 1024 - 32  # the kernel's own limit, less the name of a variable that holds it
 _LONGEST_COMMAND = 1_000_000
-_DEEPEST = 256
-_TOO_MANY = 1 << 62
 _SHARE_OF_TIME = 0.05
 _LONGEST_PAUSE = 3.0
 _LEAST_FREE = 512 * MEGABYTE
 _NOTABLE = (64 * MEGABYTE, 10_000)  # bytes and files: so much less of them free is worth a look
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def unprivileged(workspace: Workspace) -> int:
@@ -72,48 +70,6 @@ def of_each_process(config: SandboxConfig, *, are_grouped: bool, others_of_uid: 
         _, hard = resource.getrlimit(kind)
         limits[name] = value if hard == resource.RLIM_INFINITY else min(value, hard)
     return limits
-
-
-def used(root: Path) -> tuple[int, int]:
-    """Bytes and files below root, links not followed; what goes away meanwhile is not counted.
-
-    A tree deeper than 256 levels counts as more files than any limit allows.
-    """
-    total, files = 0, 0
-    linked: set[int] = set()
-    open_folders: list[int] = []
-    pending = [(0, str(root))]
-    try:
-        while pending:
-            depth, name = pending.pop()
-            while len(open_folders) > depth:
-                os.close(open_folders.pop())
-            if depth >= _DEEPEST:
-                return total, _TOO_MANY
-            try:
-                # Relative to the folder above: a path from the root can be longer than the system allows.
-                folder = os.open(name, _OPEN_FOLDER, dir_fd=open_folders[-1] if open_folders else None)
-            except OSError:
-                continue
-            open_folders.append(folder)
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except OSError:
-                        continue
-                    files += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((depth + 1, entry.name))
-                    elif status.st_nlink > 1:
-                        if status.st_ino in linked:
-                            continue
-                        linked.add(status.st_ino)
-                    total += status.st_blocks * 512
-    finally:
-        for folder in open_folders:
-            os.close(folder)
-    return total, files
 
 
 def first_of(*watches: Callable[[], str] | None) -> Callable[[], str] | None:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import select
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
-from sprint.domain import Completed, Workspace
-from sprint.errors import SandboxError, SprintError, Stopped
-from sprint.sandbox import launch, probing
-from sprint.sandbox.cgroup import group
+from sprint.domain import Completed, Workspace, replace
+from sprint.errors import SandboxError
+from sprint.sandbox import probing, verdict
+from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
+from sprint.sandbox.memory import MemoryWatch
 from sprint.sandbox.script import hidden
+from sprint.sandbox.stages import reachable
+from sprint.sandbox.starter import Job, Started, Starter
 from sprint.sandbox.variables import environment
-
-_SUPERVISE = Path(__file__).with_name("supervise.py")
-_GONE_SECONDS = 10.0
 
 
 class Unconfined:
@@ -40,15 +36,20 @@ class Unconfined:
     is_confined = False
     has_own_network = False
 
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, cache: Path | None = None) -> None:
         self._config = config
+        self._cache = cache
         self._watches: dict[Path, DiskWatch] = {}
+        self._starter = Starter()
 
     def inside(self, workspace: Workspace) -> str:
         return str(workspace.checkout)
 
     def probe(self) -> None:
-        probing.probe_commands(self)
+        verdict.remembered(self._cache, self._config, lambda: probing.probe_commands(self))
+
+    def ahead(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # nothing of it takes long
 
     def run(
         self,
@@ -80,55 +81,51 @@ class Unconfined:
             given = {name: real(value) for name, value in (env or {}).items()}
             variables = {**environment(self._config, home=str(home), tmp=str(tmp)), **given}
             limits = stack.enter_context(group(self._config))
-            handed = stack.enter_context(Handed())
-            each = of_each_process(
-                self._config, are_grouped=limits is not None, others_of_uid=_threads_of(uid)
+            job = self._job([real(word) for word in argv], variables, workspace.checkout, uid, limits)
+            started: list[Started] = []
+
+            def start(*, has_input: bool) -> Started:
+                started.append(self._starter.start(job, Handed(), has_input=has_input))
+                return started[0]
+
+            memory = None if limits else MemoryWatch(self._config, lambda: started[0].pid)
+            done = proc.attend(
+                start,
+                timeout=timeout,
+                stdin=stdin,
+                stdin_file=stdin_file,
+                output_cap=output_cap,
+                output_file=output_file,
+                watch=first_of(disk if writable_workspace else None, memory, watch),
+                on_line=on_line,
             )
-            command, script = hidden([real(word) for word in argv])
-            job = {
-                "argv": command,
-                "env": {**variables, **script},
-                "cwd": str(workspace.checkout),
-                "uid": uid if os.getuid() == 0 else None,
-                "limits": each,
-                "door": limits.door if limits else "",
-            }
-            told, tell = handed.pipe()
-            try:
-                done = proc.run(
-                    [
-                        sys.executable,
-                        "-I",
-                        "-S",
-                        str(_SUPERVISE),
-                        str(handed.text(json.dumps(job))),
-                        str(tell),
-                    ],
-                    timeout=timeout,
-                    cwd=Path("/"),
-                    env={"PATH": proc.SEARCH_PATH},
-                    stdin=stdin,
-                    stdin_file=stdin_file,
-                    output_cap=output_cap,
-                    output_file=output_file,
-                    pass_fds=handed.inherited,
-                    watch=first_of(disk if writable_workspace else None, watch),
-                    on_line=on_line,
-                )
-            except Stopped:  # what `watch` raises comes out as it is
-                raise
-            except SprintError as error:
-                raise SandboxError(f"{error}; reinstall sprint") from error
-            handed.close_inherited()
-            select.select([told], [], [], _GONE_SECONDS)
+            if not done.killed_by:
+                started[0].check_told()
             if limits and not done.ok and not done.killed_by and limits.ran_out_of_memory():
                 return replace(done, killed_by="memory")
+            if done.exit_code < 0:
+                done = replace(done, exit_code=128 - done.exit_code)
             return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+
+    def _job(
+        self, argv: Sequence[str], variables: Mapping[str, str], cwd: Path, uid: int, limits: Group | None
+    ) -> Job:
+        command, script = hidden(argv)
+        each = of_each_process(self._config, are_grouped=limits is not None, others_of_uid=_threads_of(uid))
+        return Job(
+            command,
+            {**variables, **script},
+            str(cwd),
+            uid if os.getuid() == 0 else None,
+            each,
+            door=limits.door if limits else "",
+            oom_score=1000,
+        )
 
 
 def _check_reachable(paths: Sequence[Path], uid: int) -> None:
     for path in paths:
-        if os.getuid() == 0 and not launch.reachable(path, uid):
+        if os.getuid() == 0 and not reachable(path, uid):
             raise SandboxError(
                 f"{path}: a command that is not root cannot reach it; "
                 "set paths.cache and paths.workspaces to folders that everybody may enter"
@@ -153,8 +150,9 @@ def _scratch(uid: int) -> Iterator[Path]:
 def _threads_of(uid: int) -> int:
     """The kernel counts threads, and all that a uid has on the machine, against its limit on processes."""
     count = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if process.stat().st_uid == uid:
-                count += sum(1 for _ in (process / "task").iterdir())
+    for process in os.scandir("/proc"):
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                if process.stat().st_uid == uid:
+                    count += sum(1 for _ in os.scandir(f"/proc/{process.name}/task"))
     return count

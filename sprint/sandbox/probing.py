@@ -6,18 +6,15 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError
-
-if TYPE_CHECKING:
-    from sprint.sandbox import Sandbox
+from sprint.sandbox.protocol import Sandbox
 
 _SECONDS = 20.0
 _ANY_UID = 64_999
 # Says what it could do and should not. The shell's own means only: each program would cost milliseconds.
-_ATTEMPTS = r"""
+ATTEMPTS = r"""
 [ "$(id -u)" != 0 ] || echo "commands run as root"
 true >made-here || echo "the workspace cannot be written"
 { true >"/usr/$0" && echo "the system can be written"; } 2>/dev/null
@@ -35,15 +32,15 @@ def probe(sandbox: Sandbox) -> None:
     """Try to get out of a throwaway workspace. Raises SandboxError where that works, or nothing does."""
     with tempfile.NamedTemporaryFile(prefix="sprint-outside-") as outside:
         Path(outside.name).chmod(0o644)
-        done = in_throwaway(sandbox, ["/bin/sh", "-c", _ATTEMPTS, Path(outside.name).name, outside.name])
-    if fault := _fault(done):
+        done = in_throwaway(sandbox, ["/bin/sh", "-c", ATTEMPTS, Path(outside.name).name, outside.name])
+    if fault := fault_of(done):
         raise SandboxError(f"the sandbox does not hold: {fault}; {remedy(fault)}")
 
 
 def probe_commands(sandbox: Sandbox) -> None:
     """Only see whether commands run at all, and not as root. Raises SandboxError otherwise."""
     done = in_throwaway(sandbox, ["/bin/sh", "-c", '[ "$(id -u)" != 0 ] && true >made-here'])
-    if fault := _fault(done):
+    if fault := fault_of(done):
         raise SandboxError(f"commands cannot be run: {fault}; see that /tmp is a usable folder")
 
 
@@ -65,7 +62,8 @@ def in_throwaway(
         return sandbox.run(argv, space, timeout=timeout, read_only=read_only)
 
 
-def _fault(done: Completed) -> str:
+def fault_of(done: Completed) -> str:
+    """What does not hold, from what ATTEMPTS printed; "" where all does."""
     said = (done.out + done.err).strip().splitlines()
     if said:
         return said[0]
@@ -74,7 +72,7 @@ def _fault(done: Completed) -> str:
 
 def remedy(said: str) -> str:
     """What an operator can do about a sandbox that does not start, from what it said and how the host is."""
-    if "execute bwrap" in said:
+    if said == "bwrap: No such file or directory":
         return "install it with `apt-get install bubblewrap`"
     if "nknown option" in said:
         return "bubblewrap is too old: 0.8 or newer is needed"
@@ -88,6 +86,11 @@ def remedy(said: str) -> str:
             "--security-opt systempaths=unconfined`"
         )
     return "see whether `bwrap --unshare-all --ro-bind / / true` works as an ordinary user"
+
+
+def settings() -> list[Path]:
+    """The kernel's settings that decide whether one starts."""
+    return [Path("/proc/sys", name) for name in _SETTINGS]
 
 
 _SETTINGS = {

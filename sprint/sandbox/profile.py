@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ REPO = "/work/repo"
 HOME = "/work/home"
 TMP = "/work/tmp"
 SCRATCH = "/tmp"  # noqa: S108 - inside, and nobody else's
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - likewise
 
 _ISOLATION = (
     "--unshare-all",
@@ -52,6 +55,7 @@ _ETC = (
     "ssl/openssl.cnf",
 )
 _ETC_OF_SOME_RELEASE = ("java-*-openjdk", "python3*")
+_ETC_OF_OTHERS = tuple(f"java-{release}-openjdk" for release in range(8, 41))  # whose /etc cannot be listed
 _ETC_FOR_NETWORK = ("resolv.conf", "hosts")
 
 
@@ -72,6 +76,11 @@ class View:
     def tmp(self) -> str:
         return TMP if self.is_writable else SCRATCH
 
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """Where file systems in memory are that commands can write to."""
+        return (_SHARED_MEMORY,) if self.is_writable else (_SHARED_MEMORY, SCRATCH)
+
 
 def options(
     view: View,
@@ -84,9 +93,10 @@ def options(
     """All of bubblewrap's options except the environment.
 
     `instead` names the places where host paths are mounted that the uid cannot reach; `files` the
-    descriptors with the text of the files that are made up; `system` are the options that show /etc.
+    descriptors with the text of the files that are made up; `system` are the options that show /usr and /etc.
     """
-    listed = [*_ISOLATION, *_system(view), *system, *_devices(config)]
+    network = ["--share-net"] if view.has_network else []
+    listed = [*_ISOLATION, *network, *system, *_devices(config)]
     # Only the workspace's root is bound: all that is below it may have been replaced by links.
     root = str(instead.get(view.workspace, view.workspace))
     if view.is_writable:
@@ -115,33 +125,44 @@ def made_up_files(uid: int, view: View) -> dict[str, str]:
     files[f"{STAND_IN}/python"] = stand_in_for_python()
     for source, target in view.read_only.items():
         for name, text in CREDENTIALS.items():
-            if (source / name).is_file():
+            if os.path.isfile(f"{source}/{name}"):  # noqa: PTH113 - for each command, and pathlib is dear
                 files[f"{target}/{name}"] = text
     return files
 
 
-def _system(view: View) -> Iterator[str]:
-    yield from ("--ro-bind", "/usr", "/usr")
+@functools.cache
+def programs() -> tuple[str, ...]:
+    """The options that show this machine's programs and libraries."""
+    listed = ["--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM_LINKS:
         path = Path("/", name)
         if path.is_symlink():
-            yield from ("--symlink", str(path.readlink()), str(path))
+            listed += ("--symlink", str(path.readlink()), str(path))
         elif path.is_dir():
-            yield from ("--ro-bind", str(path), str(path))
-    if view.has_network:
-        yield "--share-net"
+            listed += ("--ro-bind", str(path), str(path))
+    return tuple(listed)
 
 
-def shown_of_etc(view: View) -> list[Path]:
-    """What commands see of the host's /etc."""
+@functools.cache
+def shown_of_etc(*, has_network: bool) -> tuple[Path, ...]:
+    """What commands see of the host's /etc, as it was when the first of them was started."""
     etc = Path("/etc")
-    shown = [etc / name for name in (*_ETC, *(_ETC_FOR_NETWORK if view.has_network else ()))]
-    return shown + [path for pattern in _ETC_OF_SOME_RELEASE for path in sorted(etc.glob(pattern))]
+    shown = [etc / name for name in (*_ETC, *(_ETC_FOR_NETWORK if has_network else ()))]
+    return (*shown, *(path for pattern in _ETC_OF_SOME_RELEASE for path in sorted(etc.glob(pattern))))
+
+
+def system_elsewhere(view: View, more: Sequence[str]) -> Iterator[str]:
+    """The options that show a machine's programs and its /etc that cannot be looked at from here, and `more`
+    of its paths: what is not there is left out."""
+    etc = (*_ETC, *_ETC_OF_OTHERS, *(_ETC_FOR_NETWORK if view.has_network else ()))
+    yield from ("--ro-bind", "/usr", "/usr")
+    for path in (*(f"/{name}" for name in _SYSTEM_LINKS), *(f"/etc/{name}" for name in etc), *more):
+        yield from ("--ro-bind-try", path, path)
 
 
 def _devices(config: SandboxConfig) -> Iterator[str]:
     yield from ("--proc", "/proc", "--dev", "/dev")
-    yield from ("--size", _memory_backed(config), "--tmpfs", "/dev/shm")  # noqa: S108
+    yield from ("--size", _memory_backed(config), "--tmpfs", _SHARED_MEMORY)
     yield from ("--remount-ro", "/dev")
 
 

@@ -10,6 +10,7 @@ import errno
 import functools
 import platform
 import struct
+from collections.abc import Mapping, Sequence
 
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
@@ -46,8 +47,17 @@ _NUMBERS = {
 def program(machine: str | None = None) -> bytes:
     """The filter for a machine (default: this one) as bubblewrap takes it; empty for one not known here."""
     numbers = _NUMBERS.get(machine or platform.machine())
-    if numbers is None:
-        return b""
+    return b"" if numbers is None else _filter(numbers, otherwise=_REFUSE)
+
+
+@functools.cache
+def program_for_any() -> bytes:
+    """The same for a machine that is not looked at: one that is not known here is let do all."""
+    every = {architecture: calls for numbers in _NUMBERS.values() for architecture, calls in numbers.items()}
+    return _filter(every, otherwise=_ALLOW)
+
+
+def _filter(numbers: Mapping[int, Sequence[int]], *, otherwise: int) -> bytes:
     code = [_step(_LOAD, _ARCHITECTURE)]
     for architecture, calls in numbers.items():
         part = [_step(_LOAD, _NUMBER), _step(_JUMP_IF_AT_LEAST, _X32, no=1), _step(_RETURN, _REFUSE)]
@@ -55,7 +65,7 @@ def program(machine: str | None = None) -> bytes:
             part += [_step(_JUMP_IF_EQUAL, number, no=1), _step(_RETURN, _REFUSE)]
         part.append(_step(_RETURN, _ALLOW))
         code += [_step(_JUMP_IF_EQUAL, architecture, no=len(part)), *part]
-    return b"".join([*code, _step(_RETURN, _REFUSE)])
+    return b"".join([*code, _step(_RETURN, otherwise)])
 
 
 def _step(operation: int, value: int, *, no: int = 0) -> bytes:

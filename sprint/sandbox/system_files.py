@@ -20,18 +20,18 @@ def options(paths: Sequence[Path], handed: Handed) -> list[str]:
     for path, how in _plan(tuple(paths)):
         if how == "copy":
             with contextlib.suppress(OSError):  # gone meanwhile, or not for us
-                listed += ("--perms", "0644", "--file", str(handed.file(path)), str(path))
+                listed += ("--perms", "0644", "--file", str(handed.file(path)), path)
         elif how == "bind":
-            listed += ("--ro-bind-try", str(path), str(path))
+            listed += ("--ro-bind-try", path, path)
         else:
-            listed += ("--symlink", how, str(path))
+            listed += ("--symlink", how, path)
     return listed
 
 
 @functools.cache
-def _plan(paths: tuple[Path, ...]) -> tuple[tuple[Path, str], ...]:
+def _plan(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
     """For each path "copy", "bind", or what it links to; small folders are taken apart."""
-    return tuple(step for path in paths for step in _steps(path))
+    return tuple((str(path), how) for each in paths for path, how in _steps(each))
 
 
 def _steps(path: Path) -> Iterator[tuple[Path, str]]:

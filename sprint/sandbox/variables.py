@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from sprint import proc
-from sprint.config import SandboxConfig
+from sprint.config import SandboxConfig, SandboxKind
 from sprint.sandbox import toolchains
+from sprint.sandbox.toolchains import Toolchains
 
 STAND_IN = "/run/sprint/bin"  # in the sandbox, and the last folder on its PATH
 _STAND_IN_FILE = Path(__file__).with_name("bin") / "python"
@@ -15,7 +17,7 @@ _STAND_IN_FILE = Path(__file__).with_name("bin") / "python"
 def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]:
     """Everything that commands find in their environment: nothing of it is the runner's own."""
     return {
-        "PATH": _search_path(config, home),
+        "PATH": _search_path(tuple(config.readable), config.kind, toolchains.found(), home),
         "HOME": home,
         "TMPDIR": tmp,
         "USER": "sprint",
@@ -47,14 +49,14 @@ def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]
     }
 
 
-def _search_path(config: SandboxConfig, home: str) -> str:
+@functools.cache
+def _search_path(readable: tuple[str, ...], kind: SandboxKind, toolchain: Toolchains, home: str) -> str:
     """The project's environment, the operator's toolchains, the system, and what stands in for `python`."""
-    toolchain = toolchains.found()
-    shown = [_programs_of(path) for path in (*config.readable, *toolchain.first)]
+    shown = [_programs_of(path) for path in (*readable, *toolchain.first)]
     shown.append("/usr/local/go/bin")  # where Go's own installer puts it, outside everybody's PATH
     last = [
         *map(_programs_of, toolchain.last),
-        STAND_IN if config.kind == "bwrap" else str(_STAND_IN_FILE.parent),
+        STAND_IN if kind == "bwrap" else str(_STAND_IN_FILE.parent),
     ]
     return ":".join(
         [
@@ -72,6 +74,7 @@ def _programs_of(path: str) -> str:
     return path if Path(path).name == "bin" else f"{path}/bin"
 
 
+@functools.cache
 def stand_in_for_python() -> str:
     """A script that is `python` where there is only `python3`, as on Debian."""
     return _STAND_IN_FILE.read_text()

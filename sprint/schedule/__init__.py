@@ -6,20 +6,20 @@ import logging
 import os
 import pwd
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from sprint import credentials, files, proc
-from sprint.config import Config, ModelConfig, find, load
-from sprint.errors import ConfigError, SprintError
+from sprint import files, proc
+from sprint.clean_text import safe_line
+from sprint.config import Config, find, load
+from sprint.errors import ConfigError
 from sprint.lock import lock
-from sprint.schedule import crontab, systemd
+from sprint.schedule import actions, crontab, in_cron, systemd
 from sprint.schedule.plan import Plan, plan
+from sprint.surroundings import Surroundings
 
 _LOCK_SECONDS = 10.0
-_MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENAI_BASE_URL", "SPRINT_MODEL", "OLLAMA_HOST")
+_LONGEST_PATH = 600  # characters: cron takes a command of 1,000
 
 _log = logging.getLogger(__name__)
 
@@ -31,78 +31,64 @@ class Options:
     install: bool = False
     remove: bool = False
     systemd: bool = False
+    actions: bool = False
     every: int | None = None
 
 
-def schedule(
-    config_path: Path | None,
-    options: Options,
-    environ: Mapping[str, str],
-    cwd: Path,
-    home: Path,
-    out: TextIO,
-) -> int:
+def schedule(config_path: Path | None, options: Options, around: Surroundings) -> int:
     """Print, install or remove the schedule of a configuration file; returns 0. Raises SprintError."""
     if options.remove:  # for which the file need not be a sound one
-        source = find(config_path, environ=environ, cwd=cwd, home=home)
+        source = find(config_path, around)
         if source is None:
             raise ConfigError("whose schedule? Name its configuration with --config")
         remove = _remove_timers if options.systemd else _remove_lines
-        remove(source, environ, home, out)
+        remove(source, around)
         return 0
-    config = load(config_path, environ=environ, cwd=cwd, home=home)
-    planned = plan(config, _program(), options.every)
-    for name, what in missing_in_cron(config, environ, home):
-        _log.warning("%s: %s is in the environment only, which cron does not have: use a file", name, what)
-    if options.systemd:
-        _write_timers(planned, environ, home, out)
+    config = load(config_path, around)
+    if options.actions:
+        _write_workflow(config, around)
         return 0
+    planned = plan(config, program(), options.every, _path(around))
     lines = crontab.lines(planned, mails=proc.find("sendmail") is not None)
-    if options.install:
-        _install_lines(planned, lines, home, out)
+    if not (options.install or options.systemd):
+        for name, what in in_cron.missing(config, around):
+            _log.warning(
+                "%s: %s is in the environment only, which cron does not have: use a file", name, what
+            )
+        around.out.write(os.fsdecode(crontab.block(planned.source, lines)))
+        return 0
+    in_cron.refuse_missing(config, around)
+    before = None if options.systemd else crontab.read()
+    said = in_cron.try_one(planned, config, around, before)
+    if options.systemd:
+        _write_timers(planned, around)
     else:
-        out.write(os.fsdecode(crontab.block(planned.source, lines)))
+        _install_lines(planned, lines, around)
+    around.out.write(f"{safe_line(said, 500)}\n")
     return 0
 
 
-def _program() -> tuple[str, ...]:
+def program() -> tuple[str, ...]:
     """What starts this very sprint, wherever it is started from."""
     script = Path(sys.executable).parent / "sprint"
     return (str(script),) if os.access(script, os.X_OK) else (sys.executable, "-P", "-m", "sprint")
 
 
-def missing_in_cron(config: Config, environ: Mapping[str, str], home: Path) -> Iterable[tuple[str, str]]:
-    """Keys of the configuration and the secret each has now and would not have when cron starts a tick."""
-    for name in dict.fromkeys(repo.forge for repo in config.repos):
-        forge = config.forges[name]
-        if forge.token_env:
-            yield f"forges.{name}", f"${forge.token_env}"
-        elif _has_token(config, name, environ, home) and not _has_token(config, name, _bare(environ), home):
-            yield f"forges.{name}", "its token"
-    if all(repo.worker != "local" for repo in config.repos):
-        return
-    if config.model is None or not (config.model.base_url or _key_places(config.model)):
-        set_here = [variable for variable in _MODEL_VARIABLES if environ.get(variable, "").strip()]
-        if set_here:
-            yield "model", f"${set_here[0]}"
-    elif variables := [key for key in _key_places(config.model) if key.startswith("$")]:
-        yield "model", variables[0]
+def _path(around: Surroundings) -> str:
+    """The folders of this PATH that are there, for agents and toolchains; "" where they are too many."""
+    folders = [folder for folder in around.get("PATH").split(":") if folder.startswith("/")]
+    path = ":".join(folder for folder in dict.fromkeys(folders) if Path(folder).is_dir())
+    if len(path) <= _LONGEST_PATH:
+        return path
+    _log.warning("your PATH is too long for a crontab: agents and toolchains need a place in /usr/local/bin")
+    return ""
 
 
-def _bare(environ: Mapping[str, str]) -> dict[str, str]:
-    return {"PATH": environ.get("PATH", proc.SEARCH_PATH)}
-
-
-def _has_token(config: Config, name: str, environ: Mapping[str, str], home: Path) -> bool:
-    try:
-        return credentials.forge_token(name, config.forges[name], environ, home) is not None
-    except SprintError:
-        return False
-
-
-def _key_places(model: ModelConfig) -> list[str]:
-    own = f"${model.api_key_env}" if model.api_key_env else model.api_key_file
-    return [place for place in [own, *(p for f in model.fallbacks for p in _key_places(f))] if place]
+def _write_workflow(config: Config, around: Surroundings) -> None:
+    path, secrets = actions.write(config)
+    around.out.write(f"wrote {path}; commit it with {config.source}, and give that repository the secrets:\n")
+    around.out.writelines(f"  {secret}\n" for secret in secrets)
+    around.out.write("docs/without-cron.md says what is different there\n")
 
 
 # --- cron --------------------------------------------------------------------------------------
@@ -112,22 +98,23 @@ def _crontab_lock(home: Path) -> Path:
     return home / ".cache" / "sprint" / "crontab.lock"
 
 
-def _install_lines(planned: Plan, lines: list[str], home: Path, out: TextIO) -> None:
+def _install_lines(planned: Plan, lines: list[str], around: Surroundings) -> None:
     files.make_folder(planned.log.parent)  # for it is the shell that opens the log
-    with lock(_crontab_lock(home), wait=_LOCK_SECONDS, what="crontab"):
+    with lock(_crontab_lock(around.home), wait=_LOCK_SECONDS, what="crontab"):
         before = crontab.read()
         after = crontab.with_block(before, planned.source, lines)
         if after != before:
             crontab.write(after)
     did = "installed in" if after != before else "already in"
-    out.write(
+    around.out.write(
         f"{did} your crontab; `crontab -l` shows it all, `sprint schedule --remove` takes these away:\n"
     )
-    out.writelines(f"  {line}\n" for line in lines[1:])
+    around.out.writelines(f"  {line}\n" for line in lines[1:])
 
 
-def _remove_lines(source: Path, environ: Mapping[str, str], home: Path, out: TextIO) -> None:
-    with lock(_crontab_lock(home), wait=_LOCK_SECONDS, what="crontab"):
+def _remove_lines(source: Path, around: Surroundings) -> None:
+    out = around.out
+    with lock(_crontab_lock(around.home), wait=_LOCK_SECONDS, what="crontab"):
         before = crontab.read()
         after = crontab.without_block(before, source)
         written = crontab.write(after) if after != before else before
@@ -142,11 +129,12 @@ def _remove_lines(source: Path, environ: Mapping[str, str], home: Path, out: Tex
 # --- systemd -----------------------------------------------------------------------------------
 
 
-def _write_timers(planned: Plan, environ: Mapping[str, str], home: Path, out: TextIO) -> None:
-    where = systemd.folder(environ, home)
+def _write_timers(planned: Plan, around: Surroundings) -> None:
+    out = around.out
+    where = systemd.folder(around)
     files.make_folder(planned.log.parent)
     timers = systemd.write(where, planned)
-    if said := systemd.complaints(where, timers, environ):
+    if said := systemd.complaints(where, timers, around):
         _log.warning("systemd-analyze verify: %s", said)
     out.write(f"wrote {len(timers)} timers and their services in {where}; to start them:\n")
     out.write(f"  systemctl --user daemon-reload && systemctl --user enable --now {' '.join(timers)}\n")
@@ -155,8 +143,9 @@ def _write_timers(planned: Plan, environ: Mapping[str, str], home: Path, out: Te
         out.write(f"and for them to run while you are logged out:\n  sudo loginctl enable-linger {user}\n")
 
 
-def _remove_timers(source: Path, environ: Mapping[str, str], home: Path, out: TextIO) -> None:
-    where = systemd.folder(environ, home)
+def _remove_timers(source: Path, around: Surroundings) -> None:
+    out = around.out
+    where = systemd.folder(around)
     timers = systemd.remove(where, source)
     if not timers:
         out.write(f"there are no timers for {source} in {where}\n")

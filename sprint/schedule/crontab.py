@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sprint import proc
 from sprint.clean_text import safe_line
+from sprint.cron_times import times
 from sprint.domain import Completed
 from sprint.errors import SprintError
 from sprint.schedule.plan import Entry, Plan
@@ -34,32 +35,18 @@ def lines(plan: Plan, *, mails: bool) -> list[str]:
     """The crontab's lines for a plan. `mails`: cron can mail what is printed, so errors are left to it."""
     told = "Cron mails what needs a person" if mails else "Nothing here mails: errors go there too"
     said = f"# `sprint schedule` made these lines. Output: {plan.log}. {told}."
-    return [said, *(_line(entry, plan.log, mails) for entry in plan.entries)]
+    return [said, *(_line(entry, plan, mails) for entry in plan.entries)]
 
 
-def _line(entry: Entry, log: Path, mails: bool) -> str:
-    command = shlex.join(entry.argv)
+def _line(entry: Entry, plan: Plan, mails: bool) -> str:
+    # Within the line: one of its own would be for all that follow, other people's too.
+    path = f"PATH={shlex.quote(plan.path)} " if plan.path else ""
+    command = path + shlex.join(entry.argv)
     if not (mails and entry.is_monitor):
-        command += f" >>{shlex.quote(str(log))}"
+        command += f" >>{shlex.quote(str(plan.log))}"
     if not mails:
         command += " 2>&1"
-    return f"{_times(entry)} {command.replace('%', chr(92) + '%')}"
-
-
-def _times(entry: Entry) -> str:
-    if entry.every <= 60:
-        return f"{_steps(entry.offset, entry.every, 60)} * * * *"
-    hour = _steps(entry.offset // 60, entry.every // 60, 24)
-    return f"{entry.offset % 60} {hour} * * *"
-
-
-def _steps(first: int, step: int, count: int) -> str:
-    """A field for `first` and every `step` after it, of `count` values."""
-    if step == count:
-        return str(first)
-    if step == 1:
-        return "*"
-    return f"*/{step}" if first == 0 else f"{first}-{count - 1}/{step}"
+    return f"{times(entry.every, entry.offset)} {command.replace('%', chr(92) + '%')}"
 
 
 def block(source: Path, inside: list[str]) -> bytes:

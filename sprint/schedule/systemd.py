@@ -6,23 +6,22 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from sprint import files, proc
 from sprint.clean_text import safe_line
 from sprint.errors import ConfigError, SprintError
 from sprint.schedule.plan import Entry, Plan
+from sprint.surroundings import Surroundings
 
 _SECONDS = 20.0
 _LINGERING = Path("/var/lib/systemd/linger")
 _SUFFIXES = (".service", ".timer")
 
 
-def folder(environ: Mapping[str, str], home: Path) -> Path:
+def folder(around: Surroundings) -> Path:
     """Where a user's units are."""
-    xdg = Path(environ.get("XDG_CONFIG_HOME") or "-")
-    return (xdg if xdg.is_absolute() else home / ".config") / "systemd" / "user"
+    return around.user_config / "systemd" / "user"
 
 
 def units(plan: Plan) -> dict[str, str]:
@@ -47,17 +46,20 @@ def _mark(source: Path) -> str:
 
 
 def _service(plan: Plan, entry: Entry) -> str:
-    log = "" if entry.is_monitor else f"StandardOutput=append:{_plain(str(plan.log))}\n"
+    log = "" if entry.is_monitor else f"StandardOutput=append:{plain(str(plan.log))}\n"
+    path = f"Environment={quoted(f'PATH={plan.path}')}\n" if plan.path else ""
     return (
-        f"{_mark(plan.source)}[Unit]\nDescription=sprint: {_plain(_does(entry))}\n\n"
-        # The colon: no variable is put in for what looks like one.
-        f"[Service]\nType=oneshot\nExecStart=:{' '.join(map(_quoted, entry.argv))}\n{log}KillMode=mixed\n"
+        f"{_mark(plan.source)}[Unit]\nDescription=sprint: {plain(_does(entry))}\n\n"
+        f"[Service]\nType=oneshot\n{path}"
+        # The colon: no variable is put in for what looks like one. KillMode: the end of a tick must not end
+        # what it has begun to outlive it, an agent on a sprite that is a folder here say, and its gateway.
+        f"ExecStart=:{' '.join(map(quoted, entry.argv))}\n{log}KillMode=process\n"
     )
 
 
 def _timer(plan: Plan, entry: Entry) -> str:
     return (
-        f"{_mark(plan.source)}[Unit]\nDescription=sprint: when to start {_plain(_does(entry))}\n\n"
+        f"{_mark(plan.source)}[Unit]\nDescription=sprint: when to start {plain(_does(entry))}\n\n"
         f"[Timer]\nOnCalendar={_calendar(entry)}\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
     )
 
@@ -76,12 +78,12 @@ def _steps(first: int, step: int, count: int) -> str:
     return f"{first:02}" if step == count else f"{first:02}/{step}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _quoted(word: str) -> str:
-    return '"{}"'.format(_plain(word).replace('"', '\\"'))
+def quoted(word: str) -> str:
+    return '"{}"'.format(plain(word).replace('"', '\\"'))
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -122,26 +124,22 @@ def _ours(where: Path, source: Path) -> list[Path]:
 
 def _is_ours(path: Path, source: Path) -> bool:
     mark = os.fsencode(_mark(source))
-    try:
+    with files.refusing("read", path):
         if path.is_symlink():
             return False
         with path.open("rb") as file:
             return file.read(len(mark)) == mark
-    except OSError as error:
-        raise files.refusal("read", path, error) from error
 
 
 def _remove(path: Path) -> None:
     enabled = path.parent / "timers.target.wants" / path.name
-    try:
+    with files.refusing("remove", path):
         path.unlink()
         if enabled.is_symlink():
             enabled.unlink()
-    except OSError as error:
-        raise files.refusal("remove", path, error) from error
 
 
-def complaints(where: Path, names: list[str], environ: Mapping[str, str]) -> str:
+def complaints(where: Path, names: list[str], around: Surroundings) -> str:
     """What `systemd-analyze verify` says against the timers and their services; "" without the program."""
     program = proc.find("systemd-analyze")
     if program is None:
@@ -149,7 +147,7 @@ def complaints(where: Path, names: list[str], environ: Mapping[str, str]) -> str
     both = [str(where / name.replace(".timer", suffix)) for name in names for suffix in _SUFFIXES]
     with tempfile.TemporaryDirectory(prefix="sprint-verify-") as scratch:
         env = proc.minimal_environment(
-            HOME=scratch, XDG_RUNTIME_DIR=environ.get("XDG_RUNTIME_DIR") or scratch, SYSTEMD_PAGER=""
+            HOME=scratch, XDG_RUNTIME_DIR=around.environ.get("XDG_RUNTIME_DIR") or scratch, SYSTEMD_PAGER=""
         )
         argv = [program, "--user", "--man=no", "verify", *both]
         done = proc.run(argv, timeout=_SECONDS, env=env, cwd=Path("/"))

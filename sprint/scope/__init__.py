@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sprint import git
 from sprint.context import Context
-from sprint.domain import Claim, Comment, Issue, Run, Workspace
+from sprint.domain import Claim, Comment, Issue, Run, Workspace, replace
 from sprint.errors import SprintError
 from sprint.pick import COMMENT_MARKER
 from sprint.scope.carried import earlier_work as earlier_work
+from sprint.scope.closed import closed_pull
 from sprint.scope.history import history
-from sprint.scope.layout import layout
+from sprint.scope.layout import files_of, layout
 from sprint.task import Task
 
 _GUIDES = ("AGENTS.md", "CLAUDE.md")
@@ -30,15 +30,35 @@ def task_for(context: Context, run: Run, issue: Issue, mirror: Path, *, tools: t
         issue=issue,
         comments=tuple(_heard(context, issue)),
         attempts=attempts,
-        carried=earlier_work(context.store, attempts, run),
+        carried=None if run.is_follow_up else earlier_work(context.store, attempts, run),
         guide=_guide(mirror, run.base_sha),
-        history=history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
+        history=()
+        if run.is_follow_up
+        else history(context.forge, context.repository.name, issue, mirror, run.base_sha, run.base_branch),
         layout=layout(mirror, run.base_sha),
         setup=run.environment.setup if run.environment else (),
         checks=run.base_checks,
         tools=tools,
         forge_kind=context.forge.kind,
         root=str(PurePosixPath(checkout).parent),
+        closed=None if run.is_follow_up else closed_pull(context, attempts),
+        occasion=context.store.occasion(run.id) if run.is_follow_up else None,
+    )
+
+
+def own_task(context: Context, run: Run, mirror: Path, *, tools: tuple[str, ...] = ()) -> Task:
+    """The task that an operator gave in their own words, which its worker knows; there is no issue."""
+    nobodys = Issue(0, run.title, "", "", run.started_at, run.started_at)
+    return Task(
+        run=run,
+        config=context.repo_config,
+        issue=nobodys,
+        guide=_guide(mirror, run.base_sha),
+        layout=layout(mirror, run.base_sha),
+        setup=run.environment.setup if run.environment else (),
+        checks=run.base_checks,
+        tools=tools,
+        forge_kind=context.forge.kind,
     )
 
 
@@ -63,15 +83,17 @@ def _has_a_say(context: Context, comment: Comment) -> bool:
     if context.repository.private or comment.trusted is not None:
         return context.repository.private or bool(comment.trusted)
     owner = context.repository.name.split("/")[0]
-    if comment.author in (owner, context.forge.whoami()):
+    known = (owner, context.forge.whoami(), *context.repo_config.pick.trusted)
+    if comment.author.lower() in [name.lower() for name in known]:
         return True
     return bool(context.forge.can_write(context.repository.name, comment.author))
 
 
 def _guide(mirror: Path, commit: str) -> str:
     """The repository's own words to agents, as committed at the base."""
+    files = files_of(mirror, commit)
     for name in _GUIDES:
-        blob = git.resolve(mirror, f"{commit}:{name}", kind="blob")
-        if blob is not None:
+        if name in files:
+            blob = files[name][1]
             return git.read_blobs(mirror, [blob], _GUIDE_CAP).get(blob, b"").decode("utf-8", "replace")
     return ""

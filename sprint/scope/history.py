@@ -6,7 +6,7 @@ Whether a bug is fixed already, or somebody tried, is looked up by the runner on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,11 @@ def history(forge: Forge, repo: str, issue: Issue, mirror: Path, base: str, bran
     """
     if not base or (mirror / "shallow").exists():
         return ()
+    refs = git.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/", git_dir=mirror, check=False)
+    others = [name for name in refs.out.splitlines() if name != branch]
     return (
-        f"Commits that name it: {_listed(_commits(mirror, issue, base, branch))}",
-        f"Branches named after it: {_listed(_branches(mirror, issue.number, base, branch))}",
+        f"Commits that name it: {_listed(_commits(mirror, issue, base, branch, has_others=bool(others)))}",
+        f"Branches named after it: {_listed(_branches(mirror, issue.number, base, others))}",
         f"Pull requests about it: {_listed(_pulls(forge, repo, issue.number))}",
     )
 
@@ -46,11 +48,12 @@ def _listed(found: Iterator[str]) -> str:
     return shown + (f"; and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else "")
 
 
-def _commits(mirror: Path, issue: Issue, base: str, branch: str) -> Iterator[str]:
+def _commits(mirror: Path, issue: Issue, base: str, branch: str, *, has_others: bool) -> Iterator[str]:
     """None can be older than the issue, which spares git the long history before it."""
     since = f"--since={(issue.created_at - _BEFORE).isoformat()}"
     names = rf"(#|GH-|\bissues?[-_/ ])0*{issue.number}([^0-9]|$)"
-    for where, revisions in ((branch, [base]), ("not in " + branch, ["--branches", "--not", base])):
+    elsewhere = [("not in " + branch, ["--branches", "--not", base])] if has_others else []
+    for where, revisions in [(branch, [base]), *elsewhere]:
         done = git.git(
             *("log", "--no-merges", "-i", "-E", f"--grep={names}", since, f"--max-count={_LOOKED_AT}"),
             *("--format=%h%x00%cs%x00%s", *revisions, "--"),
@@ -64,13 +67,11 @@ def _commits(mirror: Path, issue: Issue, base: str, branch: str) -> Iterator[str
                 yield f'{sha} of {day} ({where}) "{safe_line(subject, _LONGEST)}"'
 
 
-def _branches(mirror: Path, number: int, base: str, branch: str) -> Iterator[str]:
+def _branches(mirror: Path, number: int, base: str, others: Sequence[str]) -> Iterator[str]:
     """How far each is ahead of the base says more than its name."""
     words = r"(^|[/_-])(issues?|gh|fix|bug|feat|feature)[-_/#]?|(^|/)#?"
     named = re.compile(rf"({words})0*{number}(?![\d.])", re.IGNORECASE)
-    refs = git.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/", git_dir=mirror, check=False)
-    names = [name for name in refs.out.splitlines() if name != branch and named.search(name)]
-    for name in names[:_LOOKED_AT]:
+    for name in [name for name in others if named.search(name)][:_LOOKED_AT]:
         done = git.git(
             *("rev-list", "--left-right", "--count", f"{base}...refs/heads/{name}", "--"),
             git_dir=mirror,

@@ -13,18 +13,20 @@ from sprint.clean_text import safe_line
 LINES = 30
 CHARACTERS = 1_300
 _NARROWEST = 40
-_OUTPUT_CAP = 20_000_000  # bytes of paths
 
 
 def layout(mirror: Path, commit: str) -> tuple[str, ...]:
     """The map of a commit's files: a line a folder. Empty where there is no such commit."""
-    if not commit:
-        return ()
-    done = git.git(
-        *("ls-tree", "-r", "-z", "--name-only", commit), git_dir=mirror, check=False, output_cap=_OUTPUT_CAP
-    )
-    paths = done.stdout.decode("utf-8", "replace").split("\0")[:-1]
-    return drawn(paths) if done.ok or done.truncated else ()
+    paths = (path.encode("utf-8", "surrogateescape") for path in files_of(mirror, commit))
+    return drawn([path.decode("utf-8", "replace") for path in paths])
+
+
+def files_of(mirror: Path, commit: str) -> Mapping[str, tuple[str, str]]:
+    """As git.ls_tree has them; empty where there is no such commit."""
+    try:
+        return git.ls_tree(mirror, commit) if commit else {}
+    except git.GitError:
+        return {}
 
 
 def drawn(paths: Sequence[str]) -> tuple[str, ...]:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from sprint import environment, verify, workspace
-from sprint.domain import Liveness, Phase, Prompt
-from sprint.settle import repository
+from sprint.beside import Beside
+from sprint.context import Context
+from sprint.domain import (
+    CheckResult,
+    Ending,
+    EnvironmentUse,
+    Liveness,
+    Outcome,
+    Phase,
+    Prompt,
+    Purpose,
+    Run,
+    WorkerResult,
+    Workspace,
+    replace,
+)
+from sprint.settle import merged_base, repository
 from sprint.settle.carry import carry
 from sprint.settle.early import ended_early
 from sprint.settle.under_way import UnderWay
+from sprint.settle.work import job_of
 from sprint.worker import Status
 
 
@@ -25,8 +42,57 @@ def begin(current: UnderWay) -> UnderWay:
     current = _checked(current, prepared.checks)
     if reason := current.reason_to_stop():
         return ended_early(current, reason)
-    current = carry(current)
+    if not current.run.is_follow_up:
+        current = carry(current)
+        return start(current, current.prompt())
+    current = _merged(current)
+    if current.run.phase is not Phase.CLAIMED:
+        return current
+    current = _at_the_head(current)
+    if reason := current.reason_to_stop():
+        return ended_early(current, reason)
     return start(current, current.prompt())
+
+
+def _merged(current: UnderWay) -> UnderWay:
+    """Of a follow-up: the pull request's branch with the base merged in. An update is that, and no work."""
+    try:
+        head = merged_base.fetch_head(current)
+        if head != current.run.head_sha:
+            return current.concluded(Outcome.CANCELLED, "somebody pushed to its branch, or removed it")
+        current = merged_base.merged(current, head)
+    except merged_base.CannotBegin as error:
+        return current.concluded(Outcome.ERROR, str(error))
+    if not current.run.is_update:
+        return current
+    if len(merged_base.parents_of(current)) == 1 or merged_base.is_resolution(current):
+        return current.concluded(Outcome.CANCELLED, "its base moved once more")
+    return current.advance(Phase.WORKED, result=WorkerResult(Ending.IMPLEMENTED, is_reviewed=True))
+
+
+def _at_the_head(current: UnderWay) -> UnderWay:
+    """Of a follow-up: the base's workspace makes room for that of the pull request with the base merged in,
+    where the checks are run once more, to see what fails there."""
+    run = current.run
+    workspace.remove_all_of(current.context.config.paths.workspaces, run.id)
+    prepared = environment.prepare(
+        replace(current.project, mirror=current.objects),
+        environment.Checkout(run.id, run.start_sha, run.base_branch, run.branch),
+        run.environment or EnvironmentUse(),
+        watching=current.watching("setup"),
+    )
+    space = prepared.workspace
+    current = current.advance(Phase.CLAIMED, workspace=str(space.root), uid=space.uid)
+    checks = () if prepared.failed else _run(current, space, prepared.checks, "head")
+    leftovers = workspace.leftovers(space, current.context.sandbox, run.start_sha)
+    return current.advance(Phase.CLAIMED, start_checks=checks, leftovers=leftovers)
+
+
+def mirroring(context: Context, run: Run | None, base: str) -> Beside[tuple[Path, str]]:
+    """A run's mirror brought up to date beside whatever is done meanwhile, and the commit of that branch."""
+    cache, remote = context.config.paths.cache, context.remote
+    forge, repo = (run.forge, run.repo) if run else (context.repo_config.forge, context.repository.name)
+    return Beside(lambda watch: workspace.update_mirror(cache, forge, repo, remote, branch=base, watch=watch))
 
 
 def start(current: UnderWay, prompt: Prompt) -> UnderWay:
@@ -34,23 +100,25 @@ def start(current: UnderWay, prompt: Prompt) -> UnderWay:
     if not current.worker.attached:
         current.held_lease.confirm()  # from here on nobody renews the claim between two ticks
     current = current.advance(Phase.WORKING, worker_version=current.worker.version())
-    current.worker.start(current.job(prompt))
+    current.worker.start(job_of(current, prompt))
     return current.with_status(None if current.worker.attached else Status(Liveness.RUNNING))
 
 
 def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     context, run = current.context, current.run
-    _, base_sha = workspace.update_mirror(
-        context.config.paths.cache, run.forge, run.repo, context.remote, branch=context.base
-    )
+    base = run.base_branch if run.is_follow_up else context.base
+    mirrored = current.mirrored or mirroring(context, run, base)
+    _, base_sha = mirrored.result()
     workspace.remove_all_of(context.config.paths.workspaces, run.id)
-    branch = context.repo_config.publish.branch.format(number=run.number)
+    branch = run.branch
+    if run.purpose is Purpose.ISSUE:
+        branch = context.repo_config.publish.branch.format(number=run.number)
     current = current.advance(
-        Phase.CLAIMED, pid=os.getpid(), base_branch=context.base, base_sha=base_sha, branch=branch
+        Phase.CLAIMED, pid=os.getpid(), base_branch=base, base_sha=base_sha, branch=branch
     )
     prepared = environment.prepare(
         current.project,
-        environment.Checkout(run.id, base_sha, context.base, branch),
+        environment.Checkout(run.id, base_sha, base, branch),
         watching=current.watching("setup"),
     )
     space = prepared.workspace
@@ -60,14 +128,19 @@ def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     return current, prepared
 
 
-def _checked(current: UnderWay, checks: Sequence[str]) -> UnderWay:
-    context, repo, space = current.context, current.context.repo_config, current.space
-    base_checks = verify.run_checks(
-        context.sandbox,
+def _run(current: UnderWay, space: Workspace, checks: Sequence[str], what: str) -> tuple[CheckResult, ...]:
+    return verify.run_checks(
+        current.context.sandbox,
         space,
         checks,
-        timeout=repo.limits.check_minutes * 60,
-        watching=current.watching("base"),
+        timeout=current.context.repo_config.limits.check_minutes * 60,
+        watching=current.watching(what),
+        why_missing=current.run.environment.why_missing if current.run.environment else "",
     )
+
+
+def _checked(current: UnderWay, checks: Sequence[str]) -> UnderWay:
+    context, space = current.context, current.space
+    base_checks = _run(current, space, checks, "base")
     leftovers = workspace.leftovers(space, context.sandbox, current.run.base_sha)
     return current.advance(Phase.CLAIMED, base_checks=base_checks, leftovers=leftovers)

@@ -10,6 +10,7 @@ from sprint.settle.prove import keep_patch
 from sprint.settle.spending import record_growth
 from sprint.settle.under_way import UnderWay
 from sprint.settle.wanted import not_wanted
+from sprint.settle.work import job_of
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def _stopped(current: UnderWay) -> WorkerResult | None:
         return current.run.result
     try:
         current.worker.stop(current.run)
-        return current.worker.collect(current.job())
+        return current.worker.collect(job_of(current))
     except SprintError as error:
         _log.warning("run %s: its worker could not be stopped and emptied: %s", current.run.id, error)
         return None

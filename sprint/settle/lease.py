@@ -17,7 +17,7 @@ _UNKNOWN_INTERVAL = timedelta(minutes=30)
 def length(context: Context, run: Run) -> Callable[[], timedelta]:
     """The length that each renewal asks for: LEASE while an attached worker's process renews it itself, else
     to the deadline and some grace."""
-    if context.worker(run.worker).attached:
+    if context.worker_of(run).attached:
         return lambda: LEASE
     return lambda: max(run.deadline + GRACE - datetime.now(UTC), LEASE)
 

@@ -4,15 +4,16 @@ still holds is kept as a patch."""
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sprint import workspace
 from sprint.context import Context
-from sprint.domain import Liveness, Outcome, Run
+from sprint.domain import Liveness, Outcome
 from sprint.errors import SprintError
 from sprint.settle.prove import keep_patch
+from sprint.settle.regained import regained
 from sprint.settle.under_way import UnderWay
+from sprint.settle.work import job_of
 
 _EVERY = timedelta(hours=1)
 _FOR = timedelta(days=7)
@@ -44,28 +45,13 @@ def _look_for(current: UnderWay) -> None:
         if worker.poll(run).liveness in (Liveness.UNKNOWN, Liveness.ABSENT):
             return
         worker.stop(run)
-        if not current.has_workspace:
-            current = replace(current, run=_with_workspace(current))
-        worker.collect(current.job())
+        current = regained(current)
+        worker.collect(job_of(current))
         keep_patch(current)
+        workspace.drop_objects(current.folder)
         worker.release(run, Outcome.WORKER_LOST)
     except SprintError as error:
         _log.warning("run %s: its lost worker answered, but its work could not be had: %s", run.id, error)
         return
     current.context.store.unmark_lost(run.id)
     _log.warning("run %s: its lost worker answered; what it held is kept as patch.diff", run.id)
-
-
-def _with_workspace(current: UnderWay) -> Run:
-    run = current.run
-    space = workspace.create(
-        current.context.config.paths.workspaces,
-        run.id,
-        current.mirror,
-        run.base_sha,
-        run.base_branch,
-        run.branch,
-    )
-    run = replace(run, workspace=str(space.root), uid=space.uid)
-    current.context.store.save(run)
-    return run

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sprint import transcript, workspace
-from sprint.domain import Ending, Liveness, Outcome, Phase, Run, WorkerResult
+from sprint.domain import Ending, Liveness, Outcome, Phase, Run, WorkerResult, replace
 from sprint.errors import ForgeError, SprintError, Stopped
 from sprint.settle import lease as leases
 from sprint.settle.early import unwanted
@@ -63,7 +62,10 @@ def _resting(run: Run, why: str, *, is_cut_short: bool, steps: int, since: datet
 
 def _withdraw(current: UnderWay) -> None:
     context, run = current.context, current.run
-    if context.claims.withdraw(current.held_lease.claim, datetime.now(UTC)):
+    is_withdrawn = run.issue is None or context.claims.withdraw(
+        current.held_lease.claim, datetime.now(UTC), run.trigger
+    )
+    if is_withdrawn:
         workspace.remove_all_of(context.config.paths.workspaces, run.id)
         context.store.discard(run.id)
 
@@ -98,9 +100,11 @@ def taken_up(current: UnderWay) -> UnderWay:
         return ended
     if run.phase in (Phase.CLAIMED, Phase.WORKING):
         current.worker.check()
+    if current.has_workspace:
+        workspace.cover_again(current.space)
     current.held_lease.renew()
     rested = max((datetime.now(UTC) - (run.paused_since or datetime.now(UTC))).total_seconds(), 0.0)
-    _log.info("#%s: taking run %s up where another process left it", run.issue, run.id)
+    _log.info("%s: taking run %s up where another process left it", run.about, run.id)
     return current.advance(
         run.phase,
         pid=os.getpid(),

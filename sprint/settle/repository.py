@@ -63,7 +63,7 @@ def _note(current: UnderWay, kind: RepositoryTrouble, reason: str) -> health.Rep
         context.repository.name,
         kind,
         reason,
-        issue=current.run.number,
+        issue=current.run.issue or 0,
         base_sha=current.run.base_sha,
         config_hash=health.config_hash(context.repo_config),
     )

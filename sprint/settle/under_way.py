@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from dataclasses import replace as changed
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sprint import environment, transcript, verify, workspace
+from sprint import environment, progress, prompts, transcript, verify, workspace
+from sprint.beside import Beside
+from sprint.config import SpriteWorkerConfig
 from sprint.context import Context
-from sprint.domain import CheckResult, Outcome, Phase, Prompt, Run, Workspace
+from sprint.domain import CheckResult, Outcome, Phase, Prompt, PullRequest, Purpose, Run, Workspace
+from sprint.domain import replace as changed
 from sprint.errors import Stopped
 from sprint.renewal import Lease
-from sprint.scope import task_for
-from sprint.settle.work import inspect
-from sprint.worker import Job, Status, Worker
+from sprint.scope import own_task, task_for
+from sprint.worker import Status, Worker
 
 _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
@@ -34,6 +35,9 @@ class UnderWay:
     lease: Lease | None
     run: Run
     status: Status | None = None
+    is_just_proven: bool = False  # by this very process, which has handed nothing in yet
+    looks: list[Any] = field(default_factory=list)  # at what is in the workspace, for the worker; `Work` each
+    mirrored: Beside[tuple[Path, str]] | None = None  # update_mirror for the base, begun before the claim
 
     @property
     def space(self) -> Workspace:
@@ -49,8 +53,13 @@ class UnderWay:
 
     @property
     def mirror(self) -> Path:
-        """By the name that the repository had when the run began: its commits are there."""
+        """By the name that the repository had when the run began: its base is there."""
         return workspace.mirror_path(self.context.config.paths.cache, self.run.forge, self.run.repo)
+
+    @property
+    def objects(self) -> Path:
+        """The run's own repository: what its worker made is there, and the mirror's commits are seen."""
+        return workspace.own_objects(self.folder, self.mirror)
 
     @property
     def project(self) -> environment.Project:
@@ -63,11 +72,25 @@ class UnderWay:
             self.mirror,
             context.sandbox,
             lambda is_base: context.setup_gateway(self.folder, self.mirror, run.base_sha, at_base=is_base),
+            may_show=self._stays_here,
         )
 
     @property
+    def _stays_here(self) -> bool:
+        """Whether only sandboxes of this process see the workspace, which may be shown things then."""
+        section = self.context.config.worker(self.run.worker)
+        is_on_sprite = self.run.purpose is Purpose.TASK or isinstance(section, SpriteWorkerConfig)
+        return not is_on_sprite and not getattr(section, "outside_sandbox", False)
+
+    @property
     def worker(self) -> Worker:
-        return self.context.worker(self.run.worker)
+        return self.context.worker_of(self.run)
+
+    @property
+    def pull(self) -> PullRequest:
+        """The pull request that a follow-up is for, as the forge has it now. One request."""
+        assert self.run.pr_number is not None, f"run {self.run.id} follows no pull request"
+        return self.context.forge.pull(self.context.repository.name, self.run.pr_number)
 
     @property
     def held_lease(self) -> Lease:
@@ -78,35 +101,25 @@ class UnderWay:
         """The same with its run changed and saved."""
         run = changed(self.run, phase=phase, **fields)
         self.context.store.save(run)
+        if phase is not self.run.phase:
+            progress.append(self.folder, "phase", phase=phase)
         return changed(self, run=run)
 
     def concluded(self, outcome: Outcome, detail: str = "", **fields: Any) -> UnderWay:
-        _log.info("#%s: %s%s", self.run.issue, outcome, f": {detail}" if detail else "")
+        _log.info("%s: %s%s", self.run.about, outcome, f": {detail}" if detail else "")
         return self.advance(Phase.CONCLUDED, outcome=outcome, detail=detail, **fields)
 
     def with_status(self, status: Status | None) -> UnderWay:
         return changed(self, status=status)
 
-    def job(self, prompt: Prompt = NO_PROMPT) -> Job:
-        return Job(
-            run=self.run,
-            prompt=prompt,
-            workspace=self.space,
-            sandbox=self.context.sandbox,
-            network=self.context.repo_config.sandbox.network == "host",
-            limits=self.context.repo_config.limits,
-            repo_config=self.context.repo_config,
-            forge=self.context.forge,
-            folder=self.folder,
-            watch=self.reason_to_stop,
-            inspect=lambda: inspect(self),
-        )
-
     def prompt(self) -> Prompt:
-        """What the worker is told about the issue as it is now."""
+        """What the worker is told about the issue as it is now, or of its operator's task."""
         context = self.context
-        issue = context.forge.issue(context.repository.name, self.run.number)
+        prompts.keep_compiled(context.config.paths.cache / "prompts")
         tools = environment.tools(context.sandbox, context.repo_config.sandbox, context.config.paths.cache)
+        if self.run.issue is None:
+            return self.worker.prompt(own_task(context, self.run, self.mirror, tools=tools))
+        issue = context.forge.issue(context.repository.name, self.run.issue)
         return self.worker.prompt(task_for(context, self.run, issue, self.mirror, tools=tools))
 
     def reason_to_stop(self) -> str:
@@ -122,10 +135,13 @@ class UnderWay:
     def watching(self, what: str) -> verify.Watching:
         """For set-up and checks of the kind `what`: each goes into the transcript when it has ended."""
 
+        def began(command: str, seconds: float) -> None:
+            progress.append(self.folder, "doing", what=what, text=command, seconds=seconds)
+
         def ended(result: CheckResult) -> None:
             transcript.check(self.folder, what, result)
 
-        return verify.Watching(ended, self.reason_to_stop)
+        return verify.Watching(ended, self.reason_to_stop, began, progress.Pulse(self.folder).line)
 
     @property
     def is_late(self) -> bool:

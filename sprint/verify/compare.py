@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from sprint.domain import CheckComparison, CheckResult, CheckStatus, Proof
+from sprint.domain import CheckComparison, CheckResult, CheckStatus, Proof, replace
 
 _PASSED, _FAILED = CheckStatus.PASSED, CheckStatus.FAILED
 _TIMED_OUT, _NOT_RUN = CheckStatus.TIMED_OUT, CheckStatus.NOT_RUN

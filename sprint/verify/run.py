@@ -6,10 +6,10 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from sprint.domain import CheckResult, CheckStatus, Completed, Workspace
+from sprint.domain import CheckResult, CheckStatus, Completed, Workspace, replace
 from sprint.gateway import Gateway
 from sprint.sandbox import Sandbox
 from sprint.terminal_text import readable
@@ -19,6 +19,7 @@ from sprint.verify.compare import judge, no_check
 _OUTPUT_CAP = 2_000_000
 _TAIL = 4_000
 _NOT_FOUND = (126, 127)
+_NOT_THERE = "its program is not there"
 _NO_TESTS_COLLECTED = 5  # pytest's exit code for it, and unittest's from Python 3.12 on
 # The programs that a check's command starts may be missing, and then it exits with a code of its own.
 _NOTHING_TO_RUN = re.compile(
@@ -32,10 +33,13 @@ _NOTHING_TO_RUN = re.compile(
 @dataclass(frozen=True)
 class Watching:
     """Who follows set-up and checks: `ended` hears of each that has ended, `watch` is asked for a reason to
-    end the one that runs."""
+    end the one that runs. `began` hears of each that begins, with the seconds that it may take, and `line` of
+    each line of its stdout."""
 
     ended: Callable[[CheckResult], None] = lambda result: None
     watch: Callable[[], str] = lambda: ""
+    began: Callable[[str, float], None] = lambda command, seconds: None
+    line: Callable[[bytes], None] = lambda line: None
 
 
 UNWATCHED = Watching()
@@ -53,6 +57,8 @@ def run_setup(
 ) -> CheckResult | None:
     """Run the commands in order; the first that fails, or None where all went well. `timeout` for each.
 
+    Its `note` says what the gateway refused meanwhile.
+
     `gateway` is opened for them, where there are any, and closed behind them. Raises SprintError where that
     cannot be done.
     """
@@ -65,6 +71,9 @@ def run_setup(
             )
             status = CheckStatus.TIMED_OUT if done.killed_by == "timeout" else CheckStatus.FAILED
             result = _result(command, CheckStatus.PASSED if done.ok else status, done)
+            refused = way.take_refusals() if way else ""
+            if not done.ok:
+                result = replace(result, note=refused)
             watching.ended(result)
             if not done.ok:
                 return result
@@ -80,20 +89,26 @@ def run_checks(
     network: bool = False,
     base: Sequence[CheckResult] | None = None,
     watching: Watching = UNWATCHED,
+    why_missing: str = "",
 ) -> tuple[CheckResult, ...]:
-    """Run every check, whatever became of those before. `timeout` in seconds for each.
+    """Run every check, whatever became of those before. `timeout` in seconds for each; `why_missing` is said
+    of programs that are not there.
 
     With `base`, what the same checks gave before the change, its checks are run too where `commands` has
     lost them, and a failure that looks new is believed only when a second run has it as well.
     """
     before = {check.command: check for check in base or ()}
     results = []
-    for command in dict.fromkeys([*commands, *before]):
+
+    def check(command: str) -> CheckResult:
         result = _check(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
+        return replace(result, note=why_missing) if why_missing and result.note == _NOT_THERE else result
+
+    for command in dict.fromkeys([*commands, *before]):
+        result = check(command)
         earlier = before.get(command, no_check(command))
         if base is not None and result.status is CheckStatus.FAILED and judge(earlier, result).is_regression:
-            again = _check(sandbox, workspace, command, network=network, timeout=timeout, watching=watching)
-            result = _of_two(result, again)
+            result = _of_two(result, check(command))
         results.append(result)
     return tuple(results)
 
@@ -146,7 +161,7 @@ def _status(done: Completed, report: reports.Report) -> tuple[CheckStatus, str]:
         return CheckStatus.FAILED, f"ended by the limit: {done.killed_by}"
     if not report.ran and not report.failures:
         if done.exit_code in _NOT_FOUND or (done.exit_code and _NOTHING_TO_RUN.search(_text(done))):
-            return CheckStatus.NOT_RUN, "its program is not there"
+            return CheckStatus.NOT_RUN, _NOT_THERE
         if report.ran == 0 and done.exit_code in (0, _NO_TESTS_COLLECTED):
             return CheckStatus.NOT_RUN, "no tests were found"
     return (CheckStatus.FAILED, "") if done.exit_code else (CheckStatus.PASSED, "")
@@ -164,6 +179,7 @@ def _run(
 ) -> Completed:
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
     argv = [shell, "-c", command]
+    watching.began(command, timeout)
     return sandbox.run(
         gateway.wrap(argv) if gateway else argv,
         workspace,
@@ -173,6 +189,7 @@ def _run(
         read_only=gateway.read_only if gateway else None,
         output_cap=_OUTPUT_CAP,
         watch=watching.watch,
+        on_line=watching.line,
     )
 
 

@@ -6,15 +6,18 @@ detached case is the general one: each call may come from another process than t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sprint.config import Limits, RepoConfig
+from sprint.config import Config, Limits, RepoConfig
 from sprint.domain import Endpoint, Liveness, Outcome, Prompt, Run, Secret, Usage, WorkerResult, Workspace
 from sprint.forge import Forge
+from sprint.runs import RunStore
 from sprint.sandbox import Sandbox
+from sprint.surroundings import Surroundings
 from sprint.task import Task
 from sprint.worker.review import Inspection
 
@@ -25,6 +28,8 @@ class Job:
 
     `watch` is to be asked often: it returns a reason to end the work, or "", and raises Stopped where the
     runner itself has to stop and the run shall rest. `inspect` tells what would be handed in as things stand.
+    `furnish` puts what the project's set-up made into another workspace of the base, on this machine. `kept`
+    tells the dollars of the fleet's ceiling, from the run's beginning; it raises SprintError.
     """
 
     run: Run
@@ -35,15 +40,16 @@ class Job:
     limits: Limits
     repo_config: RepoConfig
     forge: Forge
-    folder: Path  # runs/<id>/, ours: transcript.jsonl, messages.json, result.json, outputs/
+    folder: Path  # runs/<id>/, ours: transcript.jsonl, messages.jsonl, result.json, outputs/
     watch: Callable[[], str]
     inspect: Callable[[], Inspection]
+    furnish: Callable[[Workspace], None] = lambda _workspace: None
+    kept: Callable[[], float] = lambda: math.inf
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a worker is. `usage` is all that it has used so far, None where it cannot be told or the worker
-    itself records what it spends."""
+    """How a worker is. `usage` is all that it has used so far, None where it cannot be told."""
 
     liveness: Liveness
     usage: Usage | None = None
@@ -56,6 +62,12 @@ class Worker(Protocol):
     """
 
     attached: bool
+
+    @property
+    def records_spend(self) -> bool:
+        """Whether what it spends is in the day's spending as it is spent; else it is added by what `poll` and
+        `collect` tell."""
+        ...
 
     def check(self) -> None:
         """See, before a claim, that it could begin now. Raises SprintError with the remedy."""
@@ -102,3 +114,15 @@ class Worker(Protocol):
 
 
 Endpoints = Callable[[], Sequence[Endpoint]]  # asked for when they are needed: finding them may fail
+
+
+@dataclass(frozen=True)
+class Services:
+    """What workers are made from besides their section of the configuration."""
+
+    endpoints: Endpoints
+    store: RunStore
+    results: Path
+    limits: Limits
+    around: Surroundings
+    config: Config

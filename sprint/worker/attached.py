@@ -6,18 +6,16 @@ dies; `result.json`, once it has handed over; `stop`, where somebody asks it to 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from sprint import files, transcript
+from sprint import json_file, transcript
 from sprint.domain import Ending, Liveness, Outcome, Prompt, Run, Secret, WorkerResult
-from sprint.errors import Busy, SprintError
+from sprint.errors import SprintError
+from sprint.lock import is_held, lock
 from sprint.runs import RunStore
 from sprint.task import Task
 from sprint.worker import Job, Status
@@ -52,6 +50,7 @@ class Attached:
     """A Worker made of a Performer. See Worker for the contract."""
 
     attached = True
+    records_spend = True  # its process counts, answer by answer
 
     def __init__(self, performer: Performer, store: RunStore) -> None:
         self._performer = performer
@@ -65,12 +64,12 @@ class Attached:
 
     def start(self, job: Job) -> None:
         with _held(job.folder):
-            _keep(job.folder, self._performer.begin(job))
+            json_file.write(job.folder / _RESULT, self._performer.begin(job))
 
     def resume(self, job: Job, message: str) -> None:
         with _held(job.folder):
             (job.folder / _RESULT).unlink(missing_ok=True)
-            _keep(job.folder, self._performer.go_on(job, message))
+            json_file.write(job.folder / _RESULT, self._performer.go_on(job, message))
 
     def poll(self, run: Run) -> Status:
         folder = self._store.folder(run.id)
@@ -78,28 +77,23 @@ class Attached:
             return Status(Liveness.DONE)
         if not (folder / _LOCK).exists():
             return Status(Liveness.ABSENT)
-        return Status(Liveness.RUNNING if _is_held(folder) else Liveness.DONE)
+        return Status(Liveness.RUNNING if is_held(folder / _LOCK) else Liveness.DONE)
 
     def collect(self, job: Job) -> WorkerResult:
-        path = job.folder / _RESULT
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=WorkerResult)
-        except FileNotFoundError:
-            usage, model = transcript.usage(job.folder)
-            return WorkerResult(Ending.INTERRUPTED, detail="its process died", model=model, usage=usage)
-        except OSError as error:
-            raise files.refusal("read", path, error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SprintError(f"cannot read {path}: {error}; remove it to go on with the run") from error
+        result = json_file.read(job.folder / _RESULT, WorkerResult, remedy="remove it to go on with the run")
+        if result is not None:
+            return result
+        usage, model = transcript.usage(job.folder)
+        return WorkerResult(Ending.INTERRUPTED, detail="its process died", model=model, usage=usage)
 
     def stop(self, run: Run) -> None:
         """Ask the process that works on the run to end, and wait until it has. Raises SprintError."""
         folder = self._store.folder(run.id)
-        if not _is_held(folder):
+        if not is_held(folder / _LOCK):
             return
         self._store.ask_to_stop(run.id, "its claim was lost")
         deadline = time.monotonic() + _STOP_SECONDS
-        while _is_held(folder):
+        while is_held(folder / _LOCK):
             if time.monotonic() > deadline:
                 raise SprintError(f"run {run.id}: process {run.pid} does not end; kill it")
             time.sleep(_LOOK_SECONDS)
@@ -114,27 +108,6 @@ class Attached:
         return self._performer.version()
 
 
-def _keep(folder: Path, result: WorkerResult) -> None:
-    files.replace(folder / _RESULT, msgspec.json.encode(result))
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the run's lock, which the kernel frees when the process dies. Raises Busy where it is held."""
-    with (folder / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"{folder.name}: another process works on this run") from None
-        yield
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        with (folder / _LOCK).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+def _held(folder: Path) -> AbstractContextManager[None]:
+    """The run's lock, which the kernel frees when the process dies. Raises Busy where it is held."""
+    return lock(folder / _LOCK, what="works on this run")

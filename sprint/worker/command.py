@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint import prompts, transcript
+from sprint import progress, prompts, transcript
 from sprint.config import CommandWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
 from sprint.task import Task
@@ -79,6 +79,8 @@ class CommandPerformer:
     def _at_work(self, job: Job, places: Places, text: str, prepared: str, left: float) -> Completed:
         script = f"{prepared} && exec /bin/sh -c {_quoted(self._config.command)}"
         began = time.monotonic()
+        progress.append(job.folder, "time", seconds_left=left)
+        progress.append(job.folder, "doing", what="tool", text=self._config.command, seconds=left)
         try:
             done = job.sandbox.run(
                 ["/bin/sh", "-c", script],
@@ -88,8 +90,9 @@ class CommandPerformer:
                 stdin=text.encode("utf-8", "replace"),
                 env=_environment(places),
                 output_cap=_OUTPUT_CAP,
-                output_file=job.folder / "agent.log",
+                output_file=job.folder / transcript.RAW,
                 watch=job.watch,
+                on_line=progress.Pulse(job.folder).line,
             )
         finally:
             total = _seconds_so_far(job.folder) + time.monotonic() - began
@@ -105,7 +108,7 @@ class CommandPerformer:
             error="",
             exit_code=done.exit_code,
             killed_by=done.killed_by,
-            output="agent.log",
+            output=transcript.RAW,
         )
         return done
 

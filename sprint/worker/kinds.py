@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
+from sprint import sharing
 from sprint.config import (
     AgentWorkerConfig,
     ClaudeWorkerConfig,
@@ -13,30 +12,21 @@ from sprint.config import (
     CommandWorkerConfig,
     HermesWorkerConfig,
     KimiCodeWorkerConfig,
-    Limits,
     LocalWorkerConfig,
     OpencodeWorkerConfig,
+    SpriteWorkerConfig,
     WorkerConfig,
 )
-from sprint.runs import RunStore
-from sprint.worker import Endpoints, Worker
-
-
-@dataclass(frozen=True)
-class Services:
-    """What workers are made from besides their section of the configuration."""
-
-    endpoints: Endpoints
-    store: RunStore
-    results: Path
-    limits: Limits
+from sprint.worker import Services, Worker
 
 
 def _local(config: WorkerConfig, services: Services) -> Worker:
     from sprint.worker.attached import Attached
     from sprint.worker.local.worker import LocalPerformer
 
-    return Attached(LocalPerformer(services.endpoints, services.results, services.limits), services.store)
+    shared = sharing.of(services.config, services.around)
+    performer = LocalPerformer(services.endpoints, services.results, services.limits, shared)
+    return Attached(performer, services.store)
 
 
 def _command(config: WorkerConfig, services: Services) -> Worker:
@@ -54,8 +44,28 @@ def _agent(config: WorkerConfig, services: Services) -> Worker:
     from sprint.worker.attached import Attached
 
     assert isinstance(config, AgentWorkerConfig)
-    performer = AgentPerformer(AGENTS[type(config)], config, way.route(services.endpoints))
+    performer = AgentPerformer(AGENTS[type(config)], config, way.route(services, config.price))
     return Attached(performer, services.store)
+
+
+def _hermes(config: WorkerConfig, services: Services) -> Worker:
+    from sprint import credentials
+    from sprint.worker.agents import way
+    from sprint.worker.agents.hermes_via import HermesPerformer
+    from sprint.worker.attached import Attached
+
+    assert isinstance(config, HermesWorkerConfig)
+    key = credentials.hermes_server_key(config, services.around) if config.outside_sandbox else None
+    return Attached(HermesPerformer(config, way.route(services, config.price), key), services.store)
+
+
+def _sprite(config: WorkerConfig, services: Services) -> Worker:
+    from sprint.sprite import backends
+    from sprint.worker.sprite.sprite_worker import SpriteWorker
+
+    assert isinstance(config, SpriteWorkerConfig)
+    backend = backends.opened(services.config, config.backend, services.around)
+    return SpriteWorker(config, services.config.backends[backend.name], backend, services)
 
 
 KINDS: dict[type[WorkerConfig], Callable[[WorkerConfig, Services], Worker]] = {
@@ -63,9 +73,10 @@ KINDS: dict[type[WorkerConfig], Callable[[WorkerConfig, Services], Worker]] = {
     CommandWorkerConfig: _command,
     ClaudeWorkerConfig: _agent,
     CodexWorkerConfig: _agent,
-    HermesWorkerConfig: _agent,
+    HermesWorkerConfig: _hermes,
     KimiCodeWorkerConfig: _agent,
     OpencodeWorkerConfig: _agent,
+    SpriteWorkerConfig: _sprite,
 }
 
 

@@ -14,6 +14,10 @@ from sprint.domain import DiffStat, Refusal
 
 _FEW_FILES = 5
 _FEW_LINES = 80
+_NOTHING = (
+    "Nothing has changed in the working tree. If the change is still to be made, make it; if the issue is "
+    "solved already, say that it is fixed already and by which commit; if not, {confirm}."
+)
 
 
 class Ran(StrEnum):
@@ -67,6 +71,8 @@ def is_plain(found: Inspection, checks: Sequence[CheckRun]) -> bool:
 
 def text(found: Inspection, checks: Sequence[CheckRun], confirm: str) -> str:
     """The review. `confirm` says how the work is handed in for good: "call `finish` again"."""
+    if not (found.changes or found.scratch or found.refusals):
+        return _NOTHING.format(confirm=confirm)
     return prompts.review(
         found.changes,
         scratch=found.scratch,

@@ -13,15 +13,20 @@ from pathlib import Path
 from sprint import git
 from sprint.domain import Workspace
 from sprint.errors import SprintError
+from sprint.workspace import base_tree, removal
 from sprint.workspace import mirror as mirrors
-from sprint.workspace import removal
 from sprint.workspace.junk import junk_patterns
+from sprint.workspace.own_objects import mirror_of
 from sprint.workspace.uids import free_uid
 
 KEPT_INDEX = ".index"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PARALLEL_FROM = 2000  # below this many files, starting workers costs more than they save
+_SETTINGS = (
+    *("-c", "core.fsync=none", "-c", "checkout.workers=0"),
+    *("-c", f"checkout.thresholdForParallelism={_PARALLEL_FROM}"),
+)
 _CONFIG = """\
 [core]
 \trepositoryformatversion = 0
@@ -38,8 +43,21 @@ _ORIGIN = """\
 """
 
 
-def create(workspaces: Path, run_id: str, mirror: Path, sha: str, branch: str, new_branch: str) -> Workspace:
+def create(
+    workspaces: Path,
+    run_id: str,
+    mirror: Path,
+    sha: str,
+    branch: str,
+    new_branch: str,
+    *,
+    may_show: bool = False,
+) -> Workspace:
     """Make a workspace with `sha` checked out on `new_branch`, and the mirror's branches as origin/*.
+
+    `mirror` may be a run's own repository as well: then what the run made is in the checkout too.
+
+    `may_show`: a large tree may be shown below it while this process lives (see `layers`).
 
     A runner that is root gives it to a uid that nothing else has. Raises SprintError, and leaves nothing.
     """
@@ -50,10 +68,16 @@ def create(workspaces: Path, run_id: str, mirror: Path, sha: str, branch: str, n
     try:
         space = Workspace(root, free_uid(workspaces) if os.geteuid() == 0 else None)
         _furnish(space, run_id)
-        with mirrors.locked(mirror):
-            mirrors.pin(mirror, root.name, "base", sha)
-            _copy_repository(mirror, space, sha, branch, new_branch)
-        _check_out(space, mirror)
+        shared = mirror_of(mirror)
+        with mirrors.locked(shared):
+            if shared == mirror:
+                mirrors.pin(mirror, root.name, "base", sha)
+            _copy_repository(shared, mirror, space, sha, branch, new_branch)
+            if not (may_show and base_tree.show(space, shared, mirror, sha)):
+                _check_out(space, shared)
+                if may_show and shared == mirror:
+                    base_tree.keep(space, shared, sha)
+        _keep_index(space)
     except OSError as error:
         removal.remove(root)
         raise SprintError(f"cannot make the workspace {root}: {error.strerror or error}") from error
@@ -115,32 +139,39 @@ def _give(space: Workspace, path: Path) -> None:
         os.chown(path, space.uid, space.uid, follow_symlinks=False)
 
 
-def _copy_repository(mirror: Path, space: Workspace, sha: str, branch: str, new_branch: str) -> None:
-    """Put a .git together from files of the mirror: a clone would unpack and pack the same objects again."""
+def _copy_repository(
+    mirror: Path, own: Path, space: Workspace, sha: str, branch: str, new_branch: str
+) -> None:
+    """Put a .git together from files of the mirror, and of a run's `own` repository where that is another: a
+    clone would unpack and pack the same objects again."""
     target = space.checkout / ".git"
     for folder in (target, target / "objects", target / "refs", target / "info"):
         folder.mkdir()
         _give(space, folder)
-    for source in _objects(mirror / "objects"):
-        copy = target / "objects" / source.relative_to(mirror / "objects")
-        for parent in reversed(copy.relative_to(target / "objects").parents[:-1]):
-            folder = target / "objects" / parent
-            if not folder.exists():
-                folder.mkdir()
-                _give(space, folder)
-        _copy(source, copy)
-        _give(space, copy)
-    url = git.git("config", "remote.origin.url", git_dir=mirror, check=False).out.strip()
+    for store in dict.fromkeys((mirror / "objects", own / "objects")):
+        for source in _objects(store):
+            _add_object(space, source, target / "objects", source.relative_to(store))
+    url = mirrors.origin(mirror)
     files = {
         "HEAD": f"ref: refs/heads/{new_branch}\n",
         "config": _CONFIG + (_ORIGIN.format(url=url) if url else ""),
         "packed-refs": "".join(f"{at} {ref}\n" for ref, at in _refs(mirror, sha, branch, new_branch)),
         # What tools leave behind is no work: `git status` should not speak of it where the project is silent.
-        "info/exclude": "".join(f"{pattern}\n" for pattern in junk_patterns(git.ls_tree(mirror, sha))),
+        "info/exclude": "".join(f"{pattern}\n" for pattern in junk_patterns(git.ls_tree(own, sha))),
     }
     for name, text in files.items():
         (target / name).write_bytes(text.encode("utf-8", "surrogateescape"))
         _give(space, target / name)
+
+
+def _add_object(space: Workspace, source: Path, objects: Path, name: Path) -> None:
+    for parent in reversed(name.parents[:-1]):
+        if not (objects / parent).exists():
+            (objects / parent).mkdir()
+            _give(space, objects / parent)
+    if not (objects / name).exists():  # a tree that both stores have
+        _copy(source, objects / name)
+        _give(space, objects / name)
 
 
 def _objects(folder: Path) -> list[Path]:
@@ -182,13 +213,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _check_out(space: Workspace, mirror: Path) -> None:
-    """Write the files as the one who will own them, and keep the index for the import before anybody can
-    change it."""
-    workers = ("-c", "checkout.workers=0", "-c", f"checkout.thresholdForParallelism={_PARALLEL_FROM}")
+    """Write the files as the one who will own them."""
     try:
         git.git(
-            *("-c", "core.fsync=none"),
-            *workers,
+            *_SETTINGS,
             *("read-tree", "--reset", "-u", "HEAD"),
             git_dir=space.checkout / ".git",
             work_tree=space.checkout,
@@ -199,6 +227,10 @@ def _check_out(space: Workspace, mirror: Path) -> None:
         if "No space" not in str(error):
             mirrors.declare_broken(mirror)
         raise git.GitError(f"{error}; the next tick clones the repository anew") from error
+
+
+def _keep_index(space: Workspace) -> None:
+    """For the import, before anybody can change it."""
     # With its time: git takes files that changed in the second of the index itself for suspect.
     shutil.copy2(space.checkout / ".git/index", space.root / KEPT_INDEX)
     (space.root / KEPT_INDEX).chmod(0o600)

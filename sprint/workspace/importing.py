@@ -1,4 +1,4 @@
-"""What an agent made comes into the trusted mirror: sandboxed export, bundle, trusted unpacking.
+"""What an agent made comes into the run's own repository: sandboxed export, bundle, trusted unpacking.
 
 Nothing on the host reads the agent's files. A git inside the sandbox, with a repository of its own, turns the
 work tree into a bundle on its standard output; the bundle is weighed before any git of ours unpacks it.
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from sprint import git, proc
@@ -20,15 +21,14 @@ from sprint.domain import Change, Completed, DiffStat, ImportedWork, Workspace
 from sprint.errors import SprintError
 from sprint.git.server_errors import one_line, server_words
 from sprint.sandbox import Sandbox
-from sprint.workspace import leftover
-from sprint.workspace import mirror as mirrors
+from sprint.workspace import layers, leftover
 from sprint.workspace.bundle import BundleError, open_bundle
 from sprint.workspace.checkout import KEPT_INDEX
 from sprint.workspace.junk import folder_patterns, junk_patterns
 
-_SCRIPT = Path(__file__).with_name("export.sh")
-_MAX_EXPANDED = 64_000_000  # bytes of new files, uncompressed
-_MAX_NEW_FILES = 20_000
+EXPORT = Path(__file__).with_name("export.sh")
+MAX_EXPANDED = 64_000_000  # bytes of new files, uncompressed
+MAX_NEW_FILES = 20_000
 _MAX_INDEX = 200_000_000
 _MAX_PATTERN_BYTES = 200_000
 _TIMEOUT = 600
@@ -60,13 +60,13 @@ def leftovers(workspace: Workspace, sandbox: Sandbox, base: str) -> tuple[str, .
     index = _kept_index(workspace)
     if index is None:
         raise HandoverError(f"{workspace.root} lost its index; it has to be made anew")
-    done = _in_sandbox("list", workspace, sandbox, base, index, [], output_cap=_MAX_EXPANDED)
+    done = _in_sandbox("list", workspace, sandbox, base, index, [], output_cap=MAX_EXPANDED)
     return leftover.encode(done.stdout.split(b"\0"))
 
 
 def import_work(
     workspace: Workspace,
-    mirror: Path,
+    store: Path,
     base: str,
     sandbox: Sandbox,
     *,
@@ -74,77 +74,110 @@ def import_work(
     scratch: Path,
     max_bundle_bytes: int = 32_000_000,
 ) -> ImportedWork:
-    """Bring the work tree's state into the mirror as a tree, kept there for the run.
+    """Bring the work tree's state as a tree into `store`, which is the run's own repository (`own_objects`).
 
     Left out: what the repository ignores, `leftovers`, and well-known junk that the base does not track.
     `scratch` is a directory of ours. The agent's own commits, branches and configuration have no effect.
     Raises HandoverError where the workspace is broken, hostile or too big, never hanging on it.
     """
-    run = workspace.root.name
-    if git.resolve(mirror, base) is None:
-        raise HandoverError(f"{base} is no longer in {mirror}; the repository was cloned anew meanwhile")
-    mirrors.pin(mirror, run, "base", base)
-    left = leftover.decode(leftovers)
-    patterns = [*junk_patterns(git.ls_tree(mirror, base)), *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
-    index = _kept_index(workspace) or _fresh_index(mirror, base, scratch)
-    done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=max_bundle_bytes)
-    tree = _let_in(mirror, run, base, done.stdout)
-    changes = _changes(mirror, base, tree)
-    if undone := [change for change in changes if left.covers(change)]:
-        tree = _without(mirror, base, tree, undone, scratch)
-        mirrors.pin(mirror, run, "tree", tree)
-        changes = _changes(mirror, base, tree)
-    return ImportedWork(base, tree, tuple(changes))
+    left, work = leftover.decode(leftovers), ""
+    try:
+        known = junk_patterns(git.ls_tree(store, base))
+        patterns = [*known, *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
+        index = _kept_index(workspace) or _fresh_index(store, base, scratch)
+        done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=max_bundle_bytes)
+        work = _let_in(store, base, done.stdout)
+        imported = compared_with(store, base, work)
+        if undone := [change for change in imported.changes if left.covers(change)]:
+            return compared_with(store, base, _without(store, base, imported.tree, undone, scratch))
+        return imported
+    except git.GitError as error:
+        if git.resolve(store, base) is None:
+            said = f"{base} is no longer there; the repository was cloned anew meanwhile"
+            raise HandoverError(said) from error
+        if work and git.resolve(store, work) is None:
+            raise HandoverError("git refuses what is in the workspace: its commit is not in it") from error
+        raise
 
 
-def leave_out(
-    mirror: Path, workspace: Workspace, work: ImportedWork, paths: Sequence[str], scratch: Path
-) -> ImportedWork:
-    """The work without its changes to these paths, kept for the run in its place."""
+def compared_with(store: Path, base: str, work: str) -> ImportedWork:
+    """A tree, or that of a commit, as a change of any other commit."""
+    done = git.git(
+        "diff-tree", "-r", "-z", "--no-renames", "--raw", "--full-index", base, work, git_dir=store
+    )
+    fields = done.stdout.split(b"\0")
+    rows = [
+        (*meta.decode().removeprefix(":").split(" "), path)
+        for meta, path in zip(*[iter(fields)] * 2, strict=False)
+    ]
+    known = git.sizes(store, [f"{work}^{{tree}}", *(new for _, _, _, new, _, _ in rows)])
+    changes = tuple(
+        Change(
+            path=path.decode("utf-8", "surrogateescape"),
+            status=status,
+            old_mode=old_mode,
+            new_mode=new_mode,
+            new_sha=new,
+            size=known[new].size,
+        )
+        for old_mode, new_mode, _, new, status, path in rows
+    )
+    return ImportedWork(base, next(iter(known)), changes)
+
+
+def leave_out(store: Path, work: ImportedWork, paths: Sequence[str], scratch: Path) -> ImportedWork:
+    """The work without its changes to these paths."""
     gone = [change for change in work.changes if change.path in paths]
     if not gone:
         return work
-    tree = _without(mirror, work.base, work.tree, gone, scratch)
-    mirrors.pin(mirror, workspace.root.name, "tree", tree)
-    return ImportedWork(work.base, tree, tuple(_changes(mirror, work.base, tree)))
+    return compared_with(store, work.base, _without(store, work.base, work.tree, gone, scratch))
 
 
 def commit(
-    mirror: Path,
+    store: Path,
     work: ImportedWork,
     message: str,
     author_name: str,
     author_email: str,
     when: datetime | None = None,
+    parents: Sequence[str] = (),
+    sign: Path | None = None,
 ) -> str:
-    """The runner's own commit of imported work, on its base. Returns its id."""
-    return git.commit_tree(mirror, work.tree, [work.base], message, author_name, author_email, when)
+    """The runner's own commit of imported work, on its base unless `parents` are given, and signed with the
+    ssh key `sign`. Returns its id."""
+    on = parents or [work.base]
+    return git.commit_tree(store, work.tree, on, message, author_name, author_email, when, sign)
 
 
-def diffstat(mirror: Path, work: ImportedWork) -> tuple[DiffStat, ...]:
-    """What changed in how many lines, a path each."""
+@lru_cache(maxsize=2)  # a reviewer's and the pull request's are the same
+def diffstat(store: Path, base: str, work: str) -> tuple[DiffStat, ...]:
+    """What a tree changes of a commit in how many lines, a path each; both are full ids."""
     done = git.git(
-        *("diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv"),
-        *(work.base, work.tree),
-        git_dir=mirror,
+        *("diff-tree", "-r", "-z", "--raw", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv"),
+        *(base, work),
+        git_dir=store,
     )
-    counts = {}
-    for record in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
-        if record.count("\t") >= 2:
+    statuses: dict[str, str] = {}
+    counts: dict[str, tuple[int, int] | None] = {}
+    fields = iter(done.stdout.decode("utf-8", "surrogateescape").split("\0"))
+    for record in fields:
+        if record.startswith(":"):
+            statuses[next(fields)] = record.rpartition(" ")[2]
+        elif record:
             added, deleted, path = record.split("\t", 2)
             counts[path] = (int(added), int(deleted)) if added.isdigit() else None
-    return tuple(DiffStat(change.path, change.status, counts.get(change.path)) for change in work.changes)
+    return tuple(DiffStat(path, status, counts.get(path)) for path, status in statuses.items())
 
 
-def diff(mirror: Path, base: str, tree: str, cap: int = 5_000_000) -> bytes:
+def diff(store: Path, base: str, tree: str, cap: int = 5_000_000) -> bytes:
     """The work as a patch that `git apply` takes; attributes and configuration of the work have no say.
 
     Over `cap` bytes it is cut in the middle, and says so.
     """
     plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--binary", "--full-index")
-    settings = ("-c", f"attr.tree={git.empty_tree(mirror)}")
+    settings = ("-c", f"attr.tree={git.EMPTY_TREE}")
     done = git.git(
-        *settings, "diff-tree", "-r", "-p", *plain, base, tree, git_dir=mirror, check=False, output_cap=cap
+        *settings, "diff-tree", "-r", "-p", *plain, base, tree, git_dir=store, check=False, output_cap=cap
     )
     if not done.ok:
         raise git.GitError(f"cannot make a patch of {tree}: {done.err.strip()[-200:]}")
@@ -163,9 +196,10 @@ def _in_sandbox(
     patterns: Sequence[str],
     output_cap: int,
 ) -> Completed:
+    layers.cover_again(workspace)
     excludes = [option for pattern in patterns for option in ("-x", pattern)]
-    numbers = [len(index.data), index.made, _MAX_NEW_FILES, _MAX_EXPANDED]
-    argv = ["sh", "-c", _SCRIPT.read_text(), "export", task, base, *map(str, numbers), *excludes]
+    numbers = [len(index.data), index.made, MAX_NEW_FILES, MAX_EXPANDED]
+    argv = ["sh", "-c", EXPORT.read_text(), "export", task, base, *map(str, numbers), *excludes]
 
     def run() -> Completed:
         return sandbox.run(
@@ -217,66 +251,41 @@ def _kept_index(workspace: Workspace) -> _Index | None:
         return _Index(file.read(_MAX_INDEX), int(found.st_mtime))
 
 
-# --- in the mirror -----------------------------------------------------------------------------
+# --- in the run's repository -----------------------------------------------------------------------------
 
 
-def _let_in(mirror: Path, run: str, base: str, bundle: bytes) -> str:
-    """Let a bundle that holds no surprise into the mirror; returns its tree.
+def _let_in(store: Path, base: str, bundle: bytes) -> str:
+    """Let a bundle that holds no surprise in; returns the commit that it says it holds.
 
     By index-pack itself, as fetch would call it: git before 2.46 fetches bundles without checking objects.
     """
     try:
-        work, pack = open_bundle(bundle, base, _MAX_EXPANDED)
+        work, pack = open_bundle(bundle, base, MAX_EXPANDED)
     except BundleError as error:
         raise HandoverError(f"the workspace was not exported as it should be: {error}") from error
-    done = git.git("index-pack", "--stdin", "--strict", git_dir=mirror, stdin=pack, check=False)
-    tree = git.resolve(mirror, work, "tree") if done.ok else None
-    if tree is None:
-        words = done.killed_by or server_words(done.err, everything=True) or "its commit is not in it"
+    done = git.git("index-pack", "--stdin", "--strict", git_dir=store, stdin=pack, check=False)
+    if not done.ok:
+        words = done.killed_by or server_words(done.err, everything=True)
         raise HandoverError(f"git refuses what is in the workspace: {words}")
-    mirrors.pin(mirror, run, "work", work)
-    return tree
+    return work
 
 
-def _changes(mirror: Path, base: str, tree: str) -> list[Change]:
-    done = git.git(
-        "diff-tree", "-r", "-z", "--no-renames", "--raw", "--full-index", base, tree, git_dir=mirror
-    )
-    fields = done.stdout.split(b"\0")
-    rows = [
-        (*meta.decode().removeprefix(":").split(" "), path)
-        for meta, path in zip(*[iter(fields)] * 2, strict=False)
-    ]
-    known = git.sizes(mirror, [new for _, _, _, new, _, _ in rows])
-    return [
-        Change(
-            path=path.decode("utf-8", "surrogateescape"),
-            status=status,
-            old_mode=old_mode,
-            new_mode=new_mode,
-            new_sha=new,
-            size=known[new].size,
-        )
-        for old_mode, new_mode, _, new, status, path in rows
-    ]
-
-
-def _without(mirror: Path, base: str, tree: str, changes: Sequence[Change], scratch: Path) -> str:
+def _without(store: Path, base: str, tree: str, changes: Sequence[Change], scratch: Path) -> str:
     """The tree with these changes taken back."""
     gone = "\0".join(f"0 {_NOTHING}\t{change.path}" for change in changes)
     paths = [change.path for change in changes if change.status != "A"]
-    kept = git.git("ls-tree", "-z", base, "--", *paths, git_dir=mirror).stdout if paths else b""
+    kept = git.git("ls-tree", "-z", base, "--", *paths, git_dir=store).stdout if paths else b""
     with _index_file(scratch) as index:
         env = {"GIT_INDEX_FILE": str(index)}
-        git.git("read-tree", tree, git_dir=mirror, env=env)
+        git.git("read-tree", tree, git_dir=store, env=env)
         entries = gone.encode("utf-8", "surrogateescape") + b"\0" + kept
-        git.git("update-index", "-z", "--index-info", git_dir=mirror, env=env, stdin=entries)
-        return git.git("write-tree", git_dir=mirror, env=env).out.strip()
+        git.git("update-index", "-z", "--index-info", git_dir=store, env=env, stdin=entries)
+        return git.git("write-tree", git_dir=store, env=env).out.strip()
 
 
-def _fresh_index(mirror: Path, base: str, scratch: Path) -> _Index:
+def _fresh_index(store: Path, base: str, scratch: Path) -> _Index:
     with _index_file(scratch) as index:
-        git.git("read-tree", base, git_dir=mirror, env={"GIT_INDEX_FILE": str(index)})
+        git.git("read-tree", base, git_dir=store, env={"GIT_INDEX_FILE": str(index)})
         return _Index(index.read_bytes(), int(index.stat().st_mtime))
 
 

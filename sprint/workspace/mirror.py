@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from sprint import git
+from sprint import files, git
 from sprint.domain import is_repo_name
 from sprint.errors import SprintError
 from sprint.lock import lock
@@ -36,31 +36,40 @@ def mirror_path(cache: Path, forge: str, repo: str) -> Path:
     return cache / "mirrors" / quote(forge, safe="").replace(".", "%2E") / f"{repo}.git"
 
 
-def update_mirror(cache: Path, forge: str, repo: str, remote: git.Remote, *, branch: str) -> tuple[Path, str]:
+def update_mirror(
+    cache: Path,
+    forge: str,
+    repo: str,
+    remote: git.Remote,
+    *,
+    branch: str,
+    watch: Callable[[], str] | None = None,
+) -> tuple[Path, str]:
     """Bring the mirror up to date and return it with the commit that `branch` is at.
 
-    Costs one fetch; a clone where there is no mirror yet or it is broken. Raises ForgeError where the
-    server fails or has no such branch, Busy where another process fetches it for too long.
+    Costs one fetch; a clone where there is no mirror yet or it is broken. `watch` may end it by raising.
+    Raises ForgeError where the server fails or has no such branch, Busy where another process fetches it for
+    too long.
     """
     path = mirror_path(cache, forge, repo)
     try:
         with locked(path):
-            return path, _update(path, remote, branch)
+            return path, _update(path, remote, branch, watch)
     except OSError as error:
         raise SprintError(f"cannot keep a mirror at {path}: {error.strerror or error}") from error
 
 
-def _update(path: Path, remote: git.Remote, branch: str) -> str:
+def _update(path: Path, remote: git.Remote, branch: str, watch: Callable[[], str] | None) -> str:
     _sweep(path)
     try:
         if not _is_sound(path):
             raise git.GitError(f"{path} is broken")
-        _fetch(path, remote, branch)
+        _fetch(path, remote, branch, watch)
         tip = _tip(path, branch)
     except (git.GitError, git.Unexplained):
-        _make_anew(path, remote, branch)
+        _make_anew(path, remote, branch, watch)
         tip = _tip(path, branch)
-    (path / _USED).touch()
+    (path / _USED).write_text(remote.url if remote.is_http else "")
     if len(list((path / "objects/pack").glob("*.pack"))) > _MANY_PACKS:
         _tidy(path)
     return tip
@@ -73,31 +82,38 @@ def locked(mirror: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(path: Path, remote: git.Remote, branch: str) -> None:
+def _fetch(path: Path, remote: git.Remote, branch: str, watch: Callable[[], str] | None) -> None:
     # Named besides the pattern, which an empty answer (a login page) would satisfy by pruning everything.
     asked = f"+refs/heads/{branch}:refs/heads/{branch}"
-    git.fetch(path, remote, asked, *_REFSPECS, prune=True, keep_pack=True, timeout=_FETCH_SECONDS)
+    refspecs = (asked, *_REFSPECS)
+    git.fetch(path, remote, *refspecs, prune=True, keep_pack=True, timeout=_FETCH_SECONDS, watch=watch)
 
 
 def _tip(path: Path, branch: str) -> str:
-    sha = git.resolve(path, f"refs/heads/{branch}")
-    if sha is None or git.resolve(path, sha, "tree") is None:
+    ref = f"refs/heads/{branch}"
+    sha, tree = git.resolve_all(path, f"{ref}^{{commit}}", f"{ref}^{{tree}}")
+    if sha is None or tree is None:
         raise git.GitError(f"{path} lacks objects of {branch}")
     return sha
 
 
-def _make_anew(path: Path, remote: git.Remote, branch: str) -> None:
+def _make_anew(path: Path, remote: git.Remote, branch: str, watch: Callable[[], str] | None) -> None:
     """Clone beside the mirror and swap them: killed at any point, the next tick sees an old one or none."""
     made = removal.sibling(path, "new")
     git.init_bare(made)
-    _fetch(made, remote, branch)
+    _fetch(made, remote, branch, watch)
     git.git(*_COMMIT_GRAPH, git_dir=made, timeout=600, check=False)
-    if remote.is_http:
-        git.git("config", "remote.origin.url", remote.url, git_dir=made)
     if path.exists():
         path.rename(removal.sibling(path, "gone"))
     made.rename(path)
     _sweep(path)
+
+
+def origin(path: Path) -> str:
+    """The address that the mirror was last fetched from; "" for one that only this machine can use."""
+    with contextlib.suppress(FileNotFoundError):
+        return (path / _USED).read_text()
+    return ""
 
 
 def _sweep(path: Path) -> None:
@@ -154,7 +170,9 @@ def pin(path: Path, run: str, role: str, sha: str) -> None:
     """Keep an object for a run, reachable under a ref that no server ever sees, for 30 days."""
     (path / _RUNS).mkdir(exist_ok=True)
     (path / _RUNS / run).touch()
-    git.update_ref(path, f"{PINS}/{run}/{role}", sha)
+    ref = path / PINS / run / role
+    ref.parent.mkdir(parents=True, exist_ok=True)
+    files.replace(ref, f"{sha}\n".encode(), durable=False)
 
 
 def _unpin(path: Path, run: str) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sprint import proc
+from sprint.disk_use import used
 from sprint.errors import Busy, SprintError
 from sprint.lock import lock
+from sprint.workspace import layers
 
 MARKER = ".sprint"
 
@@ -59,6 +63,7 @@ def remove(workspace: Path) -> None:
         return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise SprintError(f"{workspace} is no directory of ours; nothing was removed")
+    layers.uncover(workspace)
     gone = sibling(workspace, "gone")
     try:
         workspace.rename(gone)  # at once, so that a kill in between leaves no workspace that looks whole
@@ -79,15 +84,29 @@ def remove_all_of(workspaces: Path, run_id: str, *, keep: str = "") -> None:
                 remove(path)
 
 
-def clean(workspaces: Path, *, keep: int = 24, in_use: set[str]) -> list[str]:
-    """Remove all but the newest `keep` workspaces and those in use (by path); returns what was removed."""
-    removed = []
+def clean(
+    workspaces: Path,
+    *,
+    keep: int = 24,
+    in_use: set[str],
+    most_bytes: float = math.inf,
+    size: Callable[[Path], int] = lambda path: used(path)[0],
+) -> list[str]:
+    """Remove all but the newest `keep` workspaces, and those beyond so many bytes by `size` of all together.
+
+    Those in use (by path) stay, and are not measured. Returns what was removed.
+    """
+    removed, total = [], 0
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(workspaces)):
             if _HALF_GONE.fullmatch(entry.name) and _is_our_directory(entry):
                 delete(workspaces / entry.name)
-    for path in newest_first(workspaces)[keep:]:
-        if str(path) not in in_use and path.name not in in_use:
+    for place, path in enumerate(newest_first(workspaces)):
+        if str(path) in in_use or path.name in in_use:
+            continue
+        if place < keep:
+            total += size(path) if math.isfinite(most_bytes) else 0
+        if place >= keep or total > most_bytes:
             remove(path)
             removed.append(str(path))
     return removed
@@ -132,6 +151,9 @@ def clean_mirrors(cache: Path, *, days: float = 30) -> list[str]:
                     gone = sibling(path, "gone")
                     path.rename(gone)
                     delete(gone)
+                    trees = path.with_suffix(".trees")
+                    if trees.is_dir() and not any(layers.is_needed(tree) for tree in trees.iterdir()):
+                        delete(trees)
                 removed.append(str(path))
         except (Busy, FileNotFoundError):
             continue

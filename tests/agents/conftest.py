@@ -14,7 +14,7 @@ from tests.agents.model import ScriptedModel
 from tests.worker.conftest import bench as bench  # a fixture
 
 INSTALLED = Path(__file__).parents[2] / ".venv" / "agents"  # by `./dev test --agents`
-_PLACES = {
+PLACES = {
     "claude": "npm/node_modules/.bin/claude",
     "codex": "npm/node_modules/.bin/codex",
     "hermes": "hermes/bin/hermes",
@@ -26,9 +26,9 @@ def program() -> Callable[[str], str]:
     """Where an agent's program is; the test is skipped where it is not, unless they had to be installed."""
 
     def find(name: str) -> str:
-        own = INSTALLED / _PLACES.get(name, name)
+        own = INSTALLED / PLACES.get(name, name)
         found = str(own) if own.exists() else shutil.which(name)
-        if not found and os.environ.get("WITH_AGENTS") and name in _PLACES:
+        if not found and os.environ.get("WITH_AGENTS") and name in PLACES:
             pytest.fail(f"{name} is not installed")
         if not found:
             pytest.skip(f"{name} is not here; `./dev test --agents` installs it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.servers.loopback import Answer, HangUp, LoopbackServer, Request, json_answer
-from tests.servers.replies import Reply, say
+from tests.servers.replies import Reply, call, say
 
 Script = Callable[[dict[str, Any], int], Reply]
 """Given a request's JSON and its number, from 0, says what to answer; asked for requests with tools only."""
@@ -40,6 +41,7 @@ class ScriptedModel:
         self.asked: list[dict[str, Any]] = []
         self.sent = Sent()
         self.last = 200
+        self.is_fit = True  # answers the question before a claim, and does not count it
         self._script = script
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
@@ -59,11 +61,7 @@ class ScriptedModel:
         return self._server.url
 
     def _answer(self, request: Request) -> Answer:
-        speak = {
-            "/v1/messages": _messages,
-            "/v1/responses": _responses,
-            "/v1/chat/completions": _chat,
-        }.get(request.path)
+        speak = _SPEAK.get(request.path)
         if request.path == "/v1/messages/count_tokens":
             return json_answer({"input_tokens": 100})
         if request.method == "HEAD":
@@ -79,6 +77,10 @@ class ScriptedModel:
         return self._scripted(request.json(), speak)
 
     def _scripted(self, asked: dict[str, Any], speak: Callable[..., Iterator[bytes]]) -> Answer:
+        if (asked_to := _question(asked)) is not None and self.is_fit:
+            body = speak(asked_to, 0, self.name, stream=bool(asked.get("stream")))
+            kind = "text/event-stream" if asked.get("stream") else "application/json"
+            return Answer(200, b"".join(body), {"Content-Type": kind})
         with self._lock:
             number = len(self.asked)
             if asked.get("tools"):
@@ -101,8 +103,13 @@ class ScriptedModel:
     def _streamed(
         self, reply: Reply, asked: dict[str, Any], speak: Callable[..., Iterator[bytes]]
     ) -> Iterator[bytes]:
-        for number, piece in enumerate(speak(reply, next(self._ids), self.name, stream=True)):
+        options = asked.get("stream_options") or {}
+        is_untold = speak is _chat and not options.get("include_usage")
+        more = {"with_usage": False} if is_untold else {}
+        for number, piece in enumerate(speak(reply, next(self._ids), self.name, stream=True, **more)):
             if reply.keep is not None and number >= reply.keep:
+                if speak is _messages:  # its first event tells of the prompt
+                    self._add(*tokens(reply)[:2], 1)
                 if reply.then == "silence":
                     self._server.wait(3600)
                 raise HangUp
@@ -110,13 +117,25 @@ class ScriptedModel:
         self._count(reply, asked)
 
     def _count(self, reply: Reply, asked: dict[str, Any]) -> None:
-        prompt, cached, completion = tokens(reply)
+        self._add(*tokens(reply))
+        with self._lock:
+            self.last = 200 if asked.get("tools") else self.last
+
+    def _add(self, prompt: int, cached: int, completion: int) -> None:
         with self._lock:
             self.sent.answers += 1
             self.sent.prompt += prompt
             self.sent.cached += cached
             self.sent.completion += completion
-            self.last = 200 if asked.get("tools") else self.last
+
+
+def _question(asked: dict[str, Any]) -> Reply | None:
+    """The call that the tiny question before a claim asks for; None for any other request."""
+    tools = [tool.get("name") or tool.get("function", {}).get("name") for tool in asked.get("tools") or ()]
+    if tools != ["report_number"]:
+        return None
+    number = re.search(r"number (\d+)", json.dumps(asked))
+    return call("report_number", {"number": int(number[1]) if number else 0})
 
 
 def tokens(reply: Reply) -> tuple[int, int, int]:
@@ -229,7 +248,7 @@ def _responses(reply: Reply, number: int, model: str, *, stream: bool) -> Iterat
 # --- chat completions
 
 
-def _chat(reply: Reply, number: int, model: str, *, stream: bool) -> Iterator[bytes]:
+def _chat(reply: Reply, number: int, model: str, *, stream: bool, with_usage: bool = True) -> Iterator[bytes]:
     prompt, cached, completion = tokens(reply)
     usage = {
         "prompt_tokens": prompt,
@@ -264,8 +283,16 @@ def _chat(reply: Reply, number: int, model: str, *, stream: bool) -> Iterator[by
     yield chunk({"role": "assistant", "content": ""})
     for piece in _pieces(reply.text):
         yield chunk({"content": piece})
-    for index, call in enumerate(calls):
-        yield chunk({"tool_calls": [{**call, "index": index}]})
+    for index, made in enumerate(calls):
+        yield chunk({"tool_calls": [{**made, "index": index}]})
     yield chunk({}, reason)
-    yield _data({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+    if with_usage:
+        yield _data({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
+
+
+_SPEAK: dict[str, Callable[..., Iterator[bytes]]] = {
+    "/v1/messages": _messages,
+    "/v1/responses": _responses,
+    "/v1/chat/completions": _chat,
+}

@@ -73,7 +73,7 @@ class HostRoute:
         self.limit = limit
         self.away: Exception | None = None
 
-    def check(self, dialect: str, model: str) -> None:
+    def check(self, dialect: str, model: str, *, anew: bool = False) -> None:
         if self.away is not None:
             raise self.away
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 
 from sprint import transcript
 from sprint.config import ClaudeWorkerConfig
-from sprint.domain import Ending, WorkerResult
+from sprint.domain import Ending, WorkerResult, replace
 from sprint.errors import ConfigError, ModelError, ModelTrouble, Stopped
+from sprint.monitor.html.run_page import write_run
 from sprint.runs import RunStore
+from sprint.view import words
 from sprint.worker.agents import claude
 from sprint.worker.agents.performer import AgentPerformer
 from sprint.worker.attached import Attached
@@ -90,6 +92,9 @@ def test_it_is_told_on_stdin_and_its_last_words_are_the_summary(stage: Stage, be
     assert stage.told() == "You fix issues.\n\nFix issue 3."
     assert "Fix issue" not in stage.arguments()
     assert [event["content"] for event in bench.events("assistant")] == ["Looking."]
+    page = bench.results / "page.html"
+    write_run(page, bench.job.folder, bench.job.run)
+    assert re.search(r'href="[^"]*/agent\.log"', page.read_text())
     assert bench.events()[-1]["event"] == "end"
 
 
@@ -108,7 +113,7 @@ def test_its_steps_are_told_as_the_loop_tells_its_own(stage: Stage, bench: Bench
     tools = bench.events("tool")
     assert [tool["text"] for tool in tools] == ["a\nb", "Exit code 1\nno"]
     assert [tool["exit_code"] for tool in tools] == [None, 1]
-    shown = "\n".join(transcript.render(bench.job.folder))
+    shown = "\n".join(words.in_full(transcript.read(bench.job.folder)))
     assert all(words in shown for words in ("I look.", "Bash", "ended: implemented"))
 
 

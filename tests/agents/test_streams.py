@@ -8,10 +8,10 @@ import pytest
 
 from sprint import transcript
 from sprint.domain import Usage
+from sprint.sprite.detector import Silence
 from sprint.worker.agents import claude, codex, hermes, kimi_code, opencode
-from sprint.worker.agents.contract import AgentKind
+from sprint.worker.agents.agent_kind import AgentKind
 from sprint.worker.agents.story import Story
-from sprint.worker.detector import Silence
 
 STREAMS = sorted((Path(__file__).parent / "streams").glob("*.jsonl"))
 KINDS: dict[str, AgentKind] = {
@@ -69,3 +69,15 @@ def test_a_good_run_is_read_to_its_end(path: Path, tmp_path: Path) -> None:
 
 def test_there_are_streams() -> None:
     assert {path.stem.rsplit("-", 1)[0] for path in STREAMS} >= {"claude", "codex"}
+
+
+def test_each_answer_is_a_turn_of_an_agent_that_tells_no_steps(tmp_path: Path) -> None:
+    """Also where a fast model gives several between two looks: turns are limited."""
+    way = NoWay()
+    story = Story(tmp_path, hermes, way, Silence(), lambda _session: None)  # type: ignore[arg-type]
+    for turns in (5, 6):
+        way.usage = lambda turns=turns: Usage(turns, 100 * turns, 0, 10 * turns)  # type: ignore[method-assign, misc]
+        story.tick()
+    story.close("", "", 0)
+    used, _ = transcript.usage(tmp_path)
+    assert (story.turns, used.turns, used.prompt_tokens, used.completion_tokens) == (6, 6, 600, 60)

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import compileall
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import environment, forge, gateway, loop, mirror, monitor, storm, tick
+import sprint
+from tests.bench import (
+    agents,
+    backlog,
+    environment,
+    fleet,
+    forge,
+    gateway,
+    loop,
+    mirror,
+    monitor,
+    public_door,
+    storm,
+    tick,
+    together,
+    viewers,
+    weekend,
+)
 
 BENCHES = {
     "tick": tick.bench,
     "loop": loop.bench,
+    "together": together.bench,
+    "backlog": backlog.bench,
     "mirror": mirror.bench,
     "environment": environment.bench,
     "forge": forge.bench,
     "gateway": gateway.bench,
+    "agents": agents.bench,
     "monitor": monitor.bench,
+    "viewers": viewers.bench,
+    "public": public_door.bench,
     "storm": storm.bench,
+    "weekend": weekend.bench,
+    "fleet": fleet.bench,
 }
 
 
@@ -25,6 +52,9 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    # Ticks must not be measured while Python compiles them, as an installed program is compiled.
+    compileall.compile_dir(str(Path(sprint.__file__).parent), quiet=1)
+    print(_where())
     for name in names or BENCHES:
         with tempfile.TemporaryDirectory(prefix="sprint-bench-") as scratch:
             Path(scratch).chmod(0o711)  # the sandbox's user must be able to pass through
@@ -32,6 +62,16 @@ def main(names: list[str]) -> int:
             for line in BENCHES[name](Path(scratch)):
                 print(f"   {line}", flush=True)
     return 0
+
+
+def _where() -> str:
+    """The commit and the machine: figures mean nothing without them."""
+    root = Path(__file__).parent.parent.parent
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip()
+    load = os.getloadavg()[0]
+    version = sys.version.split()[0]
+    return f"commit {commit}, Python {version}, {os.cpu_count()} cores, load {load:.1f} at the beginning"
 
 
 raise SystemExit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -88,6 +89,7 @@ def bench(scratch: Path) -> Iterator[str]:
         yield f"{PACKAGES * MODULES} modules, wheels of {sources:.0f} MB, {first.bytes / 1e6:.0f} MB kept"
         yield f"set-up {first.seconds:.1f} s, put by copy {put:.2f} s (median of {TIMES}; aim: below 2)"
         yield f"set-up / put: {first.seconds / put:.0f} (aim: at least 20)"
+        yield f"with {os.getloadavg()[0]:.0f} at work on {os.cpu_count()} processors: both wait for the disk"
         yield f"the same by {COPY.split(' /')[0]}: {_copied(project, sha, scratch):.2f} s"
 
 

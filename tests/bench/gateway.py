@@ -20,7 +20,8 @@ from sprint.domain import Workspace
 from sprint.gateway import DOORS, Gateway
 from sprint.gateway.clients import Machine
 from sprint.gateway.packages import package_gateway
-from tests.bench import measure
+from tests.around import around
+from tests.bench import measure, model_route
 
 MEGABYTES = 100
 REQUESTS = 300
@@ -67,8 +68,14 @@ server.serve_forever()
 
 
 def bench(scratch: Path) -> Iterator[str]:
+    yield from model_route.bench(scratch / "model")
+    yield from _packages(scratch / "packages")
+
+
+def _packages(scratch: Path) -> Iterator[str]:
+    scratch.mkdir(mode=0o711)
     with _serving(scratch / "site") as port, _gateway(scratch, port) as gateway:
-        space = _space(scratch / "space")
+        space = measure.space(scratch / "space")
 
         def inside(code: str, *arguments: object) -> float:
             argv = ["python3", "-c", code, *map(str, arguments)]
@@ -181,7 +188,7 @@ def _gateway(scratch: Path, port: int) -> Iterator[Gateway]:
     tree = _git(mirror, "mktree")
     base = _git(mirror, "-c", "user.name=a", "-c", "user.email=a@b", "commit-tree", "-m", "base", tree)
     (scratch / "run").mkdir()
-    machine = Machine({}, scratch, scratch / "cache")
+    machine = Machine(around(scratch), scratch / "cache")
     with package_gateway(
         scratch / "run", GatewayConfig(indexes=indexes), machine, mirror=mirror, base=base
     ) as gateway:
@@ -196,13 +203,3 @@ def _git(mirror: Path, *arguments: str) -> str:
         text=True,
         check=True,
     ).stdout.strip()
-
-
-def _space(root: Path) -> Workspace:
-    space = Workspace(root, 65_000 if os.geteuid() == 0 else None)
-    space.root.mkdir(mode=0o711)
-    for folder in (space.checkout, space.home, space.tmp):
-        folder.mkdir()
-        if space.uid is not None:
-            os.chown(folder, space.uid, space.uid)
-    return space

@@ -33,8 +33,10 @@ import os, sys
 from pathlib import Path
 from sprint.config import load
 from sprint.monitor.monitor_command import Options, run
+from sprint.surroundings import Surroundings
 here = Path(sys.argv[1])
-run(load(None, environ={}, cwd=here, home=here), Options(), sys.stdout, {}, here)
+around = Surroundings({}, here, here)
+run(load(None, around), Options(), around)
 """
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ import pytest
 from sprint.cli import main
 from sprint.demo import demo_command, git_server
 from sprint.demo.demo_command import run_demo
-from sprint.demo.gitea import DemoGitea
+from sprint.demo.demo_gitea import DemoGitea
 from sprint.demo.loopback import Answer, Request
 from sprint.errors import ConfigError
 from tests.servers.forge import DemoForge
 from tests.servers.replies import Reply, finish
+from tests.waiting import until_agents_ended
 
 
 class GitHub(DemoForge):
@@ -95,3 +98,17 @@ def test_keep_takes_no_folder_that_is_used(tmp_path: Path, capsys: pytest.Captur
         run_demo(tmp_path / "mine", io.StringIO())
     assert main(["demo", "--keep", str(tmp_path / "mine")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_same_on_a_sprite_while_ticks_come_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _seconds: until_agents_ended(tmp_path))
+    monkeypatch.setattr(demo_command, "time", between)
+    out = io.StringIO()
+    assert run_demo(tmp_path / "kept", out, on_sprite=True) == 0, out.getvalue()
+    told = out.getvalue()
+    assert told.count("pr_opened (passed)") == 2
+    assert "The epic, #1, is untouched." in told
+    assert "bramble" in told.partition("$ sprint sprite status")[2]
+    assert not list((tmp_path / "kept" / "sprites").glob("*/.sprint-reservation"))

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from sprint.config import ForgeConfig
+from sprint.demo.demo_gitea import DemoGitea
 from sprint.demo.git_server import Commit
-from sprint.demo.gitea import DemoGitea
 from sprint.demo.model import Reply, ScriptedModel
 from sprint.domain import Secret
 from sprint.errors import ForgeError

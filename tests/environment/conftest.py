@@ -13,6 +13,7 @@ from sprint import git, sandbox, verify, workspace
 from sprint.config import Limits, Paths, RepoConfig, SandboxConfig
 from sprint.domain import CheckResult, EnvironmentUse, Secret, Workspace
 from sprint.environment import Checkout, Prepared, Project, prepare
+from tests import known_tools
 from tests.servers.forge import DemoForge
 
 REPO = "octo/widgets"
@@ -34,6 +35,7 @@ class Repository:
         self.ran: list[str] = []  # set-up and build commands, in order
         self._names = iter(range(1, 1000))
         forge.add_repo(REPO, FILES)
+        known_tools.put(root / "cache")
 
     def update(self) -> tuple[Path, str]:
         remote = git.Remote(f"{self.forge.url}/{REPO}.git", Secret(self.forge.token))

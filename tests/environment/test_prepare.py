@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from sprint.domain import EnvironmentUse, Workspace
-from sprint.environment import Project, clean
+from sprint.domain import CheckResult, CheckStatus, EnvironmentUse, Workspace
+from sprint.environment import Project, clean, failure
 from sprint.environment import recipe as recipes
 from sprint.environment.proposal import Proposal
+from sprint.workspace import layers
 from tests.environment.conftest import Repository
 
 Seen = Callable[[Project, Workspace, str], str]
@@ -37,6 +38,19 @@ head -c 3000000 /dev/zero >~/large; echo no >~/.cache/pip/download; echo gone >/
 """
 
 
+@pytest.mark.parametrize(
+    ("tail", "status", "said"),
+    [
+        ("npm error 404\nnpm error no such x\nnpm error A complete log of this run can be found in: /w\n",
+         CheckStatus.FAILED, "npm ci: npm error no such x"),
+        ("", CheckStatus.FAILED, "npm ci: failed"),
+        ("half", CheckStatus.TIMED_OUT, "npm ci: it ran out of time"),
+    ],
+)  # fmt: skip
+def test_what_a_failed_command_said(tail: str, status: CheckStatus, said: str) -> None:
+    assert failure(CheckResult("npm ci", status, 1, tail=tail)) == said
+
+
 def test_set_up_runs_once_for_all_commits_with_the_same_manifests(repository: Repository, seen: Seen) -> None:
     project = repository.project(VENV)
     first = repository.prepare(project)
@@ -52,6 +66,11 @@ def test_set_up_runs_once_for_all_commits_with_the_same_manifests(repository: Re
     assert seen(project, second.workspace, "cat lib/a.py; command -v python; python -c 'print(6 * 7)'") == (
         "A = 2\n/work/home/.venv/bin/python\n42\n"
     )
+
+
+@pytest.mark.usefixtures("archives")
+def test_what_is_put_by_copy_is_what_set_up_left(repository: Repository, seen: Seen) -> None:
+    test_what_is_put_is_what_set_up_left(repository, seen)
 
 
 def test_what_is_put_is_what_set_up_left(repository: Repository, seen: Seen) -> None:
@@ -213,6 +232,17 @@ def test_a_set_up_that_changes_tracked_files_is_not_kept(repository: Repository)
     assert repository.kept == []
 
 
+@pytest.fixture
+def archives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a runner that is not root."""
+
+    def refuse(space: Workspace, lower: Path) -> None:
+        raise layers.NoLayersError("not here")
+
+    monkeypatch.setattr(layers, "check", refuse)
+
+
+@pytest.mark.usefixtures("archives")
 def test_a_damaged_archive_is_made_anew(repository: Repository, seen: Seen) -> None:
     project = repository.project(VENV)
     repository.prepare(project)
@@ -253,6 +283,7 @@ def test_two_at_once_make_it_once(repository: Repository) -> None:
     assert repository.ran == [slow]
 
 
+@pytest.mark.usefixtures("archives")
 def test_an_environment_larger_than_the_disk_limit_is_not_kept(repository: Repository) -> None:
     make = "for i in $(seq 20); do head -c 4000000 /dev/urandom >~/$i; done"
     project = repository.project(make, box={"disk_mb": 100, "file_mb": 30})
@@ -291,7 +322,7 @@ def test_whatever_set_up_leaves_the_runner_neither_follows_nor_runs_it(
             "/\n/work/home/root/tmp\nfifo\n"
         )
     (folder,) = repository.kept
-    assert {path.name for path in folder.iterdir()} <= {"made.json", "used", "part.0000"}
+    assert {path.name for path in folder.iterdir()} <= {"made.json", "used", "part.0000", "tree", "users"}
     assert not [path for path in repository.kept if path.is_symlink()]
     assert not Path("/etc/sprint-escaped").exists()
 

@@ -14,7 +14,8 @@ import pytest
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
-from sprint.environment.tools import tools, versions
+from sprint.environment import tool_versions
+from sprint.environment.tool_versions import tools, versions
 
 
 class Counting:
@@ -45,20 +46,24 @@ def program(folder: Path, name: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bwrap", "none"])
-def test_what_is_there_is_told_with_its_version(kind: Any) -> None:
+def test_what_is_there_is_told_with_its_version(kind: Any, tmp_path: Path) -> None:
     config = SandboxConfig(kind=kind)
-    found = versions(sandbox.make(config), config)
+    found = versions(sandbox.make(config), config, tmp_path)
     assert found["python3"].startswith("3.")
     assert found["git"].startswith("2.")
     for name in found:
         assert name.startswith("python3") or shutil.which(name) or name == "go"
-    told = tools(sandbox.make(config), config)
+    told = tools(sandbox.make(config), config, tmp_path)
     assert told[0] == f"python and python3 {found['python3']}"
     assert f"git {found['git']}" in told
     assert ("rg" in found) is bool(shutil.which("rg", path="/usr/bin:/usr/local/bin"))
 
 
-def test_it_is_asked_once_and_again_when_a_program_changes(folder: Path, tmp_path: Path) -> None:
+def test_it_is_asked_once_and_again_when_a_program_changes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: option for name, option in tool_versions._PROGRAMS.items() if name in ("git", "pnpm", "rg")}
+    monkeypatch.setattr(tool_versions, "_PROGRAMS", few)  # all take a second each time
     (folder / "bin").mkdir()
     program(folder / "bin", "pnpm", "9.1.0")
     program(folder / "bin", "rg", "no version\there\n\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sprint.environment import propose, snapshot
-from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, Proposal
+from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, YARN_BY_REGISTRY, Proposal
 from sprint.environment.snapshot import Snapshot
 
 _TEST = "def test_one(): pass\n"
@@ -131,9 +131,11 @@ _OLD_SETUP = (
         ({"pyproject.toml": _PROJECT + _GROUPS + "dev = ['pytest']\n", "uv.lock": ""},
          ("python3 -m venv ~/.uv && ~/.uv/bin/pip install uv",
           "mkdir -p ~/.local/bin && ln -sf ~/.uv/bin/uv ~/.local/bin/uv",
-          "uv sync --frozen --python python3 --group dev", 'ln -sfn "$PWD/.venv" ~/.venv')),
+          "uv venv --python python3",
+          "uv export --frozen --quiet --group dev --output-file ~/.uv-requirements.txt",
+          "uv pip install -r ~/.uv-requirements.txt", 'ln -sfn "$PWD/.venv" ~/.venv')),
         ({"pyproject.toml": "[tool.poetry]\n[tool.poetry.group.dev.dependencies]\npytest = '^8'\n"},
-         ("python3 -m venv ~/.poetry && ~/.poetry/bin/pip install poetry",
+         ("python3 -m venv ~/.poetry && ~/.poetry/bin/pip install poetry poetry-plugin-pypi-mirror",
           "mkdir -p ~/.local/bin && ln -sf ~/.poetry/bin/poetry ~/.local/bin/poetry",
           "poetry install --no-interaction", 'ln -sfn "$(poetry env info --path)" ~/.venv')),
     ],
@@ -151,7 +153,9 @@ def test_a_tool_that_is_there_is_not_fetched() -> None:
         "uv.lock": "",
     }
     assert found(files, uv="0.9").setup == (
-        "uv sync --frozen --python python3 --extra test", 'ln -sfn "$PWD/.venv" ~/.venv',
+        "uv venv --python python3",
+        "uv export --frozen --quiet --extra test --output-file ~/.uv-requirements.txt",
+        "uv pip install -r ~/.uv-requirements.txt", 'ln -sfn "$PWD/.venv" ~/.venv',
     )  # fmt: skip
     node = {"package.json": package(), "pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}
     assert found(node, pnpm="9.1.0").setup == ("pnpm install --frozen-lockfile",)
@@ -198,13 +202,44 @@ def test_a_compiled_project_is_built_each_time() -> None:
         ({"pnpm-lock.yaml": "lockfileVersion: '6.0'\n"},
          ("npm install --global pnpm@8", "pnpm install --frozen-lockfile")),
         ({"yarn.lock": "# yarn lockfile v1\n"},
-         ("npm install --global yarn@1", "yarn install --frozen-lockfile")),
+         ("npm install --global yarn@1", YARN_BY_REGISTRY, "yarn install --frozen-lockfile",
+          "git checkout --quiet yarn.lock")),
         ({"yarn.lock": "__metadata:\n  version: 8\n"},
          ("npm install --global --force @yarnpkg/cli-dist", "yarn install --immutable")),
     ],
 )  # fmt: skip
 def test_node_by_lock_file(files: dict[str, str], setup: tuple[str, ...]) -> None:
     assert found({"package.json": package(), **files}).setup == setup
+
+
+def test_the_addresses_in_a_lock_file_of_the_first_yarn_become_the_registrys(tmp_path: Path) -> None:
+    lock = """# yarn lockfile v1
+"@types/node@22.0.0":
+  resolved "https://registry.example/@types/node/-/node-22.0.0.tgz#0486"
+left-pad@1:
+  resolved "https://user@registry.example/npm/left-pad/-/left-pad-1.3.0.tgz#5b8a"
+"chalk@^4":
+  resolved "http://mirror.example/a/b/chalk/-/chalk-4.1.2.tgz"
+"own@https://files.example/own.tgz":
+  resolved "https://files.example/own.tgz#abc"
+"""
+    (tmp_path / "yarn.lock").write_text(lock)
+
+    def rewritten(env: dict[str, str]) -> list[str]:
+        subprocess.run(["bash", "-c", YARN_BY_REGISTRY], cwd=tmp_path, env=env, check=True, timeout=20)
+        return re.findall('resolved "(.*)"', (tmp_path / "yarn.lock").read_text())
+
+    path = {"PATH": os.defpath}
+    assert rewritten(path) == re.findall('resolved "(.*)"', lock)
+    here = "http://127.0.0.1:47102"
+    expected = [
+        f"{here}/@types/node/-/node-22.0.0.tgz#0486",
+        f"{here}/left-pad/-/left-pad-1.3.0.tgz#5b8a",
+        f"{here}/chalk/-/chalk-4.1.2.tgz",
+        "https://files.example/own.tgz#abc",
+    ]
+    assert rewritten({**path, "YARN_REGISTRY": f"{here}/"}) == expected
+    assert rewritten({**path, "YARN_REGISTRY": f"{here}/"}) == expected
 
 
 def test_node_is_built_as_its_scripts_say() -> None:

@@ -9,7 +9,7 @@ import pytest
 import responses
 
 from sprint.config import ForgeConfig
-from sprint.domain import Secret
+from sprint.domain import Repository, Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
 from tests.forge.test_gitea import issue, pull
@@ -95,3 +95,26 @@ def test_a_comment_without_a_possible_id(server: responses.RequestsMock, kind: s
     server.get(f"{BASES[kind]}/issues/7/comments", json=[issue(1, id=-1, body="x")])
     with pytest.raises(ForgeError, match="not what this API promises"):
         forge.comments(REPO, 7)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"full_name": "evil/widgets", "fork": True, "parent": {"full_name": REPO}},
+        {"full_name": "bot/../evil", "fork": True, "parent": {"full_name": REPO}},
+        {"full_name": "bot/widgets", "fork": True, "parent": {"full_name": "evil/widgets"}},
+        {"full_name": "bot/widgets", "fork": False},
+        {"full_name": REPO, "fork": False},
+    ],
+)
+def test_a_fork_that_is_not_ours(
+    server: responses.RequestsMock, kind: str, forge: Forge, answer: dict[str, Any]
+) -> None:
+    """Work would be pushed there."""
+    site = BASES[kind].removesuffix(f"/repos/{REPO}")
+    server.get(f"{site}/user", json={"login": "bot"})
+    for name in ("bot/widgets", "bot/octo-widgets"):
+        server.get(f"{site}/repos/{name}", status=404)
+    server.post(f"{BASES[kind]}/forks", json=answer, status=202)
+    with pytest.raises(ForgeError, match="asked for bot's fork of it, the forge answers with"):
+        forge.fork(Repository(REPO, "main", f"{SITE}/{REPO}.git", f"{SITE}/{REPO}"))

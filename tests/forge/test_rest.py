@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sprint.config import ForgeConfig
-from sprint.domain import Secret
+from sprint.domain import Secret, replace
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
 from sprint.forge.rest import RECENT_PAGES
@@ -212,7 +212,8 @@ def test_a_pull_request_is_made_updated_and_read(server: DemoForge, forge: Forge
     found = forge.pull(REPO, made.number)
     assert found.title.endswith("fix: that")
     assert (found.body, found.draft) == ("because", draft)
-    assert forge.open_pulls(REPO) == [found]
+    (listed,) = forge.open_pulls(REPO)
+    assert replace(listed, mergeable=None) == replace(found, mergeable=None)  # GitHub's list leaves it out
 
 
 def test_a_pull_request_that_is_there_already_is_returned(server: DemoForge, forge: Forge) -> None:

@@ -28,6 +28,7 @@ from sprint.gateway.clients import Machine
 from sprint.gateway.connect import Network
 from sprint.gateway.journal import NAME
 from sprint.gateway.packages import package_gateway
+from tests.around import around
 
 IS_ROOT = os.getuid() == 0
 UID = 41_000 + os.getpid() % 9_000 if IS_ROOT else os.getuid()
@@ -182,7 +183,7 @@ class Site:
         self.config: dict[str, Any] = {}
         self.indexes = {name: f"{upstream.url}/{name}" for name in INDEXES}
         self.network: Network | None = None
-        self.machine = Machine({}, root / "home", root / "cache")
+        self.machine = Machine(around(root / "home"), root / "cache")
         self._mirror = root / "mirror.git"
 
     def base(self) -> tuple[Path, str]:

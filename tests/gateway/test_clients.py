@@ -12,6 +12,7 @@ import pytest
 
 from sprint.gateway import clients
 from sprint.gateway.clients import CLIENTS, Machine, NotTold, told_by
+from tests.around import around
 
 _PATH = os.environ["PATH"]  # with the toolchains of this machine's home, which other tests do not see
 MIRROR = "https://mirror.example.org/repository/all"
@@ -26,7 +27,7 @@ def _clients_of_this_machine(_own_environment: None, monkeypatch: pytest.MonkeyP
 def machine(tmp_path: Path) -> Callable[..., Machine]:
     def make(**environ: str) -> Machine:
         (tmp_path / "home").mkdir(exist_ok=True)
-        return Machine(environ, tmp_path / "home", tmp_path / "cache")
+        return Machine(around(tmp_path / "home", environ), tmp_path / "cache")
 
     return make
 
@@ -37,7 +38,10 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 def toolchain() -> dict[str, str]:
     """rustup keeps its toolchains in the home, which tests have not."""
-    home = Path(os.path.realpath(shutil.which("cargo") or "/")).parents[2]
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        return {}
+    home = Path(os.path.realpath(cargo)).parents[2]
     return {"RUSTUP_HOME": os.environ.get("RUSTUP_HOME") or str(home / ".rustup")}
 
 
@@ -86,7 +90,7 @@ _MAVEN = f"""<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 )
 def test_the_users_mirror_holds(machine: Callable[..., Machine], index: str, file: str, text: str) -> None:
     here = machine()
-    path = here.home / file
+    path = here.around.home / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     assert told_by(CLIENTS[index], here).addresses[0].rstrip("/") == MIRROR
@@ -137,8 +141,8 @@ def test_a_client_without_an_index(
 @needs("cargo")
 def test_an_index_of_cargos_that_cannot_be_passed_on(machine: Callable[..., Machine]) -> None:
     here = machine()
-    (here.home / ".cargo").mkdir(parents=True)
-    (here.home / ".cargo" / "config.toml").write_text(
+    (here.around.home / ".cargo").mkdir(parents=True)
+    (here.around.home / ".cargo" / "config.toml").write_text(
         '[source.crates-io]\nreplace-with = "a"\n[source.a]\nregistry = "https://git.example.org/index.git"\n'
     )
     with pytest.raises(NotTold, match="no sparse one"):
@@ -234,7 +238,7 @@ def test_what_lets_the_user_into_his_mirror(
     machine: Callable[..., Machine], index: str, file: str, text: str, expected: str | None
 ) -> None:
     here = machine(TOKEN="from-outside")
-    (here.home / file).write_text(text)
-    (here.home / file).chmod(0o600)
+    (here.around.home / file).write_text(text)
+    (here.around.home / file).chmod(0o600)
     found = clients.authorization(here, index, "mirror.example.org")
     assert (found and found.reveal()) == expected

@@ -184,7 +184,7 @@ def test_plain_http_is_not_forwarded(site: Site, names: Names, method: str) -> N
     "first",
     [
         b"GET / HTTP/1.1\r\nHost: evil.example.com\r\n\r\n",
-        b"CONNECT evil.example.com:443 HTTP/1.1\r\nHost: evil.example.com:443\r\n\r\n",  # claude-code#87381
+        b"CONNECT evil.example.com:443 HTTP/1.1\r\nHost: evil.example.com:443\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00",
         b"\x15\x03\x01\x00\x02\x02\x28",
@@ -404,6 +404,35 @@ def test_a_hello_of_two_names_is_refused() -> None:
 
 # --- from inside the sandbox -------------------------------------------------------------------
 
+RELAY = """
+import socket, sys, threading
+def pass_on(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+def serve():
+    client = listener.accept()[0]
+    door = socket.create_connection(("127.0.0.1", %d))
+    threading.Thread(target=pass_on, args=(client, door), daemon=True).start()
+    pass_on(door, client)
+listener = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=serve, daemon=True).start()
+client = socket.create_connection(listener.getsockname())
+client.sendall(f"CONNECT {sys.argv[1]}:443 HTTP/1.1\\r\\nHost: {sys.argv[1]}:443\\r\\n\\r\\n".encode())
+print(client.makefile().readline().split()[1])
+"""
+
+
+def test_a_relay_inside_changes_nothing(inside: Inside, names: Names) -> None:
+    """claude-code#87381: a CONNECT that a process in the sandbox passes on was let out; #77045: any was."""
+    inside.write("relay.py", RELAY % DOORS["connect"])
+    with inside.site.gateway() as gateway:
+        said = [
+            inside.within(gateway, f"python3 relay.py {host}").out.strip()
+            for host in (HOST, "evil.example.com")
+        ]
+    assert said == ["200", "403"]
+    assert names.resolved == [HOST]
+
 
 def test_the_ways_out_of_the_sandbox(inside: Inside, names: Names, certified: TlsServer) -> None:
     """Through the door to what is listed; and no other way, whatever is unset, dialled or asked for."""
@@ -421,7 +450,10 @@ def test_the_ways_out_of_the_sandbox(inside: Inside, names: Names, certified: Tl
         assert said(f"{curl} https://{HOST}/") == "200"
         assert len(names.dialled) == 1
         assert said(f"{curl} https://evil.example.com/").startswith("403")
-        for unset in ("env -u https_proxy -u HTTPS_PROXY", "env -i PATH=$PATH"):  # nono#713
+        for unset in (
+            "env -u https_proxy -u HTTPS_PROXY",
+            "env -i PATH=$PATH",
+        ):  # nono#713, claude-code-action#341
             assert said(f"{unset} {curl} https://{HOST}/").startswith("000 Could not resolve")
         assert said(f"{curl} --noproxy '*' https://{PUBLIC}/").startswith("000 ")  # sandy#121
         for address in (PUBLIC, "169.254.169.254", "10.0.0.1"):

@@ -104,7 +104,8 @@ def test_only_doors_are_taken(visitor: Visitor, listening: socket.socket, tmp_pa
 
 
 def test_the_socket_hands_out_nothing(visitor: Visitor) -> None:
-    """Whatever is said to it: one character where it takes doors, else nothing."""
+    """Whatever is said to it: one character where it takes doors, else nothing. LLxprt#1954 was a socket that
+    handed out keys."""
     folder = os.open(visitor.inside, os.O_RDONLY)
     for said in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"{}", b"\0" * 5000, b"get credentials\n", b""):
         with socket.socket(socket.AF_UNIX) as client:

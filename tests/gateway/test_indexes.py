@@ -360,6 +360,20 @@ def page_of(index: str, name: str) -> str:
     }[index]
 
 
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize("index", ["pypi", "npm", "go", "crates", "maven"])
+def test_every_index_is_for_reading_only(site: Site, upstream: Upstream, index: str) -> None:
+    site.files = {"go.mod": "module a.example/own\n\nrequire github.com/acme/known v1.0.0\n"}
+    path = page_of(index, "known")
+    with site.visitor() as visitor:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+            assert visitor.raw(index, head.encode()).startswith(b"HTTP/1.1 405 "), method
+        assert upstream.asked == []
+        assert visitor.get(index, path).status == 200
+    assert len(upstream.asked) == 1
+
+
 LOCKS: Mapping[str, str] = {
     "requirements.txt": "known==1.0 \\\n    --hash=sha256:x\n",
     "package-lock.json": json.dumps({"packages": {"": {}, "node_modules/known": {"version": "1.0.0"}}}),
@@ -396,6 +410,50 @@ def test_a_run_has_so_many_names_and_no_more(site: Site, upstream: Upstream, ind
         "third",
     ]
     assert "fourth" in site.refusals()[0]
+
+
+def test_what_a_package_depends_on_is_no_news(site: Site, upstream: Upstream) -> None:
+    """Without a lock file it takes many names to set a project up, which the index itself gives."""
+    needs = {
+        "dependencies": {"one": "^1", "alias": "npm:@acme/two@^2"},
+        "optionalDependencies": {"three": "1"},
+    }
+    upstream.pages |= {
+        "/npm/gadget": Page(
+            json.dumps({"versions": {"1.0.0": needs, "0.9.0": {"dependencies": []}}}).encode()
+        ),
+        **{f"/npm/{name}": Page(b"{}") for name in ("one", "@acme%2Ftwo", "three", "alias")},
+        "/npm/broken": Page(b"[" * 100_000),
+        "/crates/ga/dg/gadget": Page(
+            b'{"name":"gadget","vers":"1.0.0","deps":[{"name":"one","req":"^1"},'
+            b'{"name":"other","package":"Two"}]}\nnot JSON\n{"name":"gadget","vers":"2.0.0","deps":[1]}\n'
+        ),
+        "/crates/3/o/one": Page(b""),
+        "/crates/3/t/two": Page(b""),
+    }
+    site.config = {"names": 3}
+    with site.visitor() as visitor:
+        assert visitor.get("npm", "/broken").status == 200
+        for path in ("/gadget", "/one", "/@acme%2ftwo", "/three"):
+            assert visitor.get("npm", path).status == 200, path
+        for path in ("/ga/dg/gadget", "/3/o/one", "/3/t/two"):
+            assert visitor.get("crates", path).status == 200, path
+        assert visitor.get("npm", "/alias").status == 403, "what nobody named is news"
+        assert visitor.get("crates", "/ot/he/other").status == 403
+    assert [one["name"] for one in site.journal("name")] == ["broken", "gadget", "gadget"]
+
+
+def test_what_a_package_depends_on_is_news_where_it_is_too_much(site: Site, upstream: Upstream) -> None:
+    """Its author could have it depend on one name for each byte that is to be told."""
+    needs = {"dependencies": {f"x{number}": "1" for number in range(12)}}
+    upstream.pages |= {"/npm/gadget": Page(json.dumps({"versions": {"1.0.0": needs}}).encode())}
+    upstream.pages |= {f"/npm/x{number}": Page(b"{}") for number in range(12)}
+    site.config = {"names": 1}
+    with site.visitor() as visitor:
+        told = [
+            visitor.get("npm", path).status for path in ("/gadget", *(f"/x{n}" for n in range(12)), "/x0")
+        ]
+    assert told == [200] * 11 + [403] * 2 + [200]
 
 
 @pytest.mark.usefixtures("everything")

@@ -78,6 +78,18 @@ def test_one_name_too_many_is_a_failure_that_says_so(tick: Callable[..., Any], u
     assert upstream.asked == []
 
 
+def test_an_address_that_no_index_has_is_a_failure_that_names_its_host_and_the_key(
+    tick: Callable[..., Any],
+) -> None:
+    """As of a tool that fetches from the addresses in its lock file."""
+    row, _ = tick(["python3 -c \"import urllib.request as r; r.urlopen('https://files.example/a.whl')\""], {})
+    said = [line for line in row["stderr"].splitlines() if "setup failed: " in line]
+    assert said, row
+    assert (
+        "the gateway refused CONNECT files.example:443 (gateway.connect does not list this host; " in said[-1]
+    )
+
+
 @pytest.mark.parametrize(
     ("configured", "at_base", "in_proof"),
     [

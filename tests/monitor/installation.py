@@ -12,6 +12,7 @@ from sprint.config import Config, load
 from sprint.domain import Phase, Run
 from sprint.monitor.monitor_command import Options, run
 from sprint.runs import new_id
+from tests.around import around
 from tests.monitor.ledgers import a_row
 
 REPO = "octo/widgets"
@@ -27,12 +28,12 @@ def configured(folder: Path, text: str = "") -> Config:
         f"monitor: {{hermes_server: '{QUIET}/health'}}\n"
         f"repos: [{REPO}]\n"
     )
-    return load(None, environ={}, cwd=folder, home=folder)
+    return load(None, around(folder))
 
 
 def monitor(config: Config, **options: Any) -> tuple[int, str]:
     out = io.StringIO()
-    code = run(config, Options(**options), out, {}, config.paths.results.parent)
+    code = run(config, Options(**options), around(config.paths.results.parent, out=out))
     return code, out.getvalue()
 
 

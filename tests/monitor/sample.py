@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from sprint.domain import (
     Run,
     Usage,
     WorkerResult,
+    replace,
 )
 from sprint.ledger.rows import COLUMNS
 from sprint.monitor.pull_states import PullState, Stored
@@ -298,6 +298,7 @@ def _pull_states(results: Path, rows: list[LedgerRow]) -> None:
             opened_at=row.finished_at,
             forge="gitea",
             state=states[at % len(states)],
+            is_reviewed=(True, False, None)[at % 3],
             merged_at=row.finished_at + timedelta(hours=5 + at % 9)
             if states[at % len(states)] in ("merged", "reverted")
             else None,

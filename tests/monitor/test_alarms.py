@@ -21,6 +21,7 @@ from sprint.monitor import alarms
 from sprint.monitor.monitor_command import Options, run
 from sprint.runs import RunStore
 from sprint.settle import pauses
+from tests.around import around
 from tests.monitor.installation import REPO, a_run, configured, monitor, now, recent, ticked
 from tests.monitor.ledgers import write_ledger
 
@@ -311,7 +312,7 @@ def test_a_person_at_a_terminal_sees_all_that_lasts(tmp_path: Path) -> None:
     RunStore(config.paths.results).create(a_run(100, limit=60))
     for _ in range(2):
         out = Terminal()
-        assert run(config, Options(quiet=True), out, {}, tmp_path) == 1
+        assert run(config, Options(quiet=True), around(tmp_path, out=out)) == 1
         assert out.getvalue().count("\n") == 1
     assert code_and_lines(config) == (1, 1), "cron has told nobody yet"
 

@@ -5,33 +5,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 
 from sprint import ledger, transcript
 from sprint.cli import main
 from sprint.config import Config, ForgeConfig, load
-from sprint.domain import Phase, Purpose
+from sprint.domain import Phase, Purpose, replace
 from sprint.errors import SprintError
 from sprint.monitor.figures import VERDICTS, Report
 from sprint.monitor.gather import Scope, gather
 from sprint.monitor.html import charts, page, panels, patch
 from sprint.monitor.html.charts import About, Series
 from sprint.monitor.html.page_budget import PageBudget
-from sprint.monitor.html.report_page import write_report
 from sprint.monitor.html.run_page import cached_page, write_run
 from sprint.monitor.html.transcript_view import Conversation, Turn, conversation
+from sprint.monitor.html.written import write_report
 from sprint.outcomes import FACTS, Outcome, Verdict
 from sprint.runs import RunStore
+from tests.around import around
 from tests.monitor.ledgers import NOW, a_row, write_ledger
 from tests.monitor.sample import FORGE, a_month, a_run
 
@@ -39,7 +42,7 @@ FORGES = {"gitea": ForgeConfig(kind="gitea", url=FORGE)}
 
 
 def configured(root: Path) -> Config:
-    return load(None, environ={"SPRINT_CONFIG": str(_file(root))}, cwd=root, home=root)
+    return load(None, around(root, {"SPRINT_CONFIG": str(_file(root))}))
 
 
 def _file(root: Path) -> Path:
@@ -52,12 +55,12 @@ def _file(root: Path) -> Path:
 
 
 def reported(root: Path, **options: Any) -> Report:
-    return gather(configured(root), {}, root, NOW, ask=False, **options)
+    return gather(configured(root), around(root), NOW, ask=False, **options)
 
 
 def written(root: Path, report: Report | None = None) -> str:
     target = root / "report.html"
-    write_report(target, report or reported(root), FORGES)
+    write_report(target, report or reported(root), FORGES, Scope())
     return target.read_text()
 
 
@@ -207,7 +210,20 @@ def test_a_run_that_cannot_be_read_costs_its_title_only(tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     with pytest.raises(SprintError, match="cannot write"):
-        write_report(tmp_path / "missing" / "report.html", reported(tmp_path), FORGES)
+        write_report(tmp_path / "missing" / "report.html", reported(tmp_path), FORGES, Scope())
+
+
+def test_follow_ups_are_told_beside_what_became_of_pull_requests(tmp_path: Path) -> None:
+    url = f"{FORGE}/octo/widgets/pulls/8"
+    first, second = (
+        a_row(2, "pr_updated", run_id=f"r{n}", purpose="follow_up", round=n, trigger="<ci>", pr_url=url)
+        for n in (1, 2)
+    )
+    write_ledger(tmp_path / "results", a_row(3, pr_url=url), first, second)
+    text = written(tmp_path)
+    assert "<dt>Follow-ups pushed</dt>" in text
+    assert "2 for 1 pull request, at most 2 for one; begun: 2 for &lt;ci&gt;" in text
+    assert "<dt>Merged unseen</dt>" not in text  # nobody was asked
 
 
 def test_every_outcome_has_words_and_a_meaning(tmp_path: Path) -> None:
@@ -448,6 +464,96 @@ def test_a_cached_page_replaces_a_link_of_its_name(tmp_path: Path) -> None:
     folder = RunStore(tmp_path).folder(run.id)
     (folder / "run.html").symlink_to("run.html")
     assert cached_page(folder, run).stat().st_size > 1000
+
+
+def test_small_sums_have_an_axis_that_tells_them_apart(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "results", a_row(1, cost_usd=0.004))
+    spend = next(panel for panel in panels.panels(reported(tmp_path)) if panel.key == "spend")
+    labels = set(re.findall(r">(\$[0-9.]+)</text>", str(spend.svg)))
+    assert len(labels) > 3
+    assert "$0.0040" in labels
+
+
+# --- a report to share ---------------------------------------------------------------------------
+
+
+def test_a_shared_report_is_a_web_servers_to_read_and_holds_when_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    a_month(results)
+    before = os.umask(0o077)
+    try:
+        assert _shared(tmp_path) == 1  # cron looks dead
+    finally:
+        os.umask(before)
+    there = (tmp_path / "www").rename(tmp_path / "moved")
+    found = [there, *there.rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_dir()} == {0o755}
+    pages = list(there.rglob("*.html"))
+    assert len(pages) == 2 + 20
+    for one in pages:
+        for link in re.findall(r'href="([^"]*)"', one.read_text().partition("<template>")[0]):
+            if not link.startswith(("#", "data:", f"{FORGE}/")):
+                assert (one.parent / unquote(link.partition("#")[0])).is_file(), link
+    assert not [path for path in found if path.name == "passwd"]
+    listed = json.loads(_data((there / "runs.html").read_text()))
+    assert len(listed["runs"]) == 152
+    assert sum(bool(run[-1]) for run in listed["runs"]) == 20
+
+
+def test_a_shared_report_keeps_its_pages_and_only_its_own_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = a_month(tmp_path / "results")
+    _shared(tmp_path)
+    runs = tmp_path / "www" / "runs"
+    made = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
+    newest = rows[-1].run_id
+    shutil.rmtree(tmp_path / "results" / "runs" / newest)
+    foreign = [runs / "mine", runs / "20200101T000000Z-mine"]
+    for one in foreign:
+        one.mkdir()
+    _shared(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    monkeypatch.setattr("sprint.monitor.html.written._SHARED_RUNS", 3)
+    _shared(tmp_path)
+    assert set(runs.iterdir()) == {*foreign, *(runs / row.run_id for row in rows[-3:])}
+    assert (runs / newest / "index.html").is_file()
+
+
+def _shared(root: Path) -> int:
+    return main(["--config", str(_file(root)), "monitor", "--quiet", "--share", str(root / "www")])
+
+
+def _data(text: str) -> str:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert found
+    return found[1]
+
+
+def test_causes_lead_to_their_runs(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_ledger(
+        results,
+        a_row(1, "checks_failed", detail="pytest: 3 new failures; see 20261121T110000Z-x-1"),
+        a_row(2, "checks_failed", detail="pytest: 4 new failures"),
+        a_row(3, "limit", detail="turns: 100 of 100"),
+        a_row(4, "limit", detail=""),
+    )
+    text = written(tmp_path)
+    (first, *_) = re.findall(r'href="report-runs.html#(outcome[^"]*)"', text)
+    chosen = dict(parse_qsl(html.unescape(first)))
+    assert chosen == {
+        "outcome": "checks failed",
+        "cause": "pytest: N new failures",
+        "since": "2026-10-22T12:00:00Z",
+    }
+    data = json.loads(_data((tmp_path / "report-runs.html").read_text()))
+    causes = [data["words"][run[12]] for run in data["runs"]]
+    assert causes.count(chosen["cause"]) == 2
+    assert "<bdi>without a word</bdi>" in text
 
 
 # --- the command line --------------------------------------------------------------------------

@@ -2,102 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from sprint import ledger
 from sprint.config import load
+from sprint.domain import replace
+from sprint.ledger import rows
 from sprint.monitor.figures import Service as Server
-from sprint.monitor.gather import gather
-from sprint.monitor.html.report_page import write_report
+from sprint.monitor.gather import Scope, gather
 from sprint.monitor.html.run_page import write_run
+from sprint.monitor.html.written import write_report
 from sprint.runs import RunStore
-from tests.monitor.ledgers import NOW
+from tests.around import around
+from tests.chromium import PHONE, WIDE, Browser
+from tests.chromium import browser as browser  # a fixture
+from tests.monitor.ledgers import NOW, a_row
 from tests.monitor.sample import FORGE, HOSTILE, a_month, a_run
 
 pytestmark = pytest.mark.machine
-
-PHONE, WIDE = 390, 1600
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-class Browser:
-    """A browser with one page in it, and what it said and asked for since the page was opened."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def open(self, page: Path, *, width: int = WIDE, theme: str = "light") -> None:
-        self._cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        self._cdp(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=width == PHONE,
-        )
-        for kind in ("browser", "performance"):
-            self.driver.get_log(kind)
-        self.driver.get(page.as_uri())
-
-    def _cdp(self, command: str, **arguments: Any) -> None:
-        self.driver.execute_cdp_cmd(command, arguments)
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def all(self, selector: str) -> list[Any]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def style(self, selector: str, name: str) -> str:
-        return str(self.all(selector)[0].value_of_css_property(name))
-
-    @property
-    def said(self) -> list[str]:
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
-
-    @property
-    def requests(self) -> list[str]:
-        messages = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
-        return [
-            message["params"]["request"]["url"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        ]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    home = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*_FLAGS, f"--user-data-dir={home / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
-    driver = webdriver.Chrome(options, Service("/usr/bin/chromedriver", env=environment))
-    yield Browser(driver)
-    driver.quit()
 
 
 @dataclass(frozen=True)
@@ -108,6 +37,7 @@ class Pages:
     run: Path
     big: Path
     hostile: Path
+    runs: Path
     hostile_runs: tuple[Path, ...]
     results: Path
 
@@ -127,7 +57,32 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     assert (store.folder("large") / "transcript.jsonl").stat().st_size > 5_000_000
     write_run(big, store.folder("large"), large)
     runs = sorted((evil / "runs").glob("*/run.html"))[-len(HOSTILE) :]
-    return Pages(report, run, big, hostile, tuple(runs), results)
+    listed = _ten_thousand(hostile.parent.parent)
+    return Pages(report, run, big, hostile, listed, tuple(runs), results)
+
+
+def _ten_thousand(root: Path) -> Path:
+    """The list of all runs of a hostile ledger, with many before them."""
+    path = ledger.path_of(root / "results")
+    many = (
+        a_row(
+            800 + at / 60,
+            "limit" if at % 3 else "pr_opened",
+            run_id=f"run-{at}",
+            issue=at,
+            repo=f"octo/{'gears' if at % 4 else 'widgets'}",
+            detail=f"turns: {at} of 100" if at % 3 else "",
+        )
+        for at in range(10_000)
+    )
+    first, second, third, header, *rest = path.read_bytes().splitlines(keepends=True)
+    lines = [rows.write(row, rows.COLUMNS) for row in many]
+    path.write_bytes(b"".join([first, second, third, header, *reversed(lines), *rest]))
+    config = load(root / "sprint.yaml", around(root))
+    write_report(
+        root / "out" / "all.html", gather(config, around(root), NOW, ask=False), config.forges, Scope()
+    )
+    return root / "out" / "all-runs.html"
 
 
 def _report(root: Path, *, hostile: bool) -> tuple[Path, Path]:
@@ -138,19 +93,19 @@ def _report(root: Path, *, hostile: bool) -> tuple[Path, Path]:
         f"forges:\n  gitea: {{kind: gitea, url: {FORGE}}}\n"
         "repos: [{name: octo/widgets}, {name: acme/docs}]\npaths: {results: results}\n"
     )
-    config = load(config_file, environ={}, cwd=root, home=root)
-    report = gather(config, {}, root, NOW, ask=False)
+    config = load(config_file, around(root))
+    report = gather(config, around(root), NOW, ask=False)
     servers = (
         Server("hermes server", "http://127.0.0.1:8642/health", True),
         Server("model", "", False, "down"),
     )
     page = root / "out" / "report.html"
     page.parent.mkdir()
-    write_report(page, replace(report, services=servers, spent_today_usd=6.4), config.forges)
+    write_report(page, replace(report, services=servers, spent_today_usd=6.4), config.forges, Scope())
     return page, results
 
 
-@pytest.mark.parametrize("name", ["report", "run", "big", "hostile"])
+@pytest.mark.parametrize("name", ["report", "run", "big", "hostile", "runs"])
 def test_a_page_opens_from_disk_and_asks_for_nothing(browser: Browser, pages: Pages, name: str) -> None:
     page = getattr(pages, name)
     browser.open(page)
@@ -167,7 +122,7 @@ def test_what_a_page_says_and_asks_for_would_be_seen(browser: Browser, tmp_path:
 
 
 @pytest.mark.parametrize("width", [PHONE, 820, WIDE])
-@pytest.mark.parametrize("name", ["report", "run", "hostile"])
+@pytest.mark.parametrize("name", ["report", "run", "hostile", "runs"])
 def test_nothing_is_wider_than_the_screen(browser: Browser, pages: Pages, name: str, width: int) -> None:
     browser.open(getattr(pages, name), width=width)
     browser.run("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -277,7 +232,7 @@ def test_links_lead_to_the_forge_or_to_a_file(browser: Browser, pages: Pages, na
         if link.startswith("#"):
             assert browser.all(f"[id='{link[1:]}']"), link
         elif not link.startswith(f"{FORGE}/"):
-            assert (page.parent / unquote(link)).is_file(), link
+            assert (page.parent / unquote(link.partition("#")[0])).is_file(), link
 
 
 def test_a_run_in_the_report_links_to_issue_pull_request_and_transcript(
@@ -296,7 +251,7 @@ def test_a_run_in_the_report_links_to_issue_pull_request_and_transcript(
     assert f"{newest.repo}#{number}" in browser.driver.title
 
 
-@pytest.mark.parametrize("name", ["report", "run"])
+@pytest.mark.parametrize("name", ["report", "run", "runs"])
 def test_light_and_dark_are_both_legible(browser: Browser, pages: Pages, name: str) -> None:
     backgrounds = {}
     for theme in ("light", "dark"):
@@ -408,3 +363,75 @@ def test_a_large_transcript_stays_usable(browser: Browser, pages: Pages) -> None
     assert "This is a long transcript" in browser.all("#transcript ~ .note")[0].text
     assert "characters left out" in browser.run("return document.body.textContent")
     assert browser.all("article.turn.end")
+
+
+def _counted(browser: Browser) -> str:
+    return str(browser.all(".count")[0].text)
+
+
+def test_ten_thousand_runs_are_filtered_and_paged(browser: Browser, pages: Pages) -> None:
+    browser.open(pages.runs, width=PHONE)
+    assert _counted(browser) == "10,152 runs, page 1 of 102"
+    assert len(browser.all(".run")) == 100
+    assert browser.all(".run")[0].location["y"] < 600
+    Select(browser.all("#repo")[0]).select_by_visible_text("octo/gears")
+    Select(browser.all("#outcome")[0]).select_by_visible_text("limit")
+    assert _counted(browser) == "5,000 of 10,152 runs, page 1 of 50"
+    browser.all("#text")[0].send_keys("GEARS#99 limit")
+    assert _counted(browser) == "55 of 10,152 runs"  # half of 99, 990 to 999, 9900 to 9999
+    assert browser.run("return location.hash") == "#repo=octo%2Fgears&outcome=limit&text=GEARS%2399+limit"
+    browser.all("#text")[0].send_keys(Keys.CONTROL, "a", Keys.DELETE)
+    browser.all(".older")[0].click()
+    assert _counted(browser).endswith("page 2 of 50")
+    browser.driver.back()
+    assert _counted(browser).endswith("page 1 of 50")
+    assert not browser.all(".newer")[0].is_enabled()
+    milliseconds = browser.run("const began = performance.now(); show(); return performance.now() - began")
+    assert milliseconds < 1000
+
+
+def test_a_cause_in_the_report_leads_to_its_runs(browser: Browser, pages: Pages) -> None:
+    browser.open(pages.report)
+    link = next(one for one in browser.all(".causes td a") if one.text == "the worker changed nothing")
+    count = link.find_element(By.XPATH, "ancestor::tr/th").text
+    link.click()
+    assert _counted(browser) == f"{count} of 152 runs"
+    assert {one.text for one in browser.all(".run .detail")} == {"the worker changed nothing"}
+    assert browser.all(".chosen")[0].text.startswith("Cause: the worker changed nothing, since 2026-10-22")
+    browser.all(".chosen button")[0].click()
+    assert not browser.all(".chosen")[0].is_displayed()
+
+
+def test_hostile_runs_are_text_in_the_list(browser: Browser, pages: Pages) -> None:
+    browser.open(pages.runs)
+    assert browser.driver.title == "sprint: 10,152 runs, 21 Nov 2026, 12:00"
+    text = browser.run("return document.querySelector('ol.runs').textContent")
+    for sent in HOSTILE[:5]:
+        assert " ".join(sent.split()) in text
+    assert "\u202e" not in text
+    assert browser.all("iframe, img, object, base, [onerror], [onfocus], [onload], [style]") == []
+    assert len(browser.all("script")) == 2
+    assert not any("javascript" in link for link in _links(browser))
+
+
+def test_the_list_is_for_the_keyboard_and_for_screen_readers(browser: Browser, pages: Pages) -> None:
+    browser.open(pages.runs)
+    named = {}
+    for _ in range(40):
+        browser.driver.switch_to.active_element.send_keys(Keys.TAB)
+        one = browser.driver.switch_to.active_element
+        named[one.accessible_name] = one.aria_role
+    names = list(named)
+    assert names[:7] == [
+        "Skip to the content",
+        "Report",
+        "Repository",
+        "Outcome",
+        "Worker",
+        "Model",
+        "Text",
+    ]
+    assert all(names)
+    assert named["Text"] == "searchbox"
+    assert browser.all("ol.runs")[0].accessible_name == "Runs, the newest first; times are UTC"
+    assert browser.all(".count")[0].aria_role == "status"

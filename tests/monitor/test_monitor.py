@@ -27,9 +27,12 @@ from sprint.monitor import pull_states
 from sprint.monitor.monitor_command import Options, run, since_of
 from sprint.monitor.units import ago, dollars, percent, span
 from sprint.runs import RunStore
+from tests.around import around
 from tests.monitor.installation import REPO, a_run, configured, monitor, recent, ticked
 from tests.monitor.ledgers import NOW, write_ledger
 from tests.servers.forge import DemoForge
+
+SITE = "https://git.example.org/octo/widgets"
 
 
 def test_the_report_says_everything(tmp_path: Path) -> None:
@@ -41,7 +44,10 @@ def test_the_report_says_everything(tmp_path: Path) -> None:
         config.paths.results,
         "1713047520|octo/widgets|#101|0\nnonsense\n",
         recent(30, "checks_failed", detail="pytest -q: 3 new failures"),
-        recent(3, run_id=done.id, issue=7, pr_url="https://git.example.org/octo/widgets/pulls/8"),
+        recent(
+            4, "pr_updated", purpose="follow_up", round=1, trigger="ci", issue=7, pr_url=f"{SITE}/pulls/8"
+        ),
+        recent(3, run_id=done.id, issue=7, pr_url=f"{SITE}/pulls/8"),
     )
     store.create(a_run(10))
     ticked(config, 32, 22, 12, 2)
@@ -51,15 +57,16 @@ def test_the_report_says_everything(tmp_path: Path) -> None:
         "ALARM  octo/widgets #12: stuck: working on burner since 3.3 h",
         "ACTIVE RUNS: 2",
         "octo/widgets #12 Widgets wobble",
-        "last 3 runs  PFP  2 passed, 1 failed, 0 neither",
+        "last 4 runs  PFPP  3 passed, 1 failed, 0 neither",
         "#7 Gears grind  pr_opened  3 h ago\n",
-        f"{done.id}  https://git.example.org/octo/widgets/pulls/8",
+        f"{done.id}  {SITE}/pulls/8",
+        "follow-ups pushed: 1 for 1 pull request; begun: 1 for ci",
         "open issues  unreachable",
         "2 min ago, every 10 min  idle: no open issues",
-        "LEDGER: 3 rows, 1 of the system before",
+        "LEDGER: 4 rows, 1 of the system before",
         "1 line is no row",
-        "line 3: 1 fields where 23 are expected: nonsense",
-        "67% 2/3",
+        "line 3: 1 fields where 24 are expected: nonsense",
+        "75% 3/4",
         "1  checks_failed  pytest -q: N new failures",
         "MEDIAN RUN: 5 min, 30 turns, $0.50",
         "SPENT TODAY: $0.00 of $20.00 (0%)",
@@ -100,7 +107,7 @@ def on_terminal(config: Config, width: int, monkeypatch: pytest.MonkeyPatch) -> 
     reader = threading.Thread(target=drain)
     reader.start()
     with os.fdopen(other, "w") as out:
-        run(config, Options(), out, {}, config.paths.results.parent)
+        run(config, Options(), around(config.paths.results.parent, out=out))
     reader.join(10)
     os.close(main)
     return b"".join(read).decode()
@@ -166,8 +173,8 @@ def test_json_is_the_documented_shape(tmp_path: Path) -> None:
     assert data["schema"] == 1
     assert list(data) == [
         "schema", "made_at", "since", "results", "alarms", "active", "repos", "windows", "days", "causes",
-        "period", "medians", "usage", "spend", "fates", "health", "workspaces", "services", "latest",
-        "ledger",
+        "period", "medians", "usage", "spend", "fates", "health", "workspaces", "services", "hosts",
+        "fleet_problem", "latest", "ledger",
     ]  # fmt: skip
     assert data["windows"][0]["total"] == {
         "passed": 1, "failed": 1, "neither": 0, "unproven": 0, "pass_rate": 0.5,
@@ -300,7 +307,7 @@ def test_watch_reports_until_it_is_interrupted(tmp_path: Path) -> None:
             return super().write(text)
 
     out = Out()
-    assert run(config, Options(watch=0.01, as_json=True), out, {}, tmp_path) == 0
+    assert run(config, Options(watch=0.01, as_json=True), around(tmp_path, out=out)) == 0
     assert [json.loads(line)["schema"] for line in out.getvalue().splitlines()] == [1, 1, 1]
 
 

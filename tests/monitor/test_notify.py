@@ -16,6 +16,7 @@ from sprint.domain import LedgerRow
 from sprint.errors import ConfigError
 from sprint.monitor.figures import Alarm, Figures, PullCounts, Report
 from sprint.monitor.notify import notify
+from tests.around import around
 from tests.monitor.ledgers import NOW, a_row
 
 STUCK = Alarm("stuck run1", "octo/widgets #12: stuck")
@@ -62,7 +63,7 @@ def inbox() -> Iterator[Inbox]:
 
 def configured(folder: Path, notify_text: str) -> Config:
     (folder / "sprint.yaml").write_text(f"notify: {notify_text}\n")
-    return load(None, environ={}, cwd=folder, home=folder)
+    return load(None, around(folder))
 
 
 def report(*alarms: Alarm, rows: tuple[LedgerRow, ...] = (), minutes: float = 0.0) -> Report:

@@ -14,7 +14,11 @@ from sprint.errors import SprintError
 from sprint.forge import Forge
 from sprint.monitor import pull_refresh, pull_states
 from sprint.monitor.figures import Figures, PullCounts
+from sprint.monitor.gather import gather
+from sprint.monitor.prometheus import exposition
 from sprint.monitor.tally import figures
+from sprint.monitor.units import follow_ups
+from tests.around import around
 from tests.monitor.ledgers import a_row
 from tests.servers.forge import DemoForge
 
@@ -31,7 +35,7 @@ def config(tmp_path: Path, forge_server: DemoForge) -> Config:
         f"repos: [{REPO}]\n"
     )
     forge_server.add_repo(REPO, {"README.md": "hello\n"})
-    return load(None, environ={}, cwd=tmp_path, home=tmp_path)
+    return load(None, around(tmp_path))
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def refreshed(config: Config, tmp_path: Path) -> Callable[..., dict[int, str]]:
     def refresh(hours: float = 0.0) -> dict[int, str]:
         """Refresh as if it were so much later; the states by number."""
         now = datetime.now(UTC) + timedelta(hours=hours)
-        connecting = pull_refresh.connecting(config, {}, tmp_path)
+        connecting = pull_refresh.connecting(config, around(tmp_path))
         stored = pull_refresh.refresh(config.paths.results, config, connecting, now)
         assert stored.problem == ""
         assert stored == pull_states.load(config.paths.results)
@@ -68,19 +72,41 @@ def summary(config: Config) -> PullCounts:
 
 
 def test_what_became_of_each(
-    forge_server: DemoForge, config: Config, refreshed: Callable[..., dict[int, str]]
+    forge_server: DemoForge, config: Config, refreshed: Callable[..., dict[int, str]], tmp_path: Path
 ) -> None:
     merged, closed, waiting = (open_pull(forge_server, config, n) for n in (1, 2, 3))
     ledger.append(config.paths.results, a_row(1, "limit", run_id="failed", cost_usd=0.5))
     assert refreshed() == dict.fromkeys((merged, closed, waiting), "open")
+    (url,) = [p.pr_url for p in pull_states.load(config.paths.results).pulls if p.number == merged]
+    again = {"purpose": "follow_up", "round": 1, "trigger": "reviews", "cost_usd": 0.0}
+    ledger.append(config.paths.results, a_row(1, "pr_updated", run_id="again", pr_url=url, **again))
+    forge_server.add_comment(REPO, merged, "ann", "Good.")
     forge_server.merge(REPO, merged)
     forge_server.close_issue(REPO, closed)
     assert refreshed() == {merged: "merged", closed: "closed", waiting: "open"}
     found = summary(config)
+    assert (found.rounds, found.triggers) == ({url: 1}, {"reviews": 1})
+    assert (found.merged_after, found.merged_reviewed, found.merged_unseen) == ({1: 1}, 1, 0)
     assert (found.merged, found.closed, found.open, found.reverted) == (1, 1, 1, 0)
     assert found.share_merged == 0.5
     assert found.usd_per_merged == 5.0  # every run counts, the failed one too
     assert found.seconds_to_merge == pytest.approx(3600, abs=120)
+    assert list(follow_ups(found)) == [
+        ("follow-ups pushed", "1 for 1 pull request; begun: 1 for reviews"),
+        ("merged by follow-ups that they took", "1 after 1"),
+        ("merged unseen", "0, after a person's word 1"),
+    ]
+    metrics = exposition(gather(config, around(tmp_path), datetime.now(UTC), ask=False)).decode().split("\n")
+    for line in (
+        "sprint_follow_ups_total 1.0",
+        'sprint_follow_ups_begun_total{trigger="reviews"} 1.0',
+        'sprint_followed_pull_requests{follow_ups="1"} 1.0',
+        'sprint_merged_pull_requests{follow_ups="1"} 1.0',
+        "sprint_merged_reviewed_pull_requests 1.0",
+        "sprint_merged_unseen_pull_requests 0.0",
+        "sprint_merged_pull_request_cost_dollars 5.0",
+    ):
+        assert line in metrics
     forge_server.reopen_issue(REPO, closed)
     assert refreshed()[closed] == "open"
     assert summary(config).share_merged == 1.0
@@ -160,7 +186,7 @@ def test_time_is_short(
     forge_server: DemoForge, config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]
 ) -> None:
     numbers = [open_pull(forge_server, config, n) for n in range(3)]
-    connecting = pull_refresh.connecting(config, {}, tmp_path)
+    connecting = pull_refresh.connecting(config, around(tmp_path))
     stored = pull_refresh.refresh(config.paths.results, config, connecting, datetime.now(UTC), seconds=-1.0)
     assert "in time" in stored.problem
     assert {pull.number for pull in stored.pulls} == set(numbers)
@@ -171,7 +197,7 @@ def test_time_is_short(
 def test_it_is_due_hourly(config: Config, tmp_path: Path, refreshed: Callable[..., dict[int, str]]) -> None:
     results, now = config.paths.results, datetime.now(UTC)
     assert pull_refresh.refresh_due(results, now)
-    pull_refresh.refresh_if_due(config, {}, tmp_path)
+    pull_refresh.refresh_if_due(config, around(tmp_path))
     assert not pull_refresh.refresh_due(results, now + timedelta(minutes=58))
     assert pull_refresh.refresh_due(results, now + timedelta(minutes=61))
     assert pull_refresh.refresh_due(results, now - timedelta(minutes=5))  # the clock was set back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from sprint import sandbox
+from sprint.config import SandboxConfig
 from sprint.domain import Workspace
+from sprint.errors import SandboxError
 from tests.sandbox.conftest import RUNNER, Outside, end, sleepers, wait_until
 
 _SURVIVORS = {
@@ -49,6 +52,26 @@ def test_survivors_of_a_command_whose_time_ran_out(
     done = box.run(["bash", "-c", script], space, timeout=2.5)
     assert (done.killed_by, done.out) == ("timeout", "there\n")
     assert sleepers(marker) == []
+
+
+def test_a_command_whose_starter_was_killed_is_no_result(space: Workspace, marker: str) -> None:
+    box = sandbox.make(SandboxConfig())
+
+    def kill_it() -> str:
+        if sleepers(marker):
+            end(starters())
+        return ""
+
+    with pytest.raises(SandboxError, match="the process that starts commands was ended; see whether"):
+        box.run(["bash", "-c", f"sleep {marker}; true"], space, timeout=20, watch=kill_it)
+    wait_until(lambda: not sleepers(marker))
+    assert box.run(["echo", "fine"], space, timeout=20).out == "fine\n"
+
+
+def starters() -> list[int]:
+    """Those of this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in children if b"supervise" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("kind", ["bwrap", "none", "control"])

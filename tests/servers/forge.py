@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from sprint.demo import git_server
+from sprint.demo.demo_gitea import DemoGitea
 from sprint.demo.git_server import Commit
-from sprint.demo.gitea import DemoGitea
 from sprint.demo.loopback import Answer, Request
 from sprint.demo.store import StoredComment, now
-from tests.servers import refusals
+from tests.servers import forks, refusals
 from tests.servers.gitea import Gitea
 from tests.servers.github import GitHub
 from tests.servers.loopback import Fault, FaultyServer
@@ -54,6 +54,8 @@ class DemoForge(FaultyServer, DemoGitea):
         if pushes and login is None:
             return self.challenge()
         repo = self.store.find(name)
+        if repo is not None and request.query_string:
+            forks.asked_for(self.store, repo)
         if pushes and repo is not None and self.store.may(repo, login, "read"):
             may_write = self.store.may(repo, login, "write")
             if repo.archived or (not may_write and self.kind == "github"):
@@ -65,7 +67,7 @@ class DemoForge(FaultyServer, DemoGitea):
                 return git_server.serve(request, repo.path, path_info, f"reader:{login}")
         made = super().serve_git(request, name, path_info, login)
         if pushes and repo is not None:
-            self.store.follow_heads(repo)
+            self.store.follow_heads(self.store.repos.get(repo.fork_of, repo), login or "somebody")
         return made
 
     # --- making things ---
@@ -178,9 +180,29 @@ class DemoForge(FaultyServer, DemoGitea):
         with self.store.lock:
             return self.store.add_comment(self.issue(repo, number), author, body).id
 
-    def add_review(self, repo: str, number: int, author: str, state: str = "COMMENT", body: str = "") -> None:
+    def add_review(
+        self,
+        repo: str,
+        number: int,
+        author: str,
+        state: str = "COMMENT",
+        body: str = "",
+        lines: Sequence[tuple[str, int, str]] = (),
+    ) -> int:
+        """A review; `lines` are (path, line, what is said there). Returns its id."""
         with self.store.lock:
-            self.store.add_review(self.issue(repo, number), author, state, body)
+            issue = self.issue(repo, number)
+            review = self.store.add_review(issue, author, state, body)
+            for path, line, text in lines:
+                self.store.add_line(issue, review, author, text, path, line)
+            return review.id
+
+    def set_status(self, repo: str, sha: str, context: str, state: str, description: str = "") -> None:
+        """What CI says of a commit; the newest of each context counts."""
+        told = self.repo(repo).statuses.setdefault(sha, [])
+        told[:] = [status for status in told if status["context"] != context]
+        field = {"state": state, "status": state, "context": context}
+        told.append({**field, "description": description, "target_url": ""})
 
     def add_dependency(self, repo: str, number: int, blocked_by: int) -> None:
         self.issue(repo, number).blocked_by.append(blocked_by)
@@ -232,6 +254,10 @@ class DemoForge(FaultyServer, DemoGitea):
         """From now on pushes to the branch are rejected by a pre-receive hook."""
         self.repo(repo).protected.append(branch)
         refusals.protect(self.path(repo), branch, refusals.PROTECTED[self.kind].format(branch=branch))
+
+    def want_current(self, repo: str, base: str) -> None:
+        """From now on only what is up to date with that branch is merged into it."""
+        self.repo(repo).strict.append(base)
 
     def refuse_workflows(self, repo: str) -> None:
         """From now on pushes that change .github/workflows/ are rejected, as without the `workflow` scope."""

@@ -8,8 +8,8 @@ from typing import Any
 from sprint.demo.gitea_api import ISSUE, PULL, REPO, ApiError, Call, newest_first
 from sprint.demo.loopback import Answer, json_answer
 from sprint.demo.store import now
-from tests.servers import git_data
-from tests.servers.gitea_json import GiteaJson, team_json
+from tests.servers import forks, git_data, talk
+from tests.servers.gitea_json import GiteaJson, line_json, team_json
 from tests.servers.rest import commented_since, may, select_issues
 from tests.servers.store import Rejected, StoredIssue
 
@@ -40,10 +40,18 @@ class Gitea(GiteaJson):
             f"POST {ISSUE}/labels": self.add_labels,
             f"GET {ISSUE}/dependencies": self.list_dependencies,
             f"GET {REPO}/labels": self.list_labels,
+            f"GET {REPO}/forks": self.list_forks,
+            f"POST {REPO}/forks": self.create_fork,
             f"GET {PULL}": lambda call: self.pull_json(call, pull_of(call)),
             f"PATCH {PULL}": self.edit_pull,
             f"POST {PULL}/merge": self.merge_pull,
             f"GET {PULL}/reviews": self.list_reviews,
+            f"GET {PULL}/reviews/(?P<id>[0-9]+)/comments": self.list_lines,
+            f"POST {PULL}/reviews": self.create_review,
+            f"DELETE {ISSUE}/labels/(?P<id>[0-9]+)": self.remove_label,
+            f"POST {PULL}/requested_reviewers": lambda call: (201, talk.ask_for_review(call, pull_of(call))),
+            f"POST {REPO}/labels": lambda call: (201, self.label_json(call, talk.create_label(call))),
+            **talk.logs(),
             **git_data.routes(self.listed, commit_id="id", no_status=""),
             f"GET {REPO}/pulls/(?P<base>[^/]+)/(?P<head>.+)": self.get_pull_by_branches,
         }
@@ -120,8 +128,26 @@ class Gitea(GiteaJson):
     def list_branch_protections(self, call: Call) -> Any:
         if not may(call, "admin"):
             raise ApiError(403, "user should be an owner or a collaborator with admin write of a repository")
-        protected = call.repo.protected
-        return [{"branch_name": name, "rule_name": name, "enable_push": False} for name in protected]
+        repo = call.repo
+        rules = {name: {"enable_push": False} for name in repo.protected}
+        rules |= {name: {"enable_push": True, "block_on_outdated_branch": True} for name in repo.strict}
+        return [{"branch_name": name, "rule_name": name, **rule} for name, rule in rules.items()]
+
+    # --- forks ---
+
+    def list_forks(self, call: Call) -> Any:
+        name = call.repo.name
+        found = [repo for repo in call.store.repos.values() if repo.fork_of == name]
+        return self.listed(call, found, self.repository_json)
+
+    def create_fork(self, call: Call) -> Any:
+        store, repo, login = call.store, call.repo, call.login or ""
+        name = call.request.json().get("name") or repo.name.partition("/")[2]
+        if forks.fork_of(store, repo, login):
+            raise ApiError(409, f"repository is already forked by user [uname: {login}]")
+        if f"{login}/{name}" in store.repos:
+            raise ApiError(409, f"The repository with the same name already exists: {login}/{name}")
+        return 202, self.repository_json(call, forks.make(store, repo, login, name))
 
     # --- issues ---
 
@@ -180,9 +206,26 @@ class Gitea(GiteaJson):
         comment.updated_at = now()
         return self.comment_json(call, comment)
 
+    def list_lines(self, call: Call) -> Any:
+        review = talk.review_of(call, pull_of(call))
+        return [line_json(self.user_json(call, line.author), review, line) for line in reversed(review.lines)]
+
+    def create_review(self, call: Call) -> Any:
+        """What anybody may: a comment. As of 1.26, which has no replies in threads."""
+        given, issue = call.request.json(), pull_of(call)
+        if given.get("event") != "COMMENT":
+            raise ApiError(422, "approve your own pull is not allowed")
+        review = call.store.add_review(issue, call.login or "", "COMMENT", given.get("body") or "")
+        for line in given.get("comments") or ():
+            place = line["path"], line["new_position"], line["old_position"]
+            call.store.add_line(issue, review, call.login or "", line["body"], *place)
+        return self.review_json(call, review)
+
     def list_timeline(self, call: Call) -> Any:
-        comments = _talked_about(call).comments
-        events = [{**self.comment_json(call, comment), "type": "comment"} for comment in comments]
+        issue = _talked_about(call)
+        events = [{**self.comment_json(call, comment), "type": "comment"} for comment in issue.comments]
+        pushers = issue.pull.pushers if issue.pull else []
+        events += [{"type": "pull_push", "user": self.user_json(call, login)} for login in pushers]
         call.headers["X-Total-Count"] = str(len(events))
         return events or None
 
@@ -202,6 +245,14 @@ class Gitea(GiteaJson):
         known = tuple(name for name in names if name in repo.labels)
         call.store.set_labels(repo, issue, (*issue.labels, *known))
         return self.list_issue_labels(call)
+
+    def remove_label(self, call: Call) -> Any:
+        issue, by_id = issue_of(call), {identity: name for name, identity in call.repo.labels.items()}
+        if not may(call, "write"):
+            raise ApiError(403, "write permission is required")
+        gone = by_id.get(int(call.args["id"]), "")
+        call.store.set_labels(call.repo, issue, tuple(name for name in issue.labels if name != gone))
+        return Answer(204)
 
     def list_dependencies(self, call: Call) -> Any:
         if not call.repo.has_dependencies:
@@ -238,7 +289,13 @@ class Gitea(GiteaJson):
             raise ApiError(404, GONE)
         body = given.get("body") or ""
         try:
-            made = call.store.create_pull(call.repo, call.login or "", given["title"], body, head, base)
+            owner, _, branch = head.rpartition(":")
+            source = forks.fork_of(call.store, call.repo, owner) if owner else call.repo
+            if source is None:
+                raise Rejected("head")
+            made = call.store.create_pull(
+                *(call.repo, call.login or "", given["title"], body, branch, base), head_repo=source.name
+            )
         except Rejected as rejected:
             raise _pull_refused(call, str(rejected), head, base) from None
         return 201, self.pull_json(call, made)

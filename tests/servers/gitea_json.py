@@ -8,7 +8,7 @@ from typing import Any
 from sprint.demo.gitea_api import Call, GiteaApi, T, stamp
 from sprint.demo.store import StoredComment
 from tests.servers.rest import Paging, page
-from tests.servers.store import StoredIssue, StoredPull, StoredRepo, StoredReview
+from tests.servers.store import StoredIssue, StoredLine, StoredPull, StoredRepo, StoredReview
 
 _PAGING = Paging("limit", 30, 50, ",")
 _OF_ISSUES_ONLY = frozenset(
@@ -47,7 +47,8 @@ class GiteaJson(GiteaApi):
             "name": repo.name.partition("/")[2],
             "description": "",
             "private": repo.private,
-            "fork": False,
+            "fork": bool(repo.fork_of),
+            "parent": {"full_name": repo.fork_of} if repo.fork_of else None,
             "template": False,
             "mirror": False,
             "size": 24,
@@ -153,9 +154,11 @@ class GiteaJson(GiteaApi):
             "body": review.body,
             "commit_id": "",
             "stale": False,
-            "official": True,
-            "dismissed": False,
-            "comments_count": 0,
+            "official": review.state in ("APPROVED", "REQUEST_CHANGES")
+            and not review.dismissed
+            and call.store.may(call.repo, review.author, "write"),
+            "dismissed": review.dismissed,
+            "comments_count": len(review.lines),
             "submitted_at": stamp(review.submitted_at),
             "updated_at": stamp(review.submitted_at),
         }
@@ -166,6 +169,24 @@ def _pull_of_issue(issue: dict[str, Any], pull: StoredPull | None) -> dict[str, 
         return None
     merged = {"merged": pull.merged_at is not None, "merged_at": stamp(pull.merged_at)}
     return {**issue["pull_request"], **merged, "html_url": issue["html_url"]}
+
+
+def line_json(user: dict[str, Any], review: StoredReview, line: StoredLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "user": user,
+        "body": line.body,
+        "path": line.path,
+        "position": line.line,
+        "original_position": line.old_line,
+        "diff_hunk": "@@ -1,2 +1,2 @@",
+        "pull_request_review_id": review.id,
+        "commit_id": "",
+        "original_commit_id": "",
+        "resolver": None,
+        "created_at": stamp(line.created_at),
+        "updated_at": stamp(line.updated_at),
+    }
 
 
 def team_json(number: int, level: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from sprint.demo.gitea_api import ISSUE, PULL, REPO, ApiError, Call, GiteaApi
 from sprint.demo.loopback import Answer, json_answer
 from sprint.demo.store import now
-from tests.servers import git_data
+from tests.servers import forks, git_data, talk
 from tests.servers import github_json as shape
 from tests.servers import github_pulls as pulls
 from tests.servers.github_pulls import Invalid, apply, listed, ordered
@@ -34,6 +34,9 @@ class GitHub(GiteaApi):
         self.routes = {
             "GET /meta": lambda _call: _META,
             "GET /user": _user,
+            "GET /user/repos": lambda call: [
+                shape.repository(call, one) for one in call.store.repos.values()
+            ],
             "GET /users/(?P<user>[^/]+)": _user_by_name,
             f"GET {REPO}": lambda call: shape.repository(call, call.repo),
             f"GET {REPO}/collaborators/(?P<user>[^/]+)/permission": _permission,
@@ -48,9 +51,11 @@ class GitHub(GiteaApi):
             f"POST {ISSUE}/comments": _create_comment,
             f"GET {ISSUE}/labels": _issue_labels,
             f"POST {ISSUE}/labels": _add_labels,
+            f"DELETE {ISSUE}/labels/(?P<name>[^/]+)": _remove_label,
             f"GET {ISSUE}/events": _events,
             f"GET {ISSUE}/dependencies/blocked_by": _blocked_by,
             f"GET {REPO}/labels": _list_labels,
+            f"POST {REPO}/forks": _create_fork,
             f"GET {REPO}/pulls": pulls.list_all,
             f"POST {REPO}/pulls": pulls.create,
             f"GET {PULL}": pulls.get,
@@ -58,6 +63,12 @@ class GitHub(GiteaApi):
             f"PUT {PULL}/merge": pulls.merge,
             f"GET {PULL}/reviews": pulls.reviews,
             f"GET {PULL}/comments": pulls.review_comments,
+            f"POST {PULL}/comments/(?P<id>[0-9]+)/replies": pulls.reply,
+            f"POST {PULL}/requested_reviewers": pulls.ask_for_review,
+            f"POST {REPO}/labels": _create_label,
+            f"GET {REPO}/activity": pulls.activity,
+            f"GET {REPO}/commits/(?P<sha>[^/]+)/check-runs": _check_runs,
+            **talk.logs(),
             **git_data.routes(listed, commit_id="sha", no_status="pending"),
         }
 
@@ -164,6 +175,18 @@ def _branch_rules(call: Call) -> Any:
     return [{"type": "update", "ruleset_source": call.repo.name}] if is_protected else []
 
 
+def _create_fork(call: Call) -> Any:
+    """Answered at once, made later; asked for again, it is the one that is there."""
+    store, repo, login = call.store, call.repo, call.login or ""
+    name = repo.name.partition("/")[2]
+    if login == repo.owner:
+        raise ApiError(403, "You cannot fork your own repository.")
+    if (fork := forks.fork_of(store, repo, login)) is None:
+        name = f"{name}-1" if f"{login}/{name}" in store.repos else name
+        fork = forks.make(store, repo, login, name)
+    return 202, shape.repository(call, fork)
+
+
 # --- issues ---
 
 
@@ -256,6 +279,22 @@ def _blocked_by(call: Call) -> Any:
         raise ApiError(404, "Not Found")
     blockers = [call.repo.issues[number] for number in _issue(call).blocked_by]
     return listed(call, blockers, shape.issue)
+
+
+def _create_label(call: Call) -> Any:
+    return 201, shape.label(call, call.repo, talk.create_label(call))
+
+
+def _check_runs(call: Call) -> Any:
+    return {"total_count": 0, "check_runs": []}
+
+
+def _remove_label(call: Call) -> Any:
+    issue = _issue(call)
+    if call.args["name"] not in issue.labels:
+        raise ApiError(404, "Label does not exist")
+    call.store.set_labels(call.repo, issue, tuple(name for name in issue.labels if name != call.args["name"]))
+    return _issue_labels(call)
 
 
 def _list_labels(call: Call) -> Any:

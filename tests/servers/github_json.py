@@ -8,7 +8,7 @@ from typing import Any
 from sprint.demo import git_server
 from sprint.demo.gitea_api import Call
 from sprint.demo.store import StoredComment
-from tests.servers.store import StoredIssue, StoredPull, StoredRepo, StoredReview
+from tests.servers.store import StoredIssue, StoredLine, StoredPull, StoredRepo, StoredReview
 
 _NEWEST_VERSION = "2026-03-10"
 _PERMISSIONS = {"admin": "admin", "write": "push", "read": "pull"}
@@ -58,7 +58,8 @@ def repository(call: Call, repo: StoredRepo) -> dict[str, Any]:
         "owner": user(call, repo.owner),
         "html_url": html,
         "description": None,
-        "fork": False,
+        "fork": bool(repo.fork_of),
+        **({"parent": {"full_name": repo.fork_of}} if repo.fork_of else {}),
         "url": f"{call.url}/api/v3/repos/{repo.name}",
         "clone_url": f"{html}.git",
         "ssh_url": f"git@127.0.0.1:{repo.name}.git",
@@ -174,10 +175,14 @@ def pull_in_full(call: Call, stored: StoredIssue) -> dict[str, Any]:
     """As one pull request is answered; lists leave these fields out."""
     data = stored.pull
     assert data is not None
+    is_behind = data.head_sha and git_server.run_git(
+        call.repo.path, "rev-list", "-1", f"{data.head_sha}..refs/heads/{data.base}"
+    )
     return {
         **pull(call, stored),
         "merged": data.merged_at is not None,
         "mergeable": None if data.merged_at else True,
+        "mergeable_state": "behind" if is_behind and data.base in call.repo.strict else "clean",
         "comments": len(stored.comments),
         "review_comments": 0,
         "commits": 1,
@@ -209,6 +214,22 @@ def comment(call: Call, stored: StoredComment) -> dict[str, Any]:
         "updated_at": stamp(stored.updated_at),
         "author_association": association(call, call.repo, stored.author),
         "body": stored.body,
+    }
+
+
+def line_comment(call: Call, stored: tuple[StoredReview, StoredLine]) -> dict[str, Any]:
+    of, line = stored
+    return {
+        "id": line.id,
+        "pull_request_review_id": of.id,
+        "user": user(call, line.author),
+        "author_association": association(call, call.repo, line.author),
+        "body": line.body,
+        "path": line.path,
+        "line": line.line,
+        "diff_hunk": "@@ -1,2 +1,2 @@",
+        "created_at": stamp(line.created_at),
+        "updated_at": stamp(line.updated_at),
     }
 
 

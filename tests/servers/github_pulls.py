@@ -9,6 +9,7 @@ from typing import Any
 from sprint.demo import git_server
 from sprint.demo.gitea_api import ApiError, Call, T
 from sprint.demo.store import now
+from tests.servers import forks, talk
 from tests.servers import github_json as shape
 from tests.servers.rest import Paging, may, page, select_issues
 from tests.servers.store import Rejected, StoredIssue
@@ -111,10 +112,9 @@ def _head_repo(call: Call, owner: str) -> str:
     own = call.repo.name
     if owner in ("", call.repo.owner):
         return own
-    fork = f"{owner}/{own.partition('/')[2]}"
-    if fork not in call.store.repos:
+    if (fork := forks.fork_of(call.store, call.repo, owner)) is None:
         raise _field_invalid("head")
-    return fork
+    return fork.name
 
 
 def _check_commits(call: Call, source: str, head: str, base: str) -> None:
@@ -167,6 +167,26 @@ def reviews(call: Call) -> Any:
 
 
 def review_comments(call: Call) -> Any:
-    """Comments on lines of the diff; the store keeps none."""
-    find(call)
-    return []
+    """Comments on lines of the diff, of all reviews."""
+    data = find(call).pull
+    assert data is not None
+    said = [(review, line) for review in data.reviews for line in review.lines]
+    return listed(call, said, shape.line_comment)
+
+
+def reply(call: Call) -> Any:
+    return 201, shape.line_comment(call, talk.reply(call, find(call)))
+
+
+def ask_for_review(call: Call) -> Any:
+    issue = find(call)
+    talk.ask_for_review(call, issue)
+    return 201, shape.pull(call, issue)
+
+
+def activity(call: Call) -> Any:
+    """Who pushed to a branch: of those that pull requests are from."""
+    branch = call.query.get("ref", "").removeprefix("refs/heads/")
+    pulls = (issue.pull for issue in call.repo.issues.values() if issue.pull)
+    who = [login for pull in pulls if pull.head == branch for login in pull.pushers]
+    return listed(call, who, lambda _call, login: {"activity_type": "push", "actor": shape.user(call, login)})

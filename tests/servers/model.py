@@ -160,7 +160,7 @@ class DemoModel(FaultyServer, _Model):
     The API is at `base_url` and wants `key`. With `ollama`, Ollama's own endpoints are there too, no key is
     wanted, and only the last `ollama.context` tokens of the messages reach the script, as with the real one.
     The tiny question that is asked before a claim is answered rightly; without `is_fit`, by the script.
-    `requests` are all HTTP requests, completions among them; `asked` the completions.
+    `requests` are all HTTP requests, completions among them; `asked` the completions that no fault struck.
     """
 
     def __init__(
@@ -175,6 +175,10 @@ class DemoModel(FaultyServer, _Model):
 
     def secrets(self) -> list[str]:
         return [self.key]
+
+    def times_asked(self) -> int:
+        """How often a completion was asked for, whatever came of it."""
+        return sum(request.path.endswith("/completions") for request in self.requests)
 
 
 _REVIEWED = "Not handed in yet: this is what a reviewer would see."

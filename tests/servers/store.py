@@ -38,12 +38,28 @@ class StoredUser:
 
 
 @dataclass
+class StoredLine:
+    """A comment at a line of the diff."""
+
+    id: int
+    author: str
+    body: str
+    path: str
+    line: int
+    created_at: datetime
+    updated_at: datetime
+    old_line: int = 0
+
+
+@dataclass
 class StoredReview:
     id: int
     author: str
     state: str
     body: str
     submitted_at: datetime
+    lines: list[StoredLine] = field(default_factory=list)
+    dismissed: bool = False
 
 
 @dataclass
@@ -58,6 +74,8 @@ class StoredPull(store.StoredPull):
     merge_commit: str = ""
     is_branch_gone: bool = False
     reviews: list[StoredReview] = field(default_factory=list)
+    pushers: list[str] = field(default_factory=list)  # whoever pushed since it was opened
+    asked: list[str] = field(default_factory=list)  # whose review was asked for
 
 
 @dataclass
@@ -77,12 +95,17 @@ class StoredRepo(store.StoredRepo):
     private: bool = False
     archived: bool = False
     protected: list[str] = field(default_factory=list)  # branches that nobody may push to
+    strict: list[str] = field(default_factory=list)  # into which only what is up to date is merged
     has_issues: bool = True
     has_pulls: bool = True
     has_dependencies: bool = True
     rights: dict[str, str] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    logs: dict[str, dict[str, str]] = field(default_factory=dict)  # of failed jobs, by commit and job
+    held: list[str] = field(default_factory=list)  # commits whose CI waits for a person to let it run
+    fork_of: str = ""  # OWNER/REPO
+    unready: int = 0  # how many questions to its git find it empty yet
 
     @property
     def owner(self) -> str:
@@ -100,6 +123,7 @@ class Store(store.Store):
         self.renamed: dict[str, str] = {}
         self.drafts_supported = True
         self.labels_as_strings = False
+        self.slow_forks = 0  # `unready` of those that are made
         self.numbered_pages: int | None = None  # how many pages may be asked for by number; None: all
         self.scopes: tuple[str, ...] | None = ("repo", "workflow")  # None: a token that does not tell them
         self.api_calls: dict[str, int] = {}
@@ -178,9 +202,30 @@ class Store(store.Store):
     def add_review(self, issue: StoredIssue, author: str, state: str, body: str) -> StoredReview:
         assert issue.pull is not None
         review = StoredReview(next(self._ids), author, state, body, now())
+        if state in ("APPROVED", "REQUEST_CHANGES"):  # what one says last is what counts of them
+            for earlier in issue.pull.reviews:
+                earlier.dismissed |= earlier.author == author and earlier.state == "REQUEST_CHANGES"
         issue.pull.reviews.append(review)
         issue.updated_at = now()
         return review
+
+    def add_line(
+        self,
+        issue: StoredIssue,
+        review: StoredReview,
+        author: str,
+        body: str,
+        path: str,
+        line: int,
+        old: int = 0,
+    ) -> StoredLine:
+        made = StoredLine(next(self._ids), author, body, path, line, now(), now(), old)
+        review.lines.append(made)
+        issue.updated_at = now()
+        return made
+
+    def name_label(self, repo: StoredRepo, name: str) -> None:
+        repo.labels.setdefault(name, next(self._ids))
 
     def set_state(self, issue: StoredIssue, state: str) -> None:
         issue.state = state
@@ -219,28 +264,29 @@ class Store(store.Store):
             raise Rejected("exists")
         pull = StoredPull(head, base, source.name, refs[f"refs/heads/{head}"], base_sha, draft)
         issue = self.add_issue(repo, title, body, author, pull=pull)
-        if source is repo:
-            update_ref(repo, f"refs/pull/{issue.number}/head", pull.head_sha)
+        follow_head(repo, issue.number, source, head)
         return issue
 
     def open_pulls(self, repo: StoredRepo) -> list[StoredIssue]:
         return [issue for issue in repo.issues.values() if issue.pull and issue.state == "open"]
 
-    def follow_heads(self, repo: StoredRepo) -> None:
+    def follow_heads(self, repo: StoredRepo, pusher: str = "somebody") -> None:
         """Move open pull requests to where their branches are now; a branch that is gone closes its own."""
         with self.lock:
-            own = [i for i in repo.issues.values() if i.pull and i.pull.head_repo == repo.name]
-            refs = git_server.refs(repo.path) if own else {}
-            for issue in own:
+            known: dict[str, dict[str, str]] = {}
+            for issue in [i for i in repo.issues.values() if i.pull and i.pull.head_repo in self.repos]:
                 assert issue.pull is not None
+                source = issue.pull.head_repo
+                refs = known.setdefault(source, git_server.refs(self.repos[source].path))
                 sha = refs.get(f"refs/heads/{issue.pull.head}", "")
                 issue.pull.is_branch_gone = not sha
                 if issue.state == "open" and not sha:
                     self.set_state(issue, "closed")
                 if issue.state == "open" and sha and sha != issue.pull.head_sha:
                     issue.pull.head_sha = sha
+                    issue.pull.pushers.append(pusher)
                     issue.updated_at = now()
-                    update_ref(repo, f"refs/pull/{issue.number}/head", sha)
+                    follow_head(repo, issue.number, self.repos[source], issue.pull.head)
 
     def merge(self, repo: StoredRepo, issue: StoredIssue, author: str) -> None:
         """Merge, and close the issues that title and body say it closes. Raises Rejected on a conflict."""
@@ -256,6 +302,12 @@ class Store(store.Store):
             closed = repo.issues.get(int(number))
             if closed is not None and closed.pull is None and closed.state == "open":
                 self.set_state(closed, "closed")
+
+
+def follow_head(repo: StoredRepo, number: int, source: StoredRepo, branch: str) -> None:
+    """Have the repository itself hold what is proposed to it, also from a fork."""
+    ref = f"refs/pull/{number}/head"
+    git_server.run_git(repo.path, "fetch", "--quiet", str(source.path), f"+refs/heads/{branch}:{ref}")
 
 
 def update_ref(repo: StoredRepo, ref: str, sha: str) -> None:

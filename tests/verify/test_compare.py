@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sprint import verify
-from sprint.domain import CheckResult, CheckStatus, ProofVerdict
+from sprint.domain import CheckResult, CheckStatus, ProofVerdict, replace
 
 PASSED, FAILED = CheckStatus.PASSED, CheckStatus.FAILED
 TIMED_OUT, NOT_RUN = CheckStatus.TIMED_OUT, CheckStatus.NOT_RUN

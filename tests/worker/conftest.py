@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sprint import proc, sandbox, transcript
-from sprint.config import Limits, RepoConfig, SandboxConfig
-from sprint.domain import DiffStat, Endpoint, Prompt, Run, Secret, WorkerResult, Workspace
+from sprint.config import Config, Limits, Paths, RepoConfig, SandboxConfig
+from sprint.domain import DiffStat, Endpoint, Prompt, Run, Secret, WorkerResult, Workspace, replace
 from sprint.errors import ForgeError
 from sprint.runs import RunStore
 from sprint.worker import Job
@@ -24,6 +24,7 @@ from sprint.worker.review import Inspection
 from tests.servers.model import DemoModel
 
 UID = 60123
+NO_CONFIG = Config(forges={}, model=None, repos=(), defaults=RepoConfig(name=""), paths=Paths())
 
 
 class ForgeThatReads:

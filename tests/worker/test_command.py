@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sprint import prompts
 from sprint.config import CommandWorkerConfig
-from sprint.domain import Ending
+from sprint.domain import Ending, replace
 from sprint.runs import RunStore
 from sprint.worker import handover
 from sprint.worker.attached import Attached
@@ -152,10 +148,10 @@ def test_killed_with_its_runner_it_is_begun_again(site: Site, gitea: DemoForge) 
     begun_before = f"test -e going && {{ rm going; {FIX}; }}"
     site.settings["workers"]["script"]["command"] = f"{begun_before} || {{ touch going; sleep 4322; }}"
     site.write()
-    working = subprocess.Popen([sys.executable, "-m", "sprint", "run", REPO], cwd=site.path, env=site.environ)
+    working = site.start("run", REPO)
     while not list(site.workspaces.glob("*/repo/going")):
-        assert working.poll() is None
-    os.kill(working.pid, signal.SIGKILL)
+        assert working.poll(0.1) is None
+    working.kill()
     working.wait()
     done = site.sprint("run", REPO)
     assert done.returncode == 0, done.stderr

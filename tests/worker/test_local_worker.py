@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ import pytest
 
 from sprint import transcript
 from sprint.config import CommandWorkerConfig, Limits, LocalWorkerConfig
-from sprint.domain import Ending, Endpoint, Liveness, Secret
+from sprint.domain import Ending, Endpoint, Liveness, Secret, replace
 from sprint.errors import Busy, ModelError
 from sprint.runs import RunStore
+from sprint.view import words
 from sprint.worker.attached import Attached
 from sprint.worker.kinds import Services, make
 from sprint.worker.local import conversation
 from sprint.worker.local.worker import LocalPerformer
+from tests.around import around
 from tests.servers import replies
-from tests.worker.conftest import Bench
+from tests.worker.conftest import NO_CONFIG, Bench
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})
 
@@ -172,11 +173,11 @@ def test_kinds_are_made_from_their_section(tmp_path: Path) -> None:
     def never() -> list[Endpoint]:
         raise AssertionError("asked too early")
 
-    services = Services(never, RunStore(tmp_path), tmp_path, Limits())
+    services = Services(never, RunStore(tmp_path), tmp_path, Limits(), around(tmp_path), NO_CONFIG)
     assert make(LocalWorkerConfig(), services).attached
     assert make(CommandWorkerConfig(command="true"), services).attached
     closed = Endpoint("m", "http://127.0.0.1:9/v1", Secret(""))
-    nowhere = Services(lambda: [closed], RunStore(tmp_path), tmp_path, Limits())
+    nowhere = Services(lambda: [closed], RunStore(tmp_path), tmp_path, Limits(), around(tmp_path), NO_CONFIG)
     with pytest.raises(ModelError, match="nothing listens"):
         make(LocalWorkerConfig(), nowhere).check()
 
@@ -194,7 +195,7 @@ def test_a_transcript_is_shown_for_a_person(bench: Bench) -> None:
     )
     with (bench.job.folder / "transcript.jsonl").open("a") as file:
         file.write('{"at": "x", "event": "future", "text": "y"}\n[1]\n{"event": "tool", "te')
-    lines = list(transcript.render(bench.job.folder, width=60))
+    lines = list(words.in_full(transcript.read(bench.job.folder), width=60))
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 60
     assert "\x1b" not in text
@@ -203,10 +204,10 @@ def test_a_transcript_is_shown_for_a_person(bench: Bench) -> None:
     assert "exit code 4" in text
     assert "ended: implemented" in text
     assert "future" in text
-    assert "\x1b[1m" in "\n".join(transcript.render(bench.job.folder, colour=True))
+    assert "\x1b[1m" in "\n".join(words.in_full(transcript.read(bench.job.folder), colour=True))
     transcript.append(bench.job.folder, "note", text="after a torn line")
     assert list(transcript.read(bench.job.folder))[-1]["text"] == "after a torn line"
-    assert list(transcript.render(bench.job.folder / "none")) == []
+    assert list(words.in_full(transcript.read(bench.job.folder / "none"))) == []
 
 
 def test_every_transcript_line_is_json_with_a_time(bench: Bench) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from sprint import spend
 from sprint.config import Limits
-from sprint.domain import Ending, Liveness
+from sprint.domain import Ending, Liveness, replace
 from sprint.errors import ModelError, ModelTrouble
 from tests.servers import replies
 from tests.servers.model import OllamaFacts

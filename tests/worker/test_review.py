@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 
 import pytest
 
 from sprint import prompts
-from sprint.domain import CheckResult, CheckStatus, DiffStat, Ending, Refusal
+from sprint.domain import CheckResult, CheckStatus, DiffStat, Ending, Refusal, replace
 from sprint.worker import review
-from sprint.worker.local.check_watch import how
+from sprint.worker.check_runs import how, told_by
 from sprint.worker.review import CheckRun, Inspection, Ran
 from tests.servers import replies
 from tests.worker.conftest import Bench
@@ -141,6 +141,31 @@ def test_a_refusal_goes_back_in_words() -> None:
 )
 def test_a_check_is_recognised_in_a_command(check: str, line: str, ran: Ran) -> None:
     assert how(check, line) is ran
+
+
+def called(line: str, path: str = "") -> dict[str, object]:
+    call = {"id": "1", "name": "Bash", "arguments": json.dumps({"command": line}), "path": path}
+    return {"event": "assistant", "tool_calls": [call]}
+
+
+@pytest.mark.parametrize(
+    ("events", "ran"),
+    [
+        ([called("python -m pytest -q 2>&1")], Ran.YES),
+        ([called("python -m pytest -q"), called("x", "a.py")], Ran.BEFORE),
+        ([called("x", "a.py"), called("pytest tests/test_a.py")], Ran.IN_PART),
+        ([called("python -m pytest -q"), called("pytest -x")], Ran.YES),
+        ([called("python -m pytest -q", "a.py"), called("ls")], Ran.NO),
+        (
+            [{"event": "assistant", "tool_calls": [{"arguments": "["}, {"arguments": '["pytest", "x"]'}]}],
+            Ran.IN_PART,
+        ),
+        ([{"event": "tool", "name": "command"}, {"event": "assistant"}], None),
+    ],
+)
+def test_a_transcript_tells_which_checks_ran(events: list[dict[str, object]], ran: Ran | None) -> None:
+    check = "python3 -m pytest -q"
+    assert told_by(events, [check]) == ((CheckRun(check, ran),) if ran else ())
 
 
 def with_checks(bench: Bench, *commands: str) -> None:

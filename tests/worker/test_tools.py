@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sprint.domain import replace
 from sprint.errors import ForgeError
 from tests.servers import replies
 from tests.servers.replies import call
@@ -56,6 +57,16 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_said(bench: Bench)
     assert "[killed after" in shown[1]
 
 
+@pytest.mark.parametrize(("network", "told"), [(False, "0\n0\n0"), (True, "")])
+def test_installers_do_not_wait_for_a_network_that_is_not_there(
+    bench: Bench, network: bool, told: str
+) -> None:
+    """npm tries for minutes by itself, in each run of a model that tries `npm install` once."""
+    bench.job = replace(bench.job, network=network)
+    (shown,) = do(bench, command("printenv npm_config_fetch_retries PIP_RETRIES UV_HTTP_RETRIES"))
+    assert shown.partition("[exit")[0].strip() == told
+
+
 def test_output_is_cleaned(bench: Bench) -> None:
     shown = do(
         bench, command(r"printf '\033[31mred\033[0m\007 \377 10%%\r50%%\r100%%\n\033]0;title\007tail'")
@@ -84,12 +95,12 @@ def test_a_huge_output_shows_head_and_tail_and_the_whole_can_be_read(bench: Benc
     assert not (bench.job.folder / "outputs" / "003.txt").exists()
 
 
-def test_outputs_do_not_fill_the_runners_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sprint.worker.local.output.MOST_KEPT", 500_000)
-    shown = do(bench, *[command(f"seq {n} 80000") for n in range(4)])
+def test_outputs_do_not_fill_the_runners_disk(bench: Bench) -> None:
+    bench.limit(kept_mb=1)
+    shown = do(bench, *[command(f"seq {n} 150000") for n in range(4)])
     kept = sum(path.stat().st_size for path in (bench.job.folder / "outputs").iterdir())
-    assert 500_000 <= kept < 1_000_000
-    assert "79999\n80000\n[exit code 0]" in shown[3]
+    assert 1_000_000 <= kept < 2_000_000
+    assert "149999\n150000\n[exit code 0]" in shown[3]
     assert "the rest is lost" in shown[3]
 
 

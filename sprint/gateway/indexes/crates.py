@@ -50,12 +50,14 @@ def serve(exchange: Exchange, index: Index) -> None:
 
 
 def _noted(body: bytes, index: Index) -> bytes:
-    """The entry as it is; the versions in it may then be downloaded."""
+    """The entry as it is; the versions in it may then be downloaded, and what they depend on be asked for."""
     for line in body.splitlines():
         try:
             entry = json.loads(line)
             index.offer(str(entry["name"]).lower(), str(entry["vers"]))
-        except (ValueError, TypeError, KeyError):
+            for needed in entry["deps"]:
+                index.offer(str(needed.get("package") or needed["name"]).lower())
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return body
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 from urllib3.response import BaseHTTPResponse
 
 from sprint.gateway.exchange import Exchange, Refused
@@ -16,6 +18,8 @@ _ABBREVIATED = "application/vnd.npm.install-v1+json"
 _NAME = r"(?:@[a-z0-9~_-][a-z0-9._~-]*/)?[A-Za-z0-9~][A-Za-z0-9._~-]*"
 _PACKAGE = re.compile(rf"/(?P<name>{_NAME})(?:/(?P<version>[A-Za-z0-9][A-Za-z0-9.+_~^-]*))?")
 _TARBALL = re.compile(rf"/(?P<name>{_NAME})/-/(?P<file>[A-Za-z0-9@._+~-]+\.tgz)")
+_ALIAS = re.compile(rf"npm:({_NAME})@.*")
+_DEPENDENCIES = ("dependencies", "optionalDependencies", "peerDependencies")
 _LINK = re.compile(rb'("tarball"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
 
@@ -88,4 +92,21 @@ def _rewritten(body: bytes, response: BaseHTTPResponse, site: Site, index: Index
             return found[0]
         return found[1] + json.dumps(f"{index.address}{path}").encode()
 
+    for name in _depended_on(body):
+        index.offer(name)
     return _LINK.sub(link, body)
+
+
+def _depended_on(body: bytes) -> Iterator[str]:
+    """What a package depends on in any of its versions: without a lock file nothing else says it."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return
+    versions = told.get("versions", {"": told}) if isinstance(told, dict) else {}
+    for version in versions.values() if isinstance(versions, dict) else ():
+        for kind in _DEPENDENCIES:
+            named = version.get(kind) if isinstance(version, dict) else None
+            for name, wanted in named.items() if isinstance(named, dict) else ():
+                alias = _ALIAS.fullmatch(wanted) if isinstance(wanted, str) else None
+                yield alias[1] if alias else name

@@ -11,7 +11,7 @@ from urllib3.response import BaseHTTPResponse
 
 from sprint.gateway.exchange import Exchange, Refused
 from sprint.gateway.index import Found, Index
-from sprint.gateway.locks import pypi_name
+from sprint.gateway.lockfiles import pypi_name
 from sprint.gateway.upstream import Site
 
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -29,6 +29,7 @@ def environment(address: str, found: Found) -> dict[str, str]:
         "UV_DEFAULT_INDEX": first,
         "UV_INDEX_URL": first,  # uv before 0.4.23
         "PDM_PYPI_URL": first,
+        "POETRY_PYPI_MIRROR_URL": first,  # of poetry-plugin-pypi-mirror
     }
     if others:
         variables |= {"PIP_EXTRA_INDEX_URL": " ".join(others), "UV_INDEX": " ".join(others)}

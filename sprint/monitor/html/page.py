@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,28 +13,63 @@ from urllib.parse import urlsplit
 from sprint import __version__, files
 from sprint.clean_text import safe_line
 from sprint.monitor.units import dollars, percent, plural, span, work
-from sprint.terminal_text import readable
+from sprint.terminal_text import readable, shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 _URL_CAP = 2000
-# What turns text around or hides it: shown as its code, so that what is read is what was written.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_HIDING = re.compile(
-    "[\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 
 
-def write(path: Path, template: str, **values: Any) -> None:
+def write(path: Path, template: str, *, mode: int = 0o600, **values: Any) -> None:
     """Write the template `templates/NAME.html.j2` to `path`, at once. Raises SprintError."""
-    environment = _environment()
-    style = (TEMPLATES / "style.css").read_text("utf-8")
-    text = environment.get_template(f"{template}.html.j2").render(
-        style=_markup(style), style_hash=_hash(style), version=__version__, **values
+    files.replace(path, render(template, **values), mode=mode, durable=False)
+
+
+def render(
+    template: str, *, stamp: str = "", is_served: bool = False, has_script: bool = False, **values: Any
+) -> bytes:
+    """The template as a page. `stamp` names what a page shows that is kept as things are: it has a script.
+
+    One that is not served carries its security policy itself. `has_script`: it filters its list of runs.
+    """
+    style, script = _file("style.css"), _file("runs.js") if has_script else ""
+    text = (
+        _environment()
+        .get_template(f"{template}.html.j2")
+        .render(
+            style=markup(style),
+            style_hash=style_hash(),
+            script=markup(script),
+            script_hash=script_hash(),
+            version=__version__,
+            stamp=stamp,
+            is_served=is_served,
+            **values,
+        )
     )
-    files.replace(path, text.encode("utf-8", "replace"), durable=False)
+    return text.encode("utf-8", "replace")
+
+
+@cache
+def _file(name: str) -> str:
+    return (TEMPLATES / name).read_text("utf-8")
+
+
+@cache
+def _hash(name: str) -> str:
+    return base64.b64encode(hashlib.sha256(_file(name).encode()).digest()).decode()
+
+
+def style_hash() -> str:
+    """The pages' only style sheet, as a content security policy names it."""
+    return _hash("style.css")
+
+
+def script_hash() -> str:
+    """The script of the list of runs, likewise."""
+    return _hash("runs.js")
 
 
 @cache
@@ -46,6 +80,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=_seen,  # every value that a template prints, whether or not its view thought of that
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -63,16 +98,19 @@ def _environment() -> Environment:
     return environment
 
 
-def _markup(text: str) -> Any:
+def _seen(value: Any) -> Any:
+    """Text with its hidden characters shown; markup of ours as it is."""
+    return shown(value) if type(value) is str else value
+
+
+def markup(text: str) -> Any:
+    """Text that a template puts in as it is: of ours alone."""
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 - our own style sheet
+    return Markup(text)  # noqa: S704 - our own style sheet and script, and data that is escaped for its place
 
 
-def _hash(style: str) -> str:
-    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-
-
+@lru_cache(10_000)  # a list of runs has each repository's again and again
 def web_address(url: str) -> str:
     """`url` where it is one of the web, else "": nothing that runs, and nothing that reads files."""
     if len(url) > _URL_CAP or not url.isascii() or not url.isprintable() or " " in url:
@@ -84,19 +122,9 @@ def web_address(url: str) -> str:
     return url if parts.scheme in ("http", "https") and parts.hostname and "\\" not in url else ""
 
 
-def shown(text: str) -> str:
-    """Text of many lines as it was written, with a sign for each character that misleads or is not seen."""
-    return _HIDING.sub(_code, _CONTROL.sub(_code, text.replace("\r\n", "\n")))
-
-
 def printed(text: str) -> str:
     """What a program printed, as a terminal would have left it, and else as `shown`."""
     return shown(readable(text))
-
-
-def _code(match: re.Match[str]) -> str:
-    number = ord(match[0])
-    return chr(0x2400 + number) if number < 0x20 else f"[U+{number:04X}]"
 
 
 def label(name: str) -> str:

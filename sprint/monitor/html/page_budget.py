@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sprint.monitor.html.page import shown
+from sprint.terminal_text import shown
 
 _LITTLE = 400  # characters that every text gets, even on a full page
 

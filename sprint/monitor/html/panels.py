@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from sprint.domain import Verdict
 from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, PullCounts, Report, Tally
 from sprint.monitor.html import charts
 from sprint.monitor.html.charts import About, Axis, Series
 from sprint.monitor.html.page import label
+from sprint.monitor.tally import PERIOD
 from sprint.monitor.units import dollars, percent, plural
 
 _DAYS, _MOST_DAYS = 30, 90
 _RATE_DAYS = 7
 _CAUSES_SHOWN = 10
 _FAILURES_APART = 3
+_OTHERS = "others"
 _NEAR_CEILING = 0.4
 _NOTHING = Day("", {}, Tally(), 0.0, 0)
 _PASSED = [outcome for outcome, verdict in VERDICTS.items() if verdict is Verdict.PASSED]
@@ -43,7 +46,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart with its headline and its numbers; `svg` "" where there is nothing to draw."""
+    """A chart with its headline and its numbers; `svg` "" where there is nothing to draw.
+
+    `links`: for each row what of the list of all runs it counts, as a fragment of that page's address.
+    """
 
     key: str
     title: str
@@ -53,6 +59,7 @@ class Panel:
     legend: tuple[Key, ...]
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    links: tuple[str, ...] = ()
 
 
 def panels(report: Report) -> tuple[Panel, ...]:
@@ -220,7 +227,8 @@ def _spend(stretch: _Stretch, ceiling: float | None) -> Panel:
 
 def _dollars_axis(highest: float, ceiling: float | None) -> Axis:
     """With a line at the ceiling, where it is near enough to be seen with the rest."""
-    scale = charts.axis(highest, "${:,.0f}" if highest > 4 else "${:,.2f}")
+    places = 0 if highest > 4 else 2 if highest >= 0.1 else 4
+    scale = charts.axis(highest, f"${{:,.{places}f}}")
     if not ceiling or not highest >= _NEAR_CEILING * ceiling:
         return scale
     top = max(scale.top, ceiling * 1.05)
@@ -234,6 +242,8 @@ def _causes(figures: Figures) -> Panel:
         counts[cause.outcome] += cause.count
     ranked = counts.most_common()
     total = sum(counts.values())
+    shown = _most_frequent(figures.causes)
+    since = figures.since or figures.made_at - PERIOD
     listed = ", ".join(f"{count} {label(outcome)}" for outcome, count in ranked)
     about = About("causes", f"Failed runs by outcome, {figures.period}", listed, "{:.0f}")
     series = [Series("", "c-f2", [count for _, count in ranked])]
@@ -246,17 +256,22 @@ def _causes(figures: Figures) -> Panel:
         svg=charts.rows(about, labels, series, ranked[0][1]) if ranked else "",
         legend=(),
         head=("Runs", "Outcome", "Cause"),
-        rows=tuple(
-            (f"{cause.count:,}", label(cause.outcome), cause.detail)
-            for cause in _most_frequent(figures.causes)
-        ),
+        rows=tuple((f"{cause.count:,}", label(cause.outcome), cause.detail) for cause in shown),
+        links=tuple(_runs_of(cause, since) for cause in shown),
     )
+
+
+def _runs_of(cause: Cause, since: datetime) -> str:
+    if cause.outcome == _OTHERS:
+        return ""
+    chosen = {"outcome": label(cause.outcome), "cause": cause.detail, "since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
+    return f"#{urlencode(chosen)}"
 
 
 def _most_frequent(causes: Sequence[Cause]) -> list[Cause]:
     shown = list(causes[:_CAUSES_SHOWN])
     if rest := sum(cause.count for cause in causes[_CAUSES_SHOWN:]):
-        shown.append(Cause("others", "", rest))
+        shown.append(Cause(_OTHERS, "", rest))
     return shown
 
 

@@ -11,8 +11,8 @@ from pygments.lexers.diff import DiffLexer
 from pygments.token import Generic
 
 from sprint.clean_text import safe_line
-from sprint.files import refusal
-from sprint.monitor.html.page import shown
+from sprint.files import refusing
+from sprint.terminal_text import shown
 
 NAME = "patch.diff"
 _READ_CAP = 2_000_000  # bytes
@@ -57,12 +57,10 @@ def read(folder: Path) -> Patch:
     """The run's patch; empty where there is none. Raises SprintError."""
     path = folder / NAME
     try:
-        with path.open("rb") as file:
+        with refusing("read", path, FileNotFoundError), path.open("rb") as file:
             data = file.read(_READ_CAP + 1)
     except FileNotFoundError:
         return Patch()
-    except OSError as error:
-        raise refusal("read", path, error) from error
     lines = data[:_READ_CAP].decode("utf-8", "replace").split("\n")
     is_cut = len(data) > _READ_CAP or len(lines) > _LINES_CAP
     _, *files = re.split("^diff --git ", "\n".join(lines[:_LINES_CAP]), flags=re.MULTILINE)

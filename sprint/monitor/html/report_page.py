@@ -1,48 +1,47 @@
-"""`sprint monitor --html FILE`: the report as one page."""
+"""The report as a page: what it shows."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 from sprint.config import ForgeConfig
-from sprint.domain import LedgerRow, Phase, Run, Verdict
+from sprint.domain import LedgerRow, Run, Verdict
 from sprint.errors import SprintError
 from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import Figures, Report, Tally, Window, verdict_of
-from sprint.monitor.html import page, panels, run_page
-from sprint.monitor.units import PROOFS, ago
+from sprint.monitor.html import page, panels
+from sprint.monitor.units import PROOFS, ago, follow_ups
 from sprint.outcomes import FACTS
 from sprint.runs import RunStore
-from sprint.transcript import NAME as TRANSCRIPT
 
 
-def write_report(path: Path, report: Report, forges: Mapping[str, ForgeConfig]) -> None:
-    """Write the report to `path`, and pages of the latest runs into their folders, where those are new.
-
-    `forges` as configured, for links to issues. Raises SprintError where `path` cannot be written.
+def values(
+    report: Report, forges: Mapping[str, ForgeConfig], page_of: Callable[[Run], str], runs_page: str
+) -> dict[str, Any]:
+    """What the template `report` shows. `page_of`: the address of a run's own page, "" for none; `runs_page`
+    that of the list of all runs.
     """
-    latest = _Latest(report, forges, path)
-    page.write(
-        path,
-        "report",
-        report=report,
-        figures=report.figures,
-        headline=_headline(report.figures),
-        panels=panels.panels(report),
-        rates=_rates(report.figures),
-        repos=[(status, latest.listed(status.last)) for status in report.repos],
-        latest=latest.listed(report.figures.latest),
-        active=[(run, page.web_address(run.issue_url)) for run in report.active],
-        ago=lambda when: ago(when, report.made_at),
-        verdict_of=verdict_of,
-        meanings=[(verdict, _meanings(verdict)) for verdict in Verdict],
-    )
+    latest = Latest(report, forges, page_of)
+    return {
+        "report": report,
+        "runs_page": runs_page,
+        "figures": report.figures,
+        "headline": _headline(report.figures),
+        "panels": panels.panels(report),
+        "follow_ups": list(follow_ups(report.pulls)),
+        "rates": _rates(report.figures),
+        "repos": [(status, latest.listed(status.last)) for status in report.repos],
+        "latest": latest.listed(report.figures.latest),
+        "active": [(run, page.web_address(run.issue_url)) for run in report.active],
+        "ago": lambda when: ago(when, report.made_at),
+        "verdict_of": verdict_of,
+        "meanings": [(verdict, _meanings(verdict)) for verdict in Verdict],
+    }
 
 
 def _meanings(verdict: Verdict) -> list[tuple[str, str]]:
@@ -79,12 +78,14 @@ class ListedRun:
         return self.row.finished_at
 
 
-class _Latest:
+class Latest:
     """Lists runs: with titles and links from the run folders that are still there."""
 
-    def __init__(self, report: Report, forges: Mapping[str, ForgeConfig], path: Path) -> None:
+    def __init__(
+        self, report: Report, forges: Mapping[str, ForgeConfig], page_of: Callable[[Run], str]
+    ) -> None:
         self._store = RunStore(Path(report.results))
-        self._from = path.absolute().parent
+        self._page_of = page_of
         self._pull_states = report.pulls.states
         # A repository's runs all lead to the same issues: what one knows serves the others.
         self._issues = dict(_issues_of(report, forges))
@@ -109,7 +110,7 @@ class _Latest:
             pr_url=page.web_address(row.pr_url),
             pr_number=_number_of(row.pr_url),
             pr_state=self._pull_states.get(row.pr_url, "") if row.pr_url else "",
-            page=self._page(run) if run else "",
+            page=self._page_of(run) if run else "",
             detail=row.detail,
             model=row.model,
             seconds=row.duration_s,
@@ -124,17 +125,6 @@ class _Latest:
             if (self._store.folder(run_id) / "run.json").exists():
                 return self._store.load(run_id)
         return None
-
-    def _page(self, run: Run) -> str:
-        """The run's page, made where it is missing or old; the bare transcript where it cannot be."""
-        folder = self._store.folder(run.id)
-        target = folder / TRANSCRIPT
-        if run.phase is Phase.SETTLED:
-            with suppress(SprintError):
-                target = run_page.cached_page(folder, run)
-        if not target.exists():
-            return ""
-        return quote(os.path.relpath(target.absolute(), self._from))
 
 
 def _issues_of(report: Report, forges: Mapping[str, ForgeConfig]) -> Iterator[tuple[str, str]]:

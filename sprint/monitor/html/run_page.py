@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sprint import transcript
 from sprint.domain import Outcome, Purpose, Run, Usage, Verdict
-from sprint.files import refusal
+from sprint.files import refusing
 from sprint.monitor.html import page, patch
 from sprint.monitor.html.page_budget import Cut, PageBudget
 from sprint.monitor.html.transcript_view import conversation
@@ -22,42 +24,51 @@ _TAIL_CAP = 8_000
 
 def write_run(path: Path, folder: Path, run: Run) -> None:
     """Write the page of a run whose files are in `folder`. Raises SprintError."""
+    page.write(path, "run", **values(folder, run, lambda name: _link(folder, name, path)))
+
+
+def values(folder: Path, run: Run, link: Callable[[str], str]) -> dict[str, Any]:
+    """What the template `run` shows. `link` is the address of a file in the folder, "" where there is none.
+
+    Raises SprintError.
+    """
     budget = PageBudget(_PAGE_CHARACTERS)
     used, model = transcript.usage(folder)
     usage, model = (run.result.usage, run.result.model) if run.result else (used, model)
-    page.write(
-        path,
-        "run",
-        run=run,
-        verdict=run.outcome.verdict if run.outcome else Verdict.NEITHER,
-        outcome=page.label(run.outcome) if run.outcome else _under_way(run),
-        facts=_facts(run, usage, model),
-        issue_url=page.web_address(run.issue_url),
-        pr_url=page.web_address(run.pr_url),
-        checks=_checks(run, budget),
-        patch=patch.read(folder),
-        talk=conversation(transcript.read(folder), budget),
-        link=lambda name: _link(folder, name, path),
-        transcript_name=transcript.NAME,
-        patch_name=patch.NAME,
-        is_question=run.outcome is Outcome.NEEDS_HUMAN,
-        summary=budget.fit(run.result.summary if run.result else "", 8_000),
-    )
+    return {
+        "run": run,
+        "verdict": run.outcome.verdict if run.outcome else Verdict.NEITHER,
+        "outcome": page.label(run.outcome) if run.outcome else _under_way(run),
+        "facts": _facts(run, usage, model),
+        "issue_url": page.web_address(run.issue_url),
+        "pr_url": page.web_address(run.pr_url),
+        "checks": _checks(run, budget),
+        "patch": patch.read(folder),
+        "talk": conversation(transcript.read(folder), budget),
+        "link": link,
+        "transcript_name": transcript.NAME,
+        "raw_name": transcript.RAW,
+        "patch_name": patch.NAME,
+        "is_question": run.outcome is Outcome.NEEDS_HUMAN,
+        "summary": budget.fit(run.result.summary if run.result else "", 8_000),
+    }
 
 
 def cached_page(folder: Path, run: Run) -> Path:
     """The page of a settled run in its own folder, made where it is missing or old. Raises SprintError."""
     target = folder / CACHED
-    sources = [folder / name for name in ("run.json", transcript.NAME, patch.NAME)]
-    try:
-        sources += page.TEMPLATES.iterdir()
-        newest = max(source.stat().st_mtime for source in sources if source.exists())
-        is_new = target.exists() and target.stat().st_mtime >= newest
-    except OSError as error:
-        raise refusal("read", folder, error) from error
-    if not is_new:
+    if not is_current(target, folder):
         write_run(target, folder, run)
     return target
+
+
+def is_current(target: Path, folder: Path) -> bool:
+    """Whether a page is there that is newer than all it is made of. Raises SprintError."""
+    sources = [folder / name for name in ("run.json", transcript.NAME, patch.NAME)]
+    with refusing("read", folder):
+        sources += page.TEMPLATES.iterdir()
+        newest = max(source.stat().st_mtime for source in sources if source.exists())
+        return target.exists() and target.stat().st_mtime >= newest
 
 
 def _under_way(run: Run) -> str:
@@ -127,10 +138,16 @@ def _verdict(is_regression: bool, passed: bool) -> Verdict:
 
 
 def _link(folder: Path, name: str, path: Path) -> str:
-    """A file of the run, relative to the page; "" where it is none: names come from the transcript."""
+    """A file of the run, relative to the page; "" where it is none."""
+    target = file_in(folder, name)
+    return quote(os.path.relpath(target.absolute(), path.absolute().parent)) if target else ""
+
+
+def file_in(folder: Path, name: str) -> Path | None:
+    """A run's file by its name below the folder; None where it is none: names come from the transcript."""
     target = folder / name
     try:
         inside = name and target.is_file() and target.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError):
-        return ""
-    return quote(os.path.relpath(target.absolute(), path.absolute().parent)) if inside else ""
+        return None
+    return target if inside else None

@@ -11,7 +11,7 @@ from sprint.config import (
     OpencodeWorkerConfig,
 )
 from sprint.worker.agents import claude, codex, hermes, kimi_code, opencode
-from sprint.worker.agents.contract import AgentKind
+from sprint.worker.agents.agent_kind import AgentKind
 
 AGENTS: dict[type[AgentWorkerConfig], AgentKind] = {
     ClaudeWorkerConfig: claude,

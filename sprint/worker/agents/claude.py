@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sprint.config import AgentWorkerConfig
+from sprint.gateway.models.dialect import Dialect
 from sprint.worker.agents import fields, programs
-from sprint.worker.agents.contract import (
+from sprint.worker.agents.agent_kind import (
     Answered,
     Assignment,
     Called,
-    Dialect,
     Ended,
+    Install,
     Launch,
     Remarked,
     Retried,
@@ -35,6 +36,7 @@ REMARK = "without a terminal, a subscription is billed at the API's rates since 
 
 _PACKAGE = "@anthropic-ai/claude-code"
 _REMEDY = f"install it with `npm install -g {_PACKAGE}`"
+INSTALL = Install("claude", _PACKAGE, "18")
 _OF_NPM = (".exe", ".cjs", ".js")
 _EDITS = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})
 _EXIT_CODE = re.compile(r"(?:Error: )?Exit code (\d+)")
@@ -55,7 +57,9 @@ def launch(work: Assignment) -> Launch:
     env = {
         "ANTHROPIC_BASE_URL": work.base_url,
         "ANTHROPIC_AUTH_TOKEN": work.key,
+        "ANTHROPIC_MODEL": work.model,
         "ANTHROPIC_SMALL_FAST_MODEL": work.model,
+        "CLAUDE_CODE_SUBAGENT_MODEL": work.model,
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": work.model,
         "ANTHROPIC_DEFAULT_SONNET_MODEL": work.model,
         "ANTHROPIC_DEFAULT_OPUS_MODEL": work.model,

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sprint.config import AgentWorkerConfig
+from sprint.gateway.models.dialect import Dialect
 from sprint.worker.agents import fields, programs
-from sprint.worker.agents.contract import (
+from sprint.worker.agents.agent_kind import (
     Answered,
     Assignment,
     Called,
-    Dialect,
     Ended,
+    Install,
     Launch,
     Remarked,
     Said,
@@ -32,6 +33,7 @@ REMARK = ""
 
 _PACKAGE = "@openai/codex"
 _REMEDY = f"install it with `npm install -g {_PACKAGE}`"
+INSTALL = Install("codex", _PACKAGE, "18")
 _CALLS = frozenset({"command_execution", "file_change", "mcp_tool_call", "web_search"})
 
 

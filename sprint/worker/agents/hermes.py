@@ -14,8 +14,9 @@ from typing import Any
 
 from sprint.config import AgentWorkerConfig
 from sprint.errors import ConfigError
+from sprint.gateway.models.dialect import Dialect
 from sprint.worker.agents import programs
-from sprint.worker.agents.contract import Assignment, Dialect, Ended, Launch, Said, Seen, Session
+from sprint.worker.agents.agent_kind import Assignment, Ended, Install, Launch, Said, Seen, Session
 from sprint.worker.agents.programs import Program
 
 NAME = "hermes"
@@ -25,6 +26,7 @@ TELLS_STEPS = False
 REMARK = ""
 
 _REMEDY = "install it with `pip install hermes-agent` in an environment of its own"
+INSTALL = Install("hermes", "hermes-agent")
 _SESSION = re.compile(r"^session_id:\s*(\S+)\s*$", re.MULTILINE)
 _SETTINGS = """\
 model:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sprint.config import AgentWorkerConfig
+from sprint.gateway.models.dialect import Dialect
 from sprint.worker.agents import fields, programs
-from sprint.worker.agents.contract import (
+from sprint.worker.agents.agent_kind import (
     Answered,
     Assignment,
     Called,
-    Dialect,
     Ended,
+    Install,
     Launch,
     Remarked,
     Said,
@@ -32,10 +33,11 @@ REMARK = ""
 
 _PACKAGE = "@moonshot-ai/kimi-code"
 _REMEDY = f"install it with `npm install -g {_PACKAGE}`"
+INSTALL = Install("kimi", _PACKAGE, "22.19")
 
 
 def find(config: AgentWorkerConfig) -> Program:
-    program = programs.located("kimi", config.program, _REMEDY)
+    program = programs.located(INSTALL.command, config.program, _REMEDY)
     folder, version = programs.npm_package(program, _PACKAGE)
     node, shown = programs.shown(programs.node((22, 19)), f"{programs.INSIDE}/node")
     # What npm put beside it is what it was installed with: its dependencies.

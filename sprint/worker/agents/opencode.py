@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sprint.config import AgentWorkerConfig
+from sprint.gateway.models.dialect import Dialect
 from sprint.worker.agents import fields, programs
-from sprint.worker.agents.contract import (
+from sprint.worker.agents.agent_kind import (
     Answered,
     Assignment,
     Called,
-    Dialect,
     Ended,
+    Install,
     Launch,
     Remarked,
     Said,
@@ -34,6 +35,7 @@ REMARK = "deprecated; prefer another agent"
 
 _PACKAGE = "opencode"
 _REMEDY = "install it with `npm install -g opencode-ai`"
+INSTALL = Install("opencode", "opencode-ai", "18")
 _EDITS = frozenset({"edit", "write", "patch"})
 
 

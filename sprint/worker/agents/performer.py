@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
-from sprint import prompts, transcript
+from sprint import progress, prompts, transcript
 from sprint.config import AgentWorkerConfig
-from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
-from sprint.errors import ConfigError, SprintError
+from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult, replace
+from sprint.errors import ConfigError, ModelError, SprintError
+from sprint.sprite.detector import Silence
 from sprint.task import Task
 from sprint.terminal_text import readable
 from sprint.worker import Job, handover
 from sprint.worker.agents import leavings, logins, state
-from sprint.worker.agents.contract import AgentKind, Assignment, Launch
-from sprint.worker.agents.faults import told_fault
+from sprint.worker.agents.agent_kind import AgentKind, Assignment, Launch, by_file
 from sprint.worker.agents.programs import Program
 from sprint.worker.agents.state import State
 from sprint.worker.agents.story import Story
+from sprint.worker.agents.told_faults import told_fault
 from sprint.worker.agents.way import Route, Way
-from sprint.worker.detector import Silence
 from sprint.worker.handover import Places
 
-LOG = "agent.log"
-_TURNS = "turns"
+LOG = transcript.RAW
+TURNS = "turns"
 _OUTPUT_CAP = 2_000_000
 _TAIL = 600
 _LONGEST_ARGUMENT = 100_000  # bytes: the kernel takes 128 KiB
 _SCRIPT = 'mkdir -p "$1" && rm -rf "$2" "$3" && shift 3 && exec "$@"'
+
+
+class Verdicts(Protocol):
+    """What was seen outside of the agent of how it ended; see Way."""
+
+    def over(self) -> str: ...
+
+    def fault(self) -> ModelError | None: ...
 
 
 class AgentPerformer:
@@ -87,7 +95,7 @@ class AgentPerformer:
         left = job.limits.minutes * 60 - kept.seconds
         turns = job.limits.turns - transcript.usage(job.folder)[0].turns
         if left <= 0 or turns <= 0:
-            return WorkerResult(Ending.LIMIT, detail=_over(job, is_time=left <= 0)), 0
+            return WorkerResult(Ending.LIMIT, detail=over(job, is_time=left <= 0)), 0
         with self._route.open(job, self._kind.DIALECT, self._config.model) as way:
             program = self._kind.find(self._config)
             launch = self._launch(job, way, program, prompt, session, turns)
@@ -111,13 +119,12 @@ class AgentPerformer:
         if not launch.stdin and len(prompt.encode("utf-8", "replace")) > _LONGEST_ARGUMENT:
             path = Places.of(job).prompt
             leavings.write(job, path, prompt)
-            short = f"Your task is in the file {path}. Read all of it first, then do what it says."
-            launch = self._kind.launch(replace(work, prompt=short))
+            launch = self._kind.launch(replace(work, prompt=by_file(path)))
         for name, text in launch.files.items():
             leavings.write(job, str(home / name), text)
         return launch
 
-    def _judged(self, job: Job, way: Way, story: Story, done: Completed) -> WorkerResult:
+    def _judged(self, job: Job, way: Verdicts, story: Story, done: Completed) -> WorkerResult:
         """Whose fault its end is: the clock's, ours, the provider's, its own; else what it handed over."""
         places = Places.of(job)
         handed = leavings.take(job, state.load(job.folder).names)
@@ -127,15 +134,15 @@ class AgentPerformer:
         if not done.killed_by and (question or summary):
             return handover.result(summary, question)
         if done.killed_by == "timeout":
-            return WorkerResult(Ending.LIMIT, summary or text, _over(job, is_time=True))
+            return WorkerResult(Ending.LIMIT, summary or text, over(job, is_time=True))
         if limit := way.over():
             return WorkerResult(Ending.LIMIT, summary or text, limit)
         if story.waits and (fault := way.fault()):
             raise fault
         if story.stop:
             return WorkerResult(Ending.OFF_RAILS, summary or text, story.stop)
-        if done.killed_by == _TURNS:
-            return WorkerResult(Ending.LIMIT, summary or text, _over(job, is_time=False))
+        if done.killed_by == TURNS or (not done.killed_by and story.turns >= job.limits.turns):
+            return WorkerResult(Ending.LIMIT, summary or text, over(job, is_time=False))
         if done.killed_by:
             return WorkerResult(Ending.CANCELLED, summary or text, done.killed_by)
         failure = _failure(story, done)
@@ -169,6 +176,7 @@ class _Start:
     def run(self, launch: Launch, program: Program) -> Completed:
         """Raises Stopped and KeyboardInterrupt, as they come; what was done stays."""
         job, way, places = self._job, self._way, Places.of(self._job)
+        progress.append(job.folder, "time", seconds_left=self._left)
         inside = ["/bin/sh", "-c", _SCRIPT, "sh", places.folder, places.summary, places.question]
         try:
             done = job.sandbox.run(
@@ -197,7 +205,7 @@ class _Start:
         if reason := self._job.watch():
             return reason
         if self.story.turns > self._job.limits.turns:
-            return _TURNS
+            return TURNS
         return self._way.over() or self.story.stop
 
     def _note_session(self, session: str) -> None:
@@ -229,7 +237,8 @@ def _failure(story: Story, done: Completed) -> str:
     return ""
 
 
-def _over(job: Job, *, is_time: bool) -> str:
+def over(job: Job, *, is_time: bool) -> str:
+    """Which limit is reached."""
     if is_time:
         return f"limits.minutes: {job.limits.minutes:g} minutes are over"
     return f"limits.turns: {job.limits.turns} turns are used"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint import files
+from sprint import json_file
 
 NAME = "agent.json"
 
@@ -22,11 +22,14 @@ class State(msgspec.Struct, frozen=True):
 
 def load(folder: Path) -> State:
     """As it was saved last; an empty one where there is none."""
-    try:
-        return msgspec.json.decode((folder / NAME).read_bytes(), type=State)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return State()
+    return json_file.read_if_sound(folder / NAME, State) or State()
+
+
+def forget_session(folder: Path) -> None:
+    """It cannot be gone on with: nothing else is forgotten."""
+    kept = load(folder)
+    save(folder, State("", kept.seconds, kept.names))
 
 
 def save(folder: Path, state: State) -> None:
-    files.replace(folder / NAME, msgspec.json.encode(state))
+    json_file.write(folder / NAME, state)

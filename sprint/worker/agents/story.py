@@ -7,28 +7,39 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from sprint import transcript
+from sprint import progress, transcript
 from sprint.domain import Usage
+from sprint.sprite.detector import Advice, Detector, Event, Silence
 from sprint.terminal_text import readable
-from sprint.worker.agents.contract import (
-    AgentKind,
+from sprint.worker.agents.agent_kind import (
     Answered,
     Called,
     Ended,
+    Reader,
     Remarked,
     Retried,
     Said,
     Seen,
     Session,
 )
-from sprint.worker.agents.way import Way
-from sprint.worker.detector import Advice, Detector, Event, Silence
 
 _RESULT_CAP = 30_000  # characters of one result in the transcript; the whole is in agent.log
 _REMARK_CAP = 1_000
 _REMARKS = 200  # of one start
 _FAILURE_CAP = 400
+
+
+class Metered(Protocol):
+    """Where the model is asked: how often, with what use, and which one. A Way is one."""
+
+    @property
+    def model(self) -> str: ...
+
+    def calls(self) -> int: ...
+
+    def usage(self) -> Usage: ...
 
 
 @dataclass
@@ -43,10 +54,18 @@ class _Turn:
 
 class Story:
     """Reads one start of an agent, line by line. `ended` is its own account, None while it has given none;
-    `stop` is why it is to be stopped, "" while it gets on."""
+    `stop` is why it is to be stopped, "" while it gets on. `is_estimated`: its own word is all that tells
+    what it used."""
 
     def __init__(
-        self, folder: Path, kind: AgentKind, way: Way, silence: Silence, note_session: Callable[[str], None]
+        self,
+        folder: Path,
+        kind: Reader,
+        way: Metered,
+        silence: Silence,
+        note_session: Callable[[str], None],
+        *,
+        is_estimated: bool = False,
     ) -> None:
         self.ended: Ended | None = None
         self.last_text = ""
@@ -57,6 +76,7 @@ class Story:
         self._kind = kind
         self._way = way
         self._note_session = note_session
+        self._is_estimated = is_estimated
         self._detector = Detector(silence, time.monotonic())
         self._turn: _Turn | None = None
         self._turns = transcript.usage(folder)[0].turns
@@ -83,6 +103,7 @@ class Story:
         asked = self._way.calls()
         if asked > self._asked:
             self._asked = asked
+            progress.append(self._folder, "doing", what="model", text=self._way.model, seconds=None)
             if not self._kind.TELLS_STEPS:
                 self._heed(self._detector.saw(Event("text", at=time.monotonic())))
         if not self._kind.TELLS_STEPS:
@@ -146,6 +167,8 @@ class Story:
         self._turn.calls.append(seen)
         self._calls[seen.id] = (seen, time.monotonic())
         self.steps += 1
+        text = f"{seen.name} {readable(seen.arguments)}"
+        progress.append(self._folder, "doing", what="tool", text=text, seconds=None)
         self._heed(self._detector.saw(Event("began", at=time.monotonic())))
 
     def _answered(self, seen: Answered) -> None:
@@ -187,8 +210,15 @@ class Story:
         self._turn = None
 
     def _write_turn(self, turn: _Turn, used: Usage | None = None) -> None:
-        used, told = used or self._way.usage(), self._told
-        self._told = used
+        used = used or self._way.usage()
+        if not self._kind.TELLS_STEPS:
+            # A fast model answers several times between two looks: each is a turn, for they are limited.
+            for _ in range(used.turns - self._told.turns - 1):
+                self._append(_Turn(""), self._told)
+        self._append(turn, used)
+
+    def _append(self, turn: _Turn, used: Usage) -> None:
+        told, self._told = self._told, used
         self._turns += 1
         costs = (used.cost_usd, told.cost_usd if told.turns else 0.0)
         transcript.append(
@@ -200,6 +230,7 @@ class Story:
             finish_reason="tool_calls" if turn.calls else "stop",
             tool_calls=[
                 {"id": call.id, "name": call.name, "arguments": readable(call.arguments)}
+                | ({"path": readable(call.path)} if call.path else {})
                 for call in turn.calls
             ],
             usage={
@@ -208,7 +239,7 @@ class Story:
                 "completion_tokens": used.completion_tokens - told.completion_tokens,
                 "cost_usd": None if costs[0] is None or costs[1] is None else costs[0] - costs[1],
             },
-            estimated=False,
+            estimated=self._is_estimated,
             model=self._way.model,
             url="",
             seconds=0.0,
@@ -234,7 +265,7 @@ class Story:
         transcript.append(self._folder, "note", text=readable(text))
 
 
-def _read(kind: AgentKind, text: str) -> Iterator[Seen]:
+def _read(kind: Reader, text: str) -> Iterator[Seen]:
     """Whatever shape it has: a version that we do not know must not cost the run."""
     if text.startswith("{"):
         try:

@@ -7,23 +7,43 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sprint.config import Price
 from sprint.domain import Secret, Usage
-from sprint.errors import ConfigError, ModelError
-from sprint.worker import Endpoints, Job
+from sprint.errors import ModelError
+from sprint.worker import Job, Services
 
 if TYPE_CHECKING:
-    from sprint.worker.agents.contract import Dialect
+    from sprint.gateway.models.dialect import Dialect
 
 
 class Way(Protocol):
     """The open way of one start of an agent. What passes through it is counted and judged outside."""
 
-    base_url: str  # as seen inside, without /v1
-    key: str  # opens it for this run, and nothing else
-    model: str  # the name to ask for
-    network: bool  # whether the sandbox needs this machine's network for it
-    env: Mapping[str, str]
-    read_only: Mapping[Path, str]
+    @property
+    def base_url(self) -> str:
+        """As seen inside, without /v1."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Opens it for this run, and nothing else."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is asked now."""
+        ...
+
+    @property
+    def network(self) -> bool:
+        """Whether the sandbox needs this machine's network for it."""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]: ...
+
+    @property
+    def read_only(self) -> Mapping[Path, str]: ...
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command that opens the way inside and then becomes argv."""
@@ -50,8 +70,9 @@ class Way(Protocol):
 class Route(Protocol):
     """Opens ways to the configured model."""
 
-    def check(self, dialect: Dialect, model: str) -> None:
-        """See that the model can be asked in that dialect. Raises ConfigError or ModelError."""
+    def check(self, dialect: Dialect, model: str, *, anew: bool = False) -> None:
+        """See that the model can be asked in that dialect; `anew` also where it is remembered. Raises
+        ConfigError or ModelError."""
         ...
 
     def open(self, job: Job, dialect: Dialect, model: str) -> AbstractContextManager[Way]: ...
@@ -59,25 +80,8 @@ class Route(Protocol):
     def secrets(self) -> Sequence[Secret]: ...
 
 
-class NoRoute:
-    """There is no way yet out of a sandbox that holds no key."""
+def route(services: Services, price: Price | None = None) -> Route:
+    """The way to the model that agents get; `price` is that of a model of the worker's own."""
+    from sprint.worker.agents.model_way import ModelWays
 
-    def __init__(self, endpoints: Endpoints) -> None:
-        self._endpoints = endpoints
-
-    def check(self, dialect: Dialect, model: str) -> None:
-        raise ConfigError(
-            "coding agents need the gateway's way to the model, which this version does not have yet; "
-            "use the worker `local`"
-        )
-
-    def open(self, job: Job, dialect: Dialect, model: str) -> AbstractContextManager[Way]:
-        raise ConfigError("the gateway has no way to the model")
-
-    def secrets(self) -> Sequence[Secret]:
-        return [endpoint.key for endpoint in self._endpoints()]
-
-
-def route(endpoints: Endpoints) -> Route:
-    """The way to the model that agents get."""
-    return NoRoute(endpoints)
+    return ModelWays(services, price)

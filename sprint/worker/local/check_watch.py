@@ -6,10 +6,10 @@ mark or not. So it does not matter by which tool or command the files were writt
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from sprint.sandbox.script import RUN_NESTED
+from sprint.worker.check_runs import how
 from sprint.worker.local.file_tools import RunScript
 from sprint.worker.review import CheckRun, Ran
 
@@ -28,10 +28,6 @@ while [ "$number" -lt "$1" ]; do
 done
 rm -f -- "$paths"
 """
-_PYTHON = re.compile(r"\b(?:python[\d.]*|py)(?= )")
-_ENDS = re.compile(r"\s*(?:$|[;&|)<>#\n]|\d>)")
-_RUNNERS = frozenset(("go", "npm", "pnpm", "yarn", "bun", "cargo", "make", "deno", "mix", "dotnet", "just"))
-_SAYS_NOTHING = frozenset(("python3", "npx", "uv", "run", "poetry", "bundle", "exec", "env", "sh", "bash"))
 
 
 class CheckWatch:
@@ -41,6 +37,7 @@ class CheckWatch:
         self._checks = checks
         self._run = run
         self._how: dict[int, Ran] = {}
+        self._newest: int | None = None  # the check that ended, where nothing was done since
 
     def seen(self, command: str) -> int | None:
         """The number of the check that a command runs, whole or in part; None where it runs none."""
@@ -51,10 +48,16 @@ class CheckWatch:
                     return number
         return None
 
+    def done(self, check: int | None, *, is_whole: bool = True) -> None:
+        """Something that may have written files has ended: a check, by its number, or another command."""
+        self._newest = check if is_whole else None
+
     def runs(self, changed: Sequence[str]) -> tuple[CheckRun, ...]:
         """For each check whether it ran after all of these paths were written."""
         if not self._checks:
             return ()
+        if len(self._checks) == 1 and self._newest == 0:
+            return (CheckRun(self._checks[0], self._state(0, "since")),)
         stdin = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in changed)
         argv = ["sh", "-c", _LOOK, "sh", str(len(self._checks))]
         told = self._run(argv, stdin, _SECONDS, 10_000).out.splitlines()
@@ -67,28 +70,3 @@ class CheckWatch:
         if told == "never":
             return Ran.NO
         return Ran.BEFORE if told == "before" else self._how.get(number, Ran.YES)
-
-
-def how(check: str, command: str) -> Ran:
-    """Whether a command line runs a check: YES as it is written, IN_PART with other arguments, or NO."""
-    check, command = _plain(check), _plain(command)
-    at = -1
-    while (at := command.find(check, at + 1)) >= 0:
-        if _ENDS.match(command, at + len(check)):
-            return Ran.YES
-    name = _name(check)
-    return Ran.IN_PART if name and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", command) else Ran.NO
-
-
-def _plain(command: str) -> str:
-    return _PYTHON.sub("python3", re.sub(r"[ \t]+", " ", command).strip())
-
-
-def _name(check: str) -> str:
-    """The words that say what a check runs: `pytest`, `go test`, `make check`."""
-    words = [
-        word
-        for word in check.split()
-        if not word.startswith("-") and "=" not in word and word not in _SAYS_NOTHING
-    ]
-    return " ".join(words[: 2 if words and words[0] in _RUNNERS else 1])

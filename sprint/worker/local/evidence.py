@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from sprint import transcript
 from sprint.domain import WorkerResult
 from sprint.model import Reply, ToolCall
@@ -22,7 +24,7 @@ def reply(folder: Path, turn: int, answer: Reply) -> None:
         reasoning=answer.reasoning,
         finish_reason=answer.finish_reason,
         tool_calls=[asdict(call) for call in answer.tool_calls],
-        usage={key: value for key, value in asdict(answer.usage).items() if key != "turns"},
+        usage={key: value for key, value in structs.asdict(answer.usage).items() if key != "turns"},
         estimated=answer.estimated,
         model=answer.endpoint.name,
         url=shown_url(answer.endpoint.base_url),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sprint import prompts, transcript
-from sprint.domain import Ending, Endpoint, WorkerResult
+from sprint import progress, prompts, transcript
+from sprint.domain import Ending, Endpoint, WorkerResult, replace
 from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, Unwanted, inquiry
+from sprint.sprite.detector import Detector, Event
 from sprint.worker import Job
-from sprint.worker.detector import Detector, Event
 from sprint.worker.local import dialects, evidence, offer, window
 from sprint.worker.local.assistant_message import assistant_message
 from sprint.worker.local.conversation import Conversation
@@ -70,8 +70,9 @@ class Loop:
         what was done stays, and the loop goes on from there."""
         end = None
         try:
-            while end is None:
-                end = self._step()
+            with self._job.sandbox.ahead():  # the next command's is made while the model thinks
+                while end is None:
+                    end = self._step()
         finally:
             self._save()
         result = WorkerResult(
@@ -81,6 +82,8 @@ class Loop:
             commit=end.commit,
             model=self._talk.model,
             usage=self._talk.usage,
+            is_reviewed=self._tools.is_reviewed,
+            is_as_inspected=self._tools.is_as_inspected,
         )
         evidence.end(self._job.folder, result)
         return result
@@ -116,9 +119,13 @@ class Loop:
 
     def _ask(self) -> Reply:
         self._learn_window(self._models.endpoint)
-        if window.is_full(self._talk, self._fixed):
-            self._shorten()
         sent = window.size(self._talk.messages) + self._fixed
+        if window.is_full(self._talk, sent):
+            sent -= self._shorten()
+        progress.append(self._job.folder, "time", seconds_left=self._meter.seconds_left())
+        progress.append(
+            self._job.folder, "doing", what="model", text=self._models.endpoint.name, seconds=None
+        )
         reply = self._models.complete(self._talk.messages, self._tools.definitions)
         if unlimited := self._meter.count(reply.usage):
             self._note(unlimited)

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 
-from sprint import prompts, spend
+from sprint import prompts
+from sprint.budget import Budget
 from sprint.config import Limits
 from sprint.domain import Usage
+from sprint.sharing import Sharing
 from sprint.worker.local.conversation import Conversation
 
 _SHARE_LEFT = 0.1  # of a limit: time to come to an end
 _TURNS_LEFT = 3  # at least, where a tenth is hardly a turn
-_UNKNOWN_PRICE = "the model's price is unknown: limits in dollars cannot hold; set model.price"
-
-_log = logging.getLogger(__name__)
 
 
 class Meter:
     """Counts on from where the conversation stands: a run that is taken up again has what was left."""
 
-    def __init__(self, limits: Limits, conversation: Conversation, results: Path, run_id: str) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        conversation: Conversation,
+        results: Path,
+        run_id: str,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._limits = limits
         self._conversation = conversation
-        self._results = results
-        self._run_id = run_id
-        self._today = spend.Today(results)
+        self._budget = Budget(limits, results, run_id, sharing)
         self._before = conversation.seconds
         self._began = time.monotonic()
         self._warned = False
-        self._said_unknown_price = False
 
     @property
     def deadline(self) -> float:
@@ -45,14 +47,8 @@ class Meter:
 
         Raises SprintError where the spending cannot be recorded.
         """
-        if turn.cost_usd is not None:
-            self._conversation.known_usd += turn.cost_usd
-            spend.record(self._results, self._run_id, turn.cost_usd)
-        elif not self._said_unknown_price and (self._limits.usd or self._limits.usd_per_day):
-            self._said_unknown_price = True
-            _log.info(_UNKNOWN_PRICE)
-            return _UNKNOWN_PRICE
-        return ""
+        self._conversation.known_usd += turn.cost_usd or 0.0
+        return self._budget.count(turn.cost_usd)
 
     def tick(self) -> None:
         """Write into the conversation how long the run has taken."""
@@ -65,14 +61,9 @@ class Meter:
             return f"limits.turns: {limits.turns} turns are used"
         if self.seconds_left() <= 0:
             return f"limits.minutes: {limits.minutes:g} minutes are over"
-        tokens = usage.prompt_tokens + usage.completion_tokens
-        if limits.tokens is not None and tokens >= limits.tokens:
-            return f"limits.tokens: {tokens} of {limits.tokens} tokens are used"
-        if limits.usd is not None and self._conversation.known_usd >= limits.usd:
-            return f"limits.usd: ${self._conversation.known_usd:.4f} of ${limits.usd:g} are spent"
-        if limits.usd_per_day is not None and (spent := self._today.spent()) >= limits.usd_per_day:
-            return f"limits.usd_per_day: ${spent:.4f} of ${limits.usd_per_day:g} are spent today"
-        return ""
+        return self._budget.exceeded(
+            usage.prompt_tokens + usage.completion_tokens, self._conversation.known_usd
+        )
 
     def warning(self) -> str:
         """Once, near the end: what the model should know; otherwise ""."""

@@ -13,7 +13,6 @@ from sprint.errors import SprintError
 
 LONGEST = 10_000  # characters of one result
 SHORTEST = 1_000
-MOST_KEPT = 512_000_000  # bytes of all outputs of a run: an endless one can be had in every call
 _PIECE = 4_000_000
 
 
@@ -44,6 +43,7 @@ class Outputs:
 
     folder: Path
     put_inside: Inside
+    most: int  # bytes of all together: an endless one can be had in every call
     count: int = 0
     _last: Path | None = field(default=None, init=False)
 
@@ -56,7 +56,7 @@ class Outputs:
     def has_room(self) -> bool:
         """Whether another whole output may be kept."""
         with os.scandir(self.folder) as entries:
-            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) < MOST_KEPT
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) < self.most
 
     def shown(self, text: str, path: Path, budget: OutputBudget, *, is_whole: bool) -> str:
         """`text` as the model sees it; `is_whole` False where it is not all that the file holds."""

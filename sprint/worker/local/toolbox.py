@@ -6,15 +6,15 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from msgspec import UNSET
 
-from sprint import proc
+from sprint import proc, progress
 from sprint.clean_text import clean, fence
-from sprint.domain import CheckStatus, Completed
+from sprint.domain import CheckStatus, Completed, replace
 from sprint.errors import ForgeError
 from sprint.resources import Skill
 from sprint.sandbox.script import NESTED
@@ -39,12 +39,10 @@ from sprint.worker.local.tools import (
 
 _OUTPUTS = "tmp/outputs"  # below the workspace
 _LONGEST_STRING = 20_000  # of what the forge sends
-_NOTHING = (
-    "Nothing has changed in the working tree. If the change is still to be made, make it; if the issue is "
-    "solved already, say already_fixed and by which commit; if not, call finish again."
-)
 # Both streams as they came, as in a terminal; the exit code is the command's own.
 _ONE_STREAM = "exec 2>&1; "
+# Without a network npm tries again for minutes what every model tries once.
+_OFFLINE = {"npm_config_fetch_retries": "0", "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,17 @@ class Toolbox:
         self._job = job
         self._seconds_left = seconds_left
         self._files = FileTools(self._script)
-        self.outputs = Outputs(job.folder / "outputs", self._put_inside, outputs_so_far)
+        self.outputs = Outputs(
+            job.folder / "outputs", self._put_inside, job.limits.kept_mb * 1_000_000, outputs_so_far
+        )
         self._skills = skills
         self._nonce = secrets.token_hex(8)
+        self._pulse = progress.Pulse(job.folder)
         self._shell = "bash" if proc.find("bash") else "sh"
         runnable = [check for check in job.run.base_checks if check.status is not CheckStatus.NOT_RUN]
         self._checks = CheckWatch([check.command for check in runnable], self._script)
         self.is_reviewed = is_reviewed
+        self.is_as_inspected = False  # what was handed in is what was looked at last
         self.definitions = offer.tools(skills)
 
     def do(self, call: Call, budget: OutputBudget) -> Result:
@@ -111,16 +113,19 @@ class Toolbox:
         path = self.outputs.new()
         check = self._checks.seen(call.command)
         plain = [self._shell, "-c", _ONE_STREAM + call.command]
+        progress.append(self._job.folder, "doing", what="tool", text=call.command, seconds=timeout)
         done = self._job.sandbox.run(
             plain if check is None else [self._shell, "-c", MARKING, self._shell, str(check)],
             self._job.workspace,
             timeout=timeout,
             network=self._job.network,
-            env={} if check is None else {NESTED: call.command},
+            env=({} if self._job.network else _OFFLINE) | ({} if check is None else {NESTED: call.command}),
             output_cap=8 * LONGEST,
             output_file=path if self.outputs.has_room() else None,
             watch=self._job.watch,
+            on_line=self._pulse.line,
         )
+        self._checks.done(check, is_whole=not done.killed_by)
         text = decoded(done.stdout + done.stderr).rstrip("\n")
         shown = self.outputs.shown(text, path, budget, is_whole=not done.truncated)
         if shown == text:
@@ -141,9 +146,11 @@ class Toolbox:
         return Result(budget.take(self._files.search(call, budget.share())))
 
     def _write_file(self, call: WriteFile, budget: OutputBudget) -> Result:
+        self._checks.done(None)
         return Result(self._files.write(call), edited=call.path)
 
     def _edit_file(self, call: EditFile, budget: OutputBudget) -> Result:
+        self._checks.done(None)
         return Result(self._files.edit(call), edited=call.path)
 
     def _forge_api(self, call: ForgeApi, budget: OutputBudget) -> Result:
@@ -185,13 +192,12 @@ class Toolbox:
             self.is_reviewed = True
             if told := self._review():
                 return Result(budget.take(told))
+            self.is_as_inspected = True
         return Result("Handed in.", finish=call)
 
     def _review(self) -> str:
         """What a reviewer would see; "" where that holds no surprise."""
         found = self._job.inspect()
-        if not (found.changes or found.scratch or found.refusals):
-            return _NOTHING
         checks = self._checks.runs([change.path for change in found.changes])
         return "" if review.is_plain(found, checks) else review.text(found, checks, "call `finish` again")
 

@@ -66,10 +66,9 @@ def learn(conversation: Conversation, sent_characters: int, counted_tokens: int)
         conversation.characters_per_token = min(max(sent_characters / counted_tokens, 1.0), 8.0)
 
 
-def is_full(conversation: Conversation, fixed: int) -> bool:
-    """True where it should be shortened first. `fixed` are the characters of the tools' definitions."""
-    tokens = (size(conversation.messages) + fixed) / conversation.characters_per_token
-    return tokens > conversation.window * FULL
+def is_full(conversation: Conversation, characters: int) -> bool:
+    """True where it should be shortened first. `characters`: its own and those of the tools' definitions."""
+    return characters / conversation.characters_per_token > conversation.window * FULL
 
 
 def overflowed(conversation: Conversation, fixed: int, window: int | None) -> None:
@@ -98,6 +97,7 @@ def shorten(conversation: Conversation, fixed: int) -> int:
             was = _size(message)
             cut(message)
             now += _size(message) - was
+            conversation.changed()
     return before - now
 
 

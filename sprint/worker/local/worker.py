@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint import __version__, transcript
+from sprint import __version__, early_imports, progress, transcript
 from sprint.config import Limits
 from sprint.domain import Prompt, Secret, WorkerResult
 from sprint.errors import SprintError
 from sprint.model import Models, readiness
+from sprint.sharing import Sharing
 from sprint.task import Task
 from sprint.worker import Endpoints, Job
 from sprint.worker.local import conversation, offer
@@ -22,13 +23,17 @@ class LocalPerformer:
     """`endpoints` is asked for only when it is needed. Spending, and what is known of models, is kept below
     `results`."""
 
-    def __init__(self, endpoints: Endpoints, results: Path, limits: Limits) -> None:
+    def __init__(
+        self, endpoints: Endpoints, results: Path, limits: Limits, sharing: Sharing | None = None
+    ) -> None:
+        self._sharing = sharing
         self._endpoints = endpoints
         self._results = results
         self._limits = limits
 
     def check(self) -> None:
         readiness.check(self._endpoints, self._results, self._limits.first_token_seconds)
+        early_imports.load("httpx2", "httpcore2", "openai")  # not for a model that refuses
 
     def prompt(self, task: Task) -> Prompt:
         try:
@@ -56,7 +61,7 @@ class LocalPerformer:
         return __version__
 
     def _work(self, job: Job, talk: Conversation) -> WorkerResult:
-        meter = Meter(job.limits, talk, self._results, job.run.id)
+        meter = Meter(job.limits, talk, self._results, job.run.id, self._sharing)
         with Models(
             self._endpoints(),
             first_token_seconds=job.limits.first_token_seconds,
@@ -64,6 +69,7 @@ class LocalPerformer:
             deadline=meter.deadline,
             results=self._results,
             watch=job.watch,
+            heard=progress.Pulse(job.folder).characters,
         ) as models:
             return Loop(job, talk, models, meter).run()
 

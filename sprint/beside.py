@@ -1,0 +1,58 @@
+"""What is waited for while something else is done: two dialogues with two servers need not be in a row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Generic, TypeVar
+
+from sprint.errors import Stopped
+
+T = TypeVar("T")
+
+_STOP_SECONDS = 2.0
+
+
+class Beside(Generic[T]):
+    """Does `work` at once in a thread of its own.
+
+    `work` is given a `watch` for the commands that it runs: it raises Stopped once nobody wants the result.
+    Whoever leaves without that says so by `stop`.
+    """
+
+    def __init__(self, work: Callable[[Callable[[], str]], T]) -> None:
+        self._work = work
+        self._done: T
+        self._failed: BaseException | None = None
+        self._stopping = threading.Event()
+        run = copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._do,), name="beside", daemon=True)
+        self._thread.start()
+
+    def _do(self) -> None:
+        try:
+            self._done = self._work(self._watch)
+        except BaseException as error:  # noqa: BLE001 - it is raised where its result is wanted
+            self._failed = error
+
+    def _watch(self) -> str:
+        if self._stopping.is_set():
+            raise Stopped("nobody waits for it any more")
+        return ""
+
+    def result(self) -> T:
+        """What `work` gave, once it is there; what it raised is raised here."""
+        try:
+            self._thread.join()
+        except BaseException:
+            self.stop()
+            raise
+        if self._failed is not None:
+            raise self._failed
+        return self._done
+
+    def stop(self) -> None:
+        """End the command that it runs, if it is not done: it must not go on when this process has ended."""
+        self._stopping.set()
+        self._thread.join(_STOP_SECONDS)

@@ -1,0 +1,72 @@
+"""What a tick asks before anything else: the forge for the repository, and whether there is anything to do.
+
+Most ticks end here, so nothing is imported that only work needs: neither git, nor a sandbox, nor a worker.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sprint import capacity, credentials, health, proc, sharing
+from sprint.config import Config, RepoConfig
+from sprint.domain import Repository
+from sprint.errors import ConfigError, ForgeError
+from sprint.forge import Forge, connect
+from sprint.runs import RunStore
+from sprint.surroundings import Surroundings
+
+
+class Seen(NamedTuple):
+    """A repository's forge, and what it says of it now."""
+
+    forge: Forge
+    repository: Repository
+
+
+def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
+    """The client of the forge that a repository is on. Raises ConfigError, asks the server nothing."""
+    forge = config.forges.get(repo.forge)
+    if forge is None:
+        raise ConfigError(
+            f"{repo.name}: no forge is configured; set GITEA_URL and GITEA_TOKEN, or GITHUB_TOKEN, "
+            "or write a sprint.yaml with forges:"
+        )
+    return connect(forge, credentials.forge_token(repo.forge, forge, around))
+
+
+def fit_repository(forge: Forge, repo: RepoConfig) -> Repository:
+    """The repository as the forge describes it. Raises ForgeError where nothing can be done in it."""
+    repository = forge.repository(repo.name)
+    faults = {
+        "it is archived; un-archive it or take it out of repos": repository.archived,
+        "it has no commits yet; push a first one": repository.empty,
+        "its issues are switched off; switch them on or take it out of repos": not repository.has_issues,
+        "its pull requests are switched off; switch them on": not repository.has_pulls,
+        "the token's account may not push to it; give it write access": repository.can_push is False,
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise ForgeError(f"{repo.name}: {fault}")
+    return repository
+
+
+def look(config: Config, repo: RepoConfig, around: Surroundings) -> Seen:
+    """One request. Raises ConfigError or ForgeError where there is no such repository, or it is not fit."""
+    forge = forge_of(config, repo, around)
+    return Seen(forge, fit_repository(forge, repo))
+
+
+def why_idle(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> str:
+    """Why a tick is over already, or "". Asks no forge; runs under way and known faults are for the tick."""
+    store = RunStore(config.paths.results)
+    others = {other.name for other in config.repos if other.forge == repo.forge}
+    others -= {repo.name, repository.name}
+    under_way = (run for run in store.under_way(repo.forge, proc.hostname()) if run.repo not in others)
+    shared = sharing.of(config, around)
+    if store.lost() or any(under_way) or shared.left_behind(repo.forge, repository.name):
+        return ""
+    if health.repository_block(
+        config.paths.results, repo.forge, repository.name, config_hash=health.config_hash(repo)
+    ):
+        return ""
+    return capacity.why_not_now(shared, repo, repository)

@@ -1,0 +1,40 @@
+"""Merging two commits without a work tree, and telling the same change in two places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprint.git.process import GitError, git, is_full_hex
+
+_DIFF_CAP = 50_000_000  # bytes
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--full-index", "--binary")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The tree of a merge. Where both sides changed a path in ways that do not go together it is one of
+    `conflicts`, and its file in the tree holds both, between marks that name the two commits."""
+
+    tree: str
+    conflicts: tuple[str, ...] = ()
+
+
+def merge(git_dir: Path, ours: str, theirs: str) -> Merge:
+    """Merge two commits by their full ids. Raises GitError where they have nothing in common."""
+    done = git(
+        *("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs),
+        git_dir=git_dir,
+        check=False,
+        timeout=300,
+    )
+    tree, *rest = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    if done.exit_code not in (0, 1) or done.killed_by or not is_full_hex(tree):
+        raise GitError(f"cannot merge {theirs[:12]} into {ours[:12]}: {done.err.strip()[-200:]}")
+    return Merge(tree, tuple(dict.fromkeys(path for path in rest if path)))
+
+
+def patch_id(git_dir: Path, base: str, tree: str) -> str:
+    """A digest of a change that stays the same where only what is around it moved; "" for none at all."""
+    patch = git("diff-tree", "-r", "-p", *_PLAIN, base, tree, git_dir=git_dir, output_cap=_DIFF_CAP).stdout
+    return git("patch-id", "--stable", git_dir=git_dir, stdin=patch).out.partition(" ")[0].strip()

@@ -1,0 +1,1 @@
+"""Sprites: machines that keep what is on them, and the supervisor that works on one."""

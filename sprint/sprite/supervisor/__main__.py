@@ -1,0 +1,3 @@
+from sprint.sprite.supervisor.agent_actions import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The worker `sprite`: an agent that works on a sprite while ticks come and go."""

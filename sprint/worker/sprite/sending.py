@@ -1,0 +1,90 @@
+"""Brings a repository to a sprite: a bundle of what is missing there, exact to the base commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sprint.domain import Secret
+from sprint.errors import SprintError
+from sprint.sprite.visit import Visit
+from sprint.worker import Job
+from sprint.worker.sprite.ground import Ground
+from sprint.workspace.importing import ENVIRONMENT
+
+PART = 8 << 20
+_CAP = 1 << 30
+_SECONDS = 1800.0
+_SCRIPT = """\
+base=$1; shift
+git update-ref refs/sprint/base "$base" && git bundle create -q - refs/sprint/base "$@"
+"""
+_KNOWN = 'for one; do git cat-file -e "$one^{commit}" 2>/dev/null && echo "$one"; done; true'
+
+
+def remote_url(job: Job) -> str:
+    """Where the repository is fetched from, by whoever may."""
+    return job.forge.remote(job.forge.repository(job.run.repo)).url
+
+
+def send(job: Job, visit: Visit, ground: Ground, token: Secret | None = None) -> None:
+    """Have the run's checkout made there, unless it is: of a bundle, or fetched there with a token.
+
+    Raises BackendError; SprintError where the bundle cannot be made.
+    """
+    run = job.run
+    there = visit.ask("have", run=run.id, slug=ground.slug)
+    if there["unpacked"]:
+        return
+    if token is not None:
+        _fetch(job, visit, ground, token)
+        return
+    known = _known(job, there["commits"])
+    bundle = b"" if run.base_sha in known else _bundle(job, known)
+    parts = [bundle[at : at + PART] for at in range(0, len(bundle), PART)]
+    for number, part in enumerate(parts):
+        visit.backend.put(visit.sprite, f".sprint/runs/{run.id}/part-{number:04}", part)
+    _unpack(job, visit, ground, parts=len(parts))
+
+
+def _unpack(job: Job, visit: Visit, ground: Ground, **whence: object) -> None:
+    run = job.run
+    where = {"run": run.id, "slug": ground.slug, "base": run.base_sha, "branch": run.branch}
+    visit.ask("unpack", timeout=_SECONDS, **where, uid=ground.uid, **whence)
+
+
+def _fetch(job: Job, visit: Visit, ground: Ground, token: Secret) -> None:
+    """By a file: the token is in no argument and in no repository's configuration."""
+    run = job.run
+    file = f".sprint/runs/{run.id}/git-token.env"  # goes with the other keys, once the result has arrived
+    visit.backend.put(visit.sprite, file, token.reveal().encode())
+    remote = {"url": remote_url(job), "branch": run.base_branch, "token_file": file}
+    _unpack(job, visit, ground, parts=0, remote=remote)
+
+
+def _known(job: Job, commits: Sequence[str]) -> list[str]:
+    """Those that the workspace has, too."""
+    if not commits:
+        return []
+    done = job.sandbox.run(
+        ["sh", "-c", _KNOWN, "known", *map(str, commits)], job.workspace, timeout=60, env=_environment()
+    )
+    return done.out.split() if done.ok else []
+
+
+def _bundle(job: Job, known: Sequence[str]) -> bytes:
+    """Made in the sandbox: the workspace's repository has been in the hands of the project's own commands."""
+    done = job.sandbox.run(
+        ["sh", "-c", _SCRIPT, "bundle", job.run.base_sha, *(f"^{one}" for one in known)],
+        job.workspace,
+        timeout=_SECONDS,
+        env=_environment(),
+        output_cap=_CAP,
+    )
+    if not done.ok or done.truncated:
+        said = done.killed_by or (done.err.strip().splitlines() or ["it is too large"])[-1]
+        raise SprintError(f"run {job.run.id}: its repository cannot be bundled for the sprite: {said[:300]}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in ENVIRONMENT.items() if key != "HOME"}
