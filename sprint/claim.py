@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from sprint import git, repo_pause
+from sprint import decoding, git, repo_pause
 from sprint.domain import Claim, Followed, Trigger, replace
 from sprint.errors import ForgeError
 from sprint.outcomes import Outcome
@@ -317,7 +317,7 @@ def _attempts(previous: Claim | None, seen: str) -> int:
 
 def _parse(number: int, sha: str, message: str) -> Claim:
     try:
-        state = msgspec.json.decode(message, type=_State)
+        state = decoding.decode(message, _State)
     except msgspec.MsgspecError as error:
         _log.warning("the claim on issue #%d is unreadable (%s) and counts as none", number, error)
         return Claim(number, "released", "", "", 0, datetime.fromtimestamp(0, UTC), sha=sha)

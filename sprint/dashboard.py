@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from sprint import git, heartbeat, json_file, prompts
+from sprint import decoding, git, heartbeat, json_file, prompts
 from sprint.context import Context
 from sprint.domain import Claim, PublicText, PullRequest
 from sprint.errors import ForgeError, SprintError
@@ -92,7 +92,7 @@ def _read(context: Context) -> tuple[str, _State]:
         return "", _State()
     git.fetch(store, remote, f"+{REF}:{REF}")
     try:
-        return sha, msgspec.json.decode(git.log(store, sha, limit=1)[0][1], type=_State)
+        return sha, decoding.decode(git.log(store, sha, limit=1)[0][1], _State)
     except (msgspec.MsgspecError, UnicodeError):
         return sha, _State()
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sprint import files
+from sprint import decoding, files
 from sprint.errors import Busy, SprintError
 from sprint.lock import lock
 
@@ -29,7 +29,7 @@ def read(path: Path, kind: type[T], *, remedy: str) -> T | None:
     """
     data = files.read(path)
     try:
-        return None if data is None else msgspec.json.decode(data, type=kind)
+        return None if data is None else decoding.decode(data, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SprintError(f"cannot read {path}: {error}; {remedy}") from error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint import git
+from sprint import decoding, git
 from sprint.clean_text import safe_line
 from sprint.errors import ForgeError
 
@@ -38,7 +38,7 @@ class RepoPause:
 def parse(message: str) -> RepoPause:
     """What the ref's commit says; a pause without words where that is nonsense: it counts all the same."""
     try:
-        found = msgspec.json.decode(message, type=RepoPause)
+        found = decoding.decode(message, RepoPause)
     except (msgspec.MsgspecError, UnicodeError):
         return RepoPause()
     if found.since is not None and found.since.tzinfo is None:

@@ -7,6 +7,7 @@ of starting up itself, and of variables that an interpreter reads when it starts
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import os
@@ -166,6 +167,7 @@ def _become(args: tuple[str, ...], cwd: str, environ: dict[str, str], out: str, 
         opened = os.open(name, flags | os.O_CREAT, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    faulthandler.enable()  # a crash of a library says where
     sys.argv = ["sprint", *args]
     cli = importlib.import_module("sprint.cli")
     try:

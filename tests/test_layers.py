@@ -22,6 +22,7 @@ LAYERS = (
         "beside",
         "clean_text",
         "cron_times",
+        "decoding",
         "defects",
         "deferred",
         "disk_use",

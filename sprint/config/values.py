@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sprint import decoding
 from sprint.errors import ConfigError
 from sprint.surroundings import Surroundings
 
@@ -31,7 +32,7 @@ _BOOLEAN_WORDS = {"yes", "no", "on", "off", "y", "n"}
 def typed(value: object, kind: type[T], at: str) -> T:
     """`value` as a `kind`. Raises ConfigError whose message begins with the wrong key's path below `at`."""
     try:
-        return msgspec.convert(value, kind, dec_hook=_path_hook)
+        return decoding.convert(value, kind, dec_hook=_path_hook)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error), value, kind, at)) from error
 

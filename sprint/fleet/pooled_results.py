@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from sprint import files, heartbeat, json_file
+from sprint import decoding, files, heartbeat, json_file
 from sprint.domain import Together
 from sprint.fleet import hosts
 from sprint.fleet.database import Connection, asking
@@ -171,7 +171,7 @@ def _heartbeat(records: list[dict[str, Any]]) -> object:
     beats = []
     for record in records:
         try:
-            beats.append(msgspec.convert(record, Heartbeat, strict=False))
+            beats.append(decoding.convert(record, Heartbeat, strict=False))
         except msgspec.ValidationError:
             continue
     return heartbeat.of_all(beats) if beats else records[0]

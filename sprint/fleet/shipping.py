@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from sprint import files, host, ledger
+from sprint import decoding, files, host, ledger
 from sprint.config import Config
 from sprint.domain import LedgerRow, Run
 from sprint.errors import SprintError
@@ -290,7 +290,7 @@ def left_behind(
     left = []
     for text, beside in found:
         try:
-            run = msgspec.json.decode(text, type=Run)
+            run = decoding.decode(text, Run)
         except msgspec.MsgspecError as error:  # of another version
             _log.info("a run of another host cannot be read: %s", error)
             continue

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from sprint import decoding
 from sprint.domain import Comment, Issue, PullRequest
 from sprint.errors import ForgeError
 
@@ -233,7 +234,7 @@ class ViewerAnswer(Struct):
 def convert(data: Any, kind: type[T], what: str) -> T:
     """`data` as `kind`; ForgeError with the place where it is something else."""
     try:
-        return msgspec.convert(data, kind)
+        return decoding.convert(data, kind)
     except msgspec.ValidationError as error:
         raise ForgeError(f"{what}: the answer is not what this API promises ({error})") from error
 

@@ -29,7 +29,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from sprint import files, proc
+from sprint import decoding, files, proc
 from sprint.clean_text import safe_line
 from sprint.config.schema import IndexKind
 from sprint.domain import Secret
@@ -127,7 +127,7 @@ def _read(path: Path, key: str) -> Told | None:
         if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
             return None
         known = json.loads(path.read_bytes())
-        return msgspec.convert(known["told"], Told) if known["key"] == key else None
+        return decoding.convert(known["told"], Told) if known["key"] == key else None
     except (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError):
         return None
 

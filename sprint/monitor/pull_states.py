@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
-from sprint import json_file, ledger
+from sprint import decoding, json_file, ledger
 from sprint.config import Config
 from sprint.domain import LedgerRow
 from sprint.errors import SprintError
@@ -78,7 +78,7 @@ def _path(results: Path) -> Path:
 def _of_old_file(path: Path) -> Stored | None:
     old = json_file.read_if_sound(path, dict[str, Any])
     try:
-        return msgspec.convert({**old, "version": 2, "pulls": old.get("fates", ())}, Stored) if old else None
+        return decoding.convert({**old, "version": 2, "pulls": old.get("fates", ())}, Stored) if old else None
     except msgspec.ValidationError:
         return None  # as for one that is missing
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
+from sprint import decoding
 from sprint.errors import ForgeError
 from sprint.forge import Forge
 from sprint.monitor.pull_states import PullState
@@ -85,7 +86,7 @@ def _commits(
 
 def _listed(answer: object, repo: str) -> list[_Commit]:
     try:
-        return msgspec.convert(answer or [], list[_Commit])
+        return decoding.convert(answer or [], list[_Commit])
     except msgspec.ValidationError as error:
         raise ForgeError(f"{repo}: its list of commits cannot be understood: {error}") from error
 

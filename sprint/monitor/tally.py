@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import compress
 from pathlib import Path
 
-import msgspec
-
+from sprint import decoding
 from sprint.domain import LedgerRow, Outcome, Verdict
 from sprint.errors import SprintError
 from sprint.ledger import rows
@@ -292,7 +291,7 @@ def _dollars(costs: Sequence[str]) -> list[float]:
         if "" in costs:
             amounts = [float(cost) if cost else 0.0 for cost in costs]
         else:  # five times as fast
-            amounts = msgspec.json.decode(f"[{','.join(costs)}]", type=list[float])
+            amounts = decoding.decode(f"[{','.join(costs)}]", list[float])
         if min(amounts) >= 0.0 and sum(amounts) < 1e9:
             return amounts
     return [amount for cost in costs for amount in _dollars([cost])] if len(costs) > 1 else [0.0]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 from starlette.datastructures import Headers
 
-from sprint import callbacks, transcript
+from sprint import callbacks, decoding, transcript
 from sprint.callbacks import Kind, Mark
 from sprint.clean_text import safe_line
 from sprint.domain import Phase, Run
@@ -117,7 +117,7 @@ def is_signature(given: str, prefix: str, key: bytes, signed: bytes) -> bool:
 
 def _understood(body: bytes, run: Run) -> _Completed | _Failed | _Asked:
     try:
-        said = msgspec.json.decode(body, type=_Completed | _Failed | _Asked)
+        said = decoding.decode(body, _Completed | _Failed | _Asked)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(400, f"not the body of a call-back: {safe_line(str(error), 200)}") from error
     of_issue = (str(run.issue), f"{run.repo}#{run.issue}") if run.issue else ()

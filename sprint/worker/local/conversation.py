@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from sprint import files, json_file
+from sprint import decoding, files, json_file
 from sprint.domain import Usage
 from sprint.errors import SprintError
 
@@ -81,7 +81,7 @@ def load(folder: Path) -> Conversation | None:
     talk: Conversation | None = None
     for line in filter(None, data.split(b"\n")):
         try:
-            added = msgspec.json.decode(line, type=Conversation)
+            added = decoding.decode(line, Conversation)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if talk is None:
                 raise SprintError(f"cannot read {path}: {error}; {_REMEDY}") from error

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from sprint import decoding
 from sprint.model.reply import joined
 
 WorkspacePath = Annotated[str, Meta(min_length=1)]
@@ -133,7 +134,7 @@ def parse(name: str, arguments: str) -> Call:
     if tool is None:
         raise BadCall("unknown tool", f"There is no tool {name[:80]!r}. The tools are: {', '.join(TOOLS)}.")
     try:
-        return msgspec.convert(decoded(name, arguments), tool, strict=False)
+        return decoding.convert(decoded(name, arguments), tool, strict=False)
     except msgspec.ValidationError as error:
         raise BadCall("wrong arguments", f"{error}. {usage(name)}") from error
 

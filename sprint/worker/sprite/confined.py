@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint import proc, sandbox
+from sprint import decoding, proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SprintError
@@ -48,7 +48,7 @@ def wrap(spec: Spec) -> list[str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    spec = msgspec.json.decode(argv[0], type=Spec)
+    spec = decoding.decode(argv[0], Spec)
     box = sandbox.make(spec.sandbox)
     try:
         done = box.run(

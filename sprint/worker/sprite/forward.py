@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint import json_file, proc
+from sprint import decoding, json_file, proc
 from sprint.config import SshBackendConfig
 from sprint.domain import Run
 from sprint.errors import Busy, SprintError
@@ -87,7 +87,7 @@ def _is_held(folder: Path) -> bool:
 
 
 def main(argv: Sequence[str]) -> int:
-    spec = msgspec.json.decode(argv[0], type=Spec)
+    spec = decoding.decode(argv[0], Spec)
     folder, shell = Path(spec.folder), SshShell(spec.backend)
     with (
         contextlib.suppress(Busy),
