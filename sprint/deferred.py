@@ -1,7 +1,7 @@
 """Packages of others that are imported whole only once something in them is asked for.
 
-`import openai` brings 470 modules with the shapes of all that its API can answer, in a quarter of a second;
-of them a tick uses none. Such a package is put in its place empty: its modules can be imported from it as
+detect-secrets imports requests, by which it would ask servers whether a secret is a live one, and that takes
+longer than all its rules. Such a package is put in its place empty: its modules can be imported from it as
 ever, and the first name that only its own code gives has that code run. So nobody can tell, but by the time.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -20,14 +20,18 @@ _BEGUN = "__sprint_begun__"
 _lock = threading.RLock()  # a name may be asked for in two threads at once
 
 
-def defer(package: str) -> None:
-    """Defer this package and all packages below it, from now on, in this process."""
-    sys.meta_path.insert(0, _Finder(package))
+def defer(package: str, **meanwhile: Any) -> None:
+    """Defer this package and all packages below it, from now on, in this process.
+
+    `meanwhile` stands in for names of its own that are written in annotations, until its code has run.
+    """
+    sys.meta_path.insert(0, _Finder(package, meanwhile))
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, meanwhile: Mapping[str, Any]) -> None:
         self._package = package
+        self._meanwhile = meanwhile
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -36,19 +40,21 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec and spec.loader and spec.submodule_search_locations is not None:
-            spec.loader = _Deferring(spec.loader)
+            spec.loader = _Deferring(spec.loader, self._meanwhile if fullname == self._package else {})
         return spec
 
 
 class _Deferring(Loader):
-    def __init__(self, real: Loader) -> None:
+    def __init__(self, real: Loader, meanwhile: Mapping[str, Any]) -> None:
         self.real = real
+        self._meanwhile = meanwhile
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Deferred(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing, for now."""
+        """Nothing more, for now."""
+        vars(module).update(self._meanwhile)
 
 
 class _Deferred(ModuleType):

@@ -33,7 +33,7 @@ from tests.killed_at import plant
 _ROOT = Path(__file__).parent.parent
 _SERVE = "import sys; from tests.commands import serve; serve(sys.argv[1])"
 _NOT_MODULES = ("sprint.__main__", "sprint.sandbox.bin", "sprint.sprite.supervisor")
-_TAKES_LONG = ("openai", "openai.resources.chat", "httpcore2", "_strptime", "rich.console", "yaml")
+_TAKES_LONG = ("_strptime", "rich.console", "yaml")
 
 
 class Command:

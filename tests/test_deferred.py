@@ -54,13 +54,23 @@ def test_threads_that_want_it_at_once_all_get_it(package: str) -> None:
     assert got == [shapes.Circle] * 8
 
 
-def test_a_model_s_client_brings_no_more_than_it_needs() -> None:
+def test_what_stands_in_for_a_name_gives_way_to_it(package: str) -> None:
+    deferred.defer(f"{package}.tools", RUNS=0)
+    (Path(sys.path[0]) / package / "tools").mkdir()
+    (Path(sys.path[0]) / package / "tools" / "__init__.py").write_text("RUNS = 1\nOTHER = 2\n")
+    tools = importlib.import_module(f"{package}.tools")
+    assert tools.RUNS == 0
+    assert tools.OTHER == 2
+    assert tools.RUNS == 1
+
+
+def test_rules_for_secrets_bring_no_http_and_what_they_left_can_be_had() -> None:
     code = (
-        "import sys\nimport sprint.model.connection\nimport openai\n"
-        "print(sum(name.startswith('openai.types') for name in sys.modules))\n"
-        "print(openai.types.responses.Response.__name__, openai.types.CompletionUsage.__name__)"
+        "import sys\nfrom sprint.policy.scanner import Scanner\n"
+        "secret = b'k = \"AKIA' + b'QWER' * 4 + b'\"'\n"
+        "print(len(list(Scanner(cpu_seconds=60).scan('x', secret))), 'charset_normalizer' in sys.modules)\n"
+        "from detect_secrets.plugins import aws\n"
+        "print(aws.requests.Session.__name__, 'charset_normalizer' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    count, *names = done.stdout.split()
-    assert int(count) < 150
-    assert names == ["Response", "CompletionUsage"]
+    assert done.stdout.split() == ["1", "False", "Session", "True"]

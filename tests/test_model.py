@@ -1,4 +1,4 @@
-"""The door to a model, with the real client, against a server that misbehaves in each way that was seen."""
+"""The door to a model, against a server that misbehaves in each way that was seen."""
 
 from __future__ import annotations
 
@@ -207,6 +207,21 @@ def test_a_connection_is_kept_from_turn_to_turn(model_server: Serve, connections
     with models_of(server) as models:
         assert [models.complete(MESSAGES, []).content for _ in range(3)] == ["a", "b", "c"]
     assert len(connections) == 1
+
+
+def test_one_that_the_server_closed_meanwhile_is_made_anew_at_once(connections: list[Any]) -> None:
+    """It is no failure: also where none is tried again."""
+    asked = []
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        if len(asked) == 2:
+            raise HangUp
+        return sse(CONTENT, END, "[DONE]")
+
+    with serving(answer) as url, raw_models(url, tries=1) as models:
+        assert [models.complete(MESSAGES, []).content for _ in range(2)] == ["well"] * 2
+    assert (len(asked), len(connections)) == (3, 2)
 
 
 def test_one_that_is_held_open_after_the_end_mark_is_waited_for_once(connections: list[Any]) -> None:
@@ -471,13 +486,14 @@ def sse(*events: str) -> Answer:
     return Answer(200, body.encode(), {"Content-Type": "text/event-stream"})
 
 
-def raw_models(url: str, first: float = 5.0) -> Models:
+def raw_models(url: str, first: float = 5.0, tries: int = 6) -> Models:
     return Models(
         [Endpoint("raw", url, Secret("none"))],
         first_token_seconds=first,
         silence_seconds=5,
         deadline=time.monotonic() + 10,
         backoff_seconds=0.01,
+        tries=tries,
     )
 
 
@@ -574,6 +590,19 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
 
 CONTENT = '{"choices": [{"delta": {"content": "well"}}]}'
 USAGE = '{"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}'
+
+
+def test_a_stream_that_holds_no_json_is_told_as_that() -> None:
+    with pytest.raises(ModelError, match="an answer that is no JSON"):
+        ask_raw([sse("{'content': 'well'}")] * 6)
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1/v1", "ftp://127.0.0.1/v1", "http:///v1", "http://x:port/v1"]
+)
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    with pytest.raises(ModelError, match="no usable address"), raw_models(address) as models:
+        models.complete(MESSAGES, [])
 
 
 def test_a_server_that_never_gives_a_reason_but_ends_its_stream_is_believed() -> None:

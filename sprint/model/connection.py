@@ -1,19 +1,21 @@
-"""One endpoint: its client, what was learnt of its server, and a watchdog that hangs up on silence."""
+"""One endpoint: its connection, what was learnt of its server, and a watchdog that hangs up on silence."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from sprint import deferred
+from sprint import __version__
 from sprint.credentials import NO_KEY
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
+from sprint.model.event_stream import Event, TooLong, events
 from sprint.model.faults import (
     Fault,
     Remedy,
@@ -28,17 +30,14 @@ from sprint.model.faults import (
 )
 from sprint.model.reply import Reply, estimated_usage, usage_of
 from sprint.model.stream import Assembly
+from sprint.model.transport import Line, Transport, pieces
 from sprint.model.watchdog import Wait, Watchdog
-
-if TYPE_CHECKING:
-    from openai import OpenAI
-
-    from sprint.model.transport import Transport
-
-deferred.defer("openai.types")
 
 _WITHOUT_KEY = "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
 _NOBODY_LISTENS = "connection refused: nothing listens there; start the server or set model.base_url"
+_CUT_OFF = "the answer was cut off half-way"
+_ANSWER_BYTES = 32_000_000  # of one that is no stream
+_ERROR_BYTES = 65_536
 
 
 class Connection:
@@ -53,15 +52,16 @@ class Connection:
         self.fault: Fault | None = None  # why it failed last
         self.is_refused = False  # it is not asked again
         self._key = endpoint.key.reveal().strip()
-        self._client: tuple[OpenAI, Transport] | None = None
+        self._transport: Transport | None = None
+        self._ends_well = True  # as far as is known: an answer goes no further than its end mark
         self._asks_usage = True
         self._sends_reasoning = False
         self._limit = "max_tokens"  # what the server calls the longest answer
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client[0].close()
-            self._client = None
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     def ask(
         self,
@@ -72,12 +72,11 @@ class Connection:
     ) -> Reply:
         """One request and its whole answer. Raises Fault, whatever went wrong."""
         started = time.monotonic()
-        body = self._body(messages, tools, max_tokens)
-        client, transport = self._connected()
-        with Watchdog(transport.hang_up, wait) as watchdog, self._faults(watchdog):
-            transport.heard, transport.at_end = watchdog.alive, watchdog.expect_nothing_more
-            assembly = self._assembled(client, transport, body, watchdog)
-        usage, sent = usage_of(self.endpoint, assembly.counted), _characters(body)
+        body = msgspec.json.encode(self._body(messages, tools, max_tokens))
+        transport, line = self._connected(), Line()
+        with Watchdog(line.cut, wait) as watchdog, self._faults(watchdog):
+            assembly = self._assembled(transport, line, body, watchdog)
+        usage, sent = usage_of(self.endpoint, assembly.counted), len(body.decode())
         return Reply(
             content=assembly.content,
             tool_calls=assembly.tool_calls(),
@@ -113,72 +112,96 @@ class Connection:
             body["stream_options"] = {"include_usage": True}
         return body
 
-    def _assembled(
-        self, client: OpenAI, transport: Transport, body: dict[str, Any], watchdog: Watchdog
-    ) -> Assembly:
-        import httpx2
-        from openai import APIConnectionError, Stream
-
-        assembly = Assembly()
-        stream = client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=Stream[object]
-        )
-        kind = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        with contextlib.closing(stream):
+    def _assembled(self, transport: Transport, line: Line, body: bytes, watchdog: Watchdog) -> Assembly:
+        assembly, has_ended = Assembly(), False
+        headers = {
+            "accept": "application/json",
+            "content-type": "application/json",
+            "user-agent": f"sprint/{__version__}",
+        }
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        with transport.asked(line, "/chat/completions", headers, body) as response:
+            watchdog.alive()
+            if not 200 <= response.status < 300:
+                raise self._refused(response)
+            kind = (response.headers.get("content-type") or "").partition(";")[0].strip().lower()
+            body_pieces = pieces(response, watchdog.alive)
             try:
-                self._take_in(_events(stream, kind), assembly, watchdog)
-            except (APIConnectionError, httpx2.HTTPError, httpx2.StreamError, OSError):
+                if kind == "application/json":
+                    self._take(_whole(response), assembly, watchdog)
+                    has_ended = True
+                elif kind == "text/html":
+                    page = response.read(_ERROR_BYTES).decode("utf-8", "replace")
+                    raise Fault(Remedy.WAIT, f"answers with {text_of(page)}")
+                else:
+                    has_ended = self._take_in(events(body_pieces), assembly, watchdog)
+            except (OSError, http.client.HTTPException, TooLong):
                 if not assembly.finish_reason:  # else the answer is there, and is paid for
                     raise
-        if watchdog.fired and not (assembly.finish_reason or transport.has_ended):
+            if has_ended:
+                self._read_on(body_pieces, watchdog)
+        if watchdog.fired and not (assembly.finish_reason or has_ended):
             raise watchdog.fault
-        _check_whole(assembly, has_ended=transport.has_ended or kind == "application/json")
+        _check_whole(assembly, has_ended=has_ended)
         return assembly
 
-    def _take_in(self, events: Iterator[Any], assembly: Assembly, watchdog: Watchdog) -> None:
-        for event in events:
-            if assembly.feed(event):
-                watchdog.heard()
-                self._heard(assembly.size)
-            if isinstance(event, dict) and event.get("error"):
-                raise judge(status_in(event["error"]), self._scrubbed(text_of(event)), {})
+    def _take_in(self, stream: Iterator[Event], assembly: Assembly, watchdog: Watchdog) -> bool:
+        """Whether the answer's own end mark, data: [DONE], came."""
+        for event in stream:
+            if event.is_done:
+                return True
+            if event.data is not None:
+                self._take(event.data, assembly, watchdog)
+            elif event.text and event.is_whole:
+                self._take(json.loads(event.text), assembly, watchdog)
             if assembly.is_endless:
                 break
-            if assembly.finish_reason:
-                watchdog.expect_the_end()
+        return False
+
+    def _take(self, data: Any, assembly: Assembly, watchdog: Watchdog) -> None:
+        if assembly.feed(data):
+            watchdog.heard()
+            self._heard(assembly.size)
+        if isinstance(data, dict) and (failure := data.get("error")):
+            text = self._scrubbed(text_of(failure))
+            raise judge(status_in(failure), f"an error in place of an answer: {text}", {})
+        if assembly.finish_reason:
+            watchdog.expect_the_end()
+
+    def _read_on(self, body_pieces: Iterator[bytes], watchdog: Watchdog) -> None:
+        """To where the next answer begins, for a new connection costs a handshake each turn."""
+        if self._ends_well:
+            watchdog.expect_nothing_more()
+            self._ends_well = False
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self._ends_well = next(body_pieces, None) is None
 
     @contextlib.contextmanager
     def _faults(self, watchdog: Watchdog) -> Iterator[None]:
-        """Turn whatever the client raises into a Fault."""
-        import httpx2
-        import openai
-
+        """Turn whatever goes wrong into a Fault."""
         try:
             yield
-        except openai.APIStatusError as error:
-            raise self._refused(error) from None
-        except openai.APIConnectionError as error:
+        except http.client.InvalidURL as error:
+            raise _no_address(error) from None
+        except (OSError, http.client.HTTPException, TooLong) as error:
             raise self._lost(error, watchdog) from None
-        except openai.APIError as error:
-            text = self._scrubbed(text_of(error.body or error.message))
-            raise judge(status_in(error.body), f"an error in place of an answer: {text}", {}) from None
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
-            raise self._lost(error, watchdog) from None
-        except (openai.OpenAIError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise Fault(Remedy.WAIT, f"an answer that is no JSON: {self._scrubbed(str(error))}") from None
 
     def _lost(self, error: Exception, watchdog: Watchdog) -> Fault:
         if watchdog.fired:
             return watchdog.fault
-        bottom = _bottom(error)
-        if isinstance(bottom, ConnectionRefusedError):
+        if isinstance(error, ConnectionRefusedError):
             return Fault(Remedy.WAIT, _NOBODY_LISTENS)
-        return Fault(Remedy.WAIT, self._scrubbed(str(bottom) or type(bottom).__name__))
+        if isinstance(error, http.client.IncompleteRead):
+            return Fault(Remedy.WAIT, _CUT_OFF)
+        return Fault(Remedy.WAIT, self._scrubbed(str(error) or type(error).__name__))
 
-    def _refused(self, error: Any) -> Fault:
-        status = error.status_code
-        text = self._scrubbed(text_of(error.body if error.body is not None else error.message))
-        if location := error.response.headers.get("location"):
+    def _refused(self, response: http.client.HTTPResponse) -> Fault:
+        status, headers = response.status, response.headers
+        text = self._scrubbed(text_of(_told(response)))
+        if location := headers.get("location"):
             text += f" (to {self._scrubbed(location)})"
         if self._asks_usage and refuses_usage(status, text):
             self._asks_usage = False
@@ -191,31 +214,26 @@ class Connection:
             return Fault(Remedy.AT_ONCE, "has another name for max_tokens")
         if status == 401 and self.endpoint.key == NO_KEY:
             return Fault(Remedy.OTHER, _WITHOUT_KEY, ModelTrouble.REFUSED)
-        return judge(status, text, error.response.headers)
+        return judge(status, text, {name.lower(): value for name, value in headers.items()})
 
     def _scrubbed(self, text: str) -> str:
         return scrubbed(text, self._key)
 
-    def _connected(self) -> tuple[OpenAI, Transport]:
-        """The client, made when it is first needed. Raises Fault where none can be."""
-        if self._client is not None:
-            return self._client
-        import httpx2
-        from openai import OpenAI
-
-        from sprint.model.transport import Transport
-
+    def _connected(self) -> Transport:
+        """Made when it is first needed. Raises Fault where none can be."""
         if not (self._key.isascii() and self._key.isprintable()):
             reason = "its key holds characters that no HTTP header can; write it anew"
             raise Fault(Remedy.OTHER, reason, ModelTrouble.REFUSED)
-        transport = Transport(self._key)
-        url, key = self.endpoint.base_url, self._key or "none"
-        try:
-            client = OpenAI(api_key=key, base_url=url, max_retries=0, http_client=transport.http)
-        except (httpx2.InvalidURL, ValueError) as error:
-            raise Fault(Remedy.OTHER, f"no usable address: {error}", ModelTrouble.UNKNOWN) from None
-        self._client = (client, transport)
-        return self._client
+        if self._transport is None:
+            try:
+                self._transport = Transport(self.endpoint.base_url)
+            except ValueError as error:
+                raise _no_address(error) from None
+        return self._transport
+
+
+def _no_address(error: Exception) -> Fault:
+    return Fault(Remedy.OTHER, f"no usable address: {error}", ModelTrouble.UNKNOWN)
 
 
 def _check_whole(assembly: Assembly, *, has_ended: bool) -> None:
@@ -228,25 +246,22 @@ def _check_whole(assembly: Assembly, *, has_ended: bool) -> None:
     if assembly.is_empty:
         raise Fault(Remedy.WAIT, "the answer ended with no content and no finish reason")
     if not has_ended:
-        raise Fault(Remedy.WAIT, "the answer was cut off half-way")
+        raise Fault(Remedy.WAIT, _CUT_OFF)
 
 
-def _events(stream: Any, kind: str) -> Iterator[Any]:
-    """The events of a stream, or the one answer of a server that does not stream."""
-    if kind == "application/json":
-        yield json.loads(stream.response.read())
-    elif kind == "text/html":
-        raise Fault(Remedy.WAIT, f"answers with {text_of(stream.response.read().decode('utf-8', 'replace'))}")
-    else:
-        yield from stream
+def _whole(response: http.client.HTTPResponse) -> Any:
+    """The one answer of a server that does not stream."""
+    data = response.read(_ANSWER_BYTES + 1)
+    if len(data) > _ANSWER_BYTES:
+        raise Fault(Remedy.WAIT, f"an answer of more than {_ANSWER_BYTES // 1_000_000} MB")
+    return json.loads(data)
 
 
-def _bottom(error: BaseException) -> BaseException:
-    """What is at the bottom of a chain of wrapped errors."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
-
-
-def _characters(body: Mapping[str, Any]) -> int:
-    return len(msgspec.json.encode(body).decode())
+def _told(response: http.client.HTTPResponse) -> Any:
+    """What a server says of an error, as JSON where it is that."""
+    text = response.read(_ERROR_BYTES).decode("utf-8", "replace").strip()
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return body.get("error", body) if isinstance(body, dict) else body

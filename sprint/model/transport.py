@@ -1,115 +1,130 @@
-"""HTTP below the model's client: our own headers, what passes by, and a socket that can be cut.
-
-Imported only where a model is called: httpx2 takes its time.
-"""
+"""HTTP to one model's server: only what is said here is sent, and a connection can be cut at any time."""
 
 from __future__ import annotations
 
 import contextlib
-import re
+import http.client
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from urllib.parse import quote, urlsplit
 
-import httpx2
+CONNECT_SECONDS = 15.0
+_KEPT = 16  # connections, for reuse
+_CHUNK = 65_536
+_LOST = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
-_CONNECT_SECONDS = 15.0
-_SENT_HEADERS = frozenset(
-    {"host", "accept", "connection", "content-type", "content-length", "transfer-encoding", "user-agent"}
-)
-_DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
-_LONGEST_MARK = 16  # characters in which the end mark can be cut
+
+class Line:
+    """One connection while it is asked. `cut` may be called by any thread."""
+
+    def __init__(self) -> None:
+        self.connection: http.client.HTTPConnection | None = None
+        self.is_cut = False
+
+    def cut(self) -> None:
+        self.is_cut = True
+        sock = self.connection.sock if self.connection is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # Closing would not wake a thread that reads; SSLSocket's own shutdown is not for two threads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class Transport:
-    """One connection to one server. It takes nothing from the environment: no proxy, no key, no headers.
+    """Connections to the server at `url`, kept for reuse by any thread. It takes no proxy and no key from the
+    environment, and follows no redirect. Raises ValueError where the port is none."""
 
-    `headers` are sent besides. `heard` is called with each sign of life, whatever it is: headers, a piece of
-    the answer, a comment that keeps the connection open. `at_end` is called once all of an answer is there,
-    before the connection is read to where the next one begins: only then it is used again.
-    """
-
-    def __init__(self, key: str, headers: Mapping[str, str] | None = None) -> None:
-        self.heard: Callable[[], None] = _nothing
-        self.at_end: Callable[[], None] = _nothing
-        self.has_ended = False  # the answer's own end mark, data: [DONE], came
-        self.http = httpx2.Client(
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-            event_hooks={"request": [self._prepare], "response": [self._listen]},
-        )
-        self._key = key
-        self._headers = dict(headers or {})
-        self._socket: socket.socket | None = None
-        self._tail = b""
-        self._ends_well = True  # as far as is known: an answer goes no further than its end mark
-
-    def hang_up(self) -> None:
-        """Cut the connection, from whichever thread."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Closing would not wake a thread that reads; SSLSocket's own shutdown is not for two threads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def _prepare(self, request: httpx2.Request) -> None:
-        for name in [name for name in request.headers if name.lower() not in _SENT_HEADERS]:
-            del request.headers[name]
-        request.headers.update(self._headers)
-        request.headers["accept-encoding"] = "identity"  # what passes by is read
-        if self._key:
-            request.headers["authorization"] = f"Bearer {self._key}"
-        request.extensions["trace"] = self._note_socket
-        self.has_ended, self._tail = False, b"\n"
-
-    def _note_socket(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._socket = info["return_value"].get_extra_info("socket")
-
-    def _listen(self, response: httpx2.Response) -> None:
-        self.heard()
-        assert isinstance(response.stream, httpx2.SyncByteStream)
-        response.stream = _Overheard(response.stream, self._take_note, self._read_on)
-
-    def _take_note(self, piece: bytes) -> None:
-        self.heard()
-        text = self._tail + piece
-        self.has_ended = self.has_ended or _DONE.search(text) is not None
-        self._tail = text[-_LONGEST_MARK:]
-
-    def _read_on(self, pieces: Iterator[bytes]) -> None:
-        """The client hangs up after the end mark, and a new connection costs a handshake each turn."""
-        if self.has_ended and self._ends_well:
-            self.at_end()
-            self._ends_well = False
-            with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, OSError):
-                self._ends_well = next(pieces, None) is None
-
-
-class _Overheard(httpx2.SyncByteStream):
-    """A stream whose pieces are told as they pass by; `at_close` may look at those that are left."""
-
-    def __init__(
-        self,
-        stream: httpx2.SyncByteStream,
-        tell: Callable[[bytes], None],
-        at_close: Callable[[Iterator[bytes]], None],
-    ) -> None:
-        self._stream = stream
-        self._pieces = iter(stream)
-        self._tell = tell
-        self._at_close = at_close
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self._tell(piece)
-            yield piece
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._is_known = parts.scheme in ("http", "https")
+        self._host, self._port = parts.hostname or "", parts.port
+        self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+        self._context = _trusting() if parts.scheme == "https" else None
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        self._at_close(self._pieces)
-        self._stream.close()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextlib.contextmanager
+    def asked(
+        self, line: Line, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Iterator[http.client.HTTPResponse]:
+        """POST; the answer's head is there, its body yet to be read.
+
+        Raises OSError and HTTPException, of which InvalidURL is for an address that is none.
+        """
+        if not (self._is_known and self._host):
+            raise http.client.InvalidURL("it begins with http:// or https:// and the name of a host")
+        sent = {"accept-encoding": "identity", **headers}  # what passes by is read
+        response = self._sent(line, f"{self._path}{path}", sent, body)
+        assert line.connection is not None
+        try:
+            yield response
+        finally:
+            is_over = response.isclosed() and not response.will_close and not line.is_cut
+            response.close()
+            self._give_back(line.connection, is_over=is_over)
+
+    def _sent(
+        self, line: Line, target: str, headers: Mapping[str, str], body: bytes
+    ) -> http.client.HTTPResponse:
+        """A connection that was kept may be gone by now: then it is sent once more, by a new one."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            line.connection = connection = kept or self._connection()
+            try:
+                if connection.sock is None:
+                    connection.connect()
+                    _without_timeout(connection.sock)  # whoever asks has a clock of its own
+                if line.is_cut:
+                    raise ConnectionAbortedError("cut before it was asked")
+                connection.request("POST", target, body, dict(headers))
+                return connection.getresponse()
+            except _LOST:
+                connection.close()
+                if kept is None or line.is_cut:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=CONNECT_SECONDS, context=self._context
+        )
+
+    def _give_back(self, connection: http.client.HTTPConnection, *, is_over: bool) -> None:
+        with self._lock:
+            if is_over and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
 
 
-def _nothing() -> None:
-    """Nobody listens."""
+def pieces(response: http.client.HTTPResponse, heard: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """The body as it comes; `heard` is called at each piece. Raises OSError, HTTPException where it breaks
+    off."""
+    while data := response.read1(_CHUNK):
+        heard()
+        yield data
+    response.close()  # Python 3.12 and older would hold one of a told length open
+
+
+def _without_timeout(sock: socket.socket | None) -> None:
+    assert sock is not None
+    sock.settimeout(None)
+
+
+def _trusting() -> ssl.SSLContext:
+    from sprint.gateway.upstream import trusting
+
+    return trusting({}, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from sprint import deferred
 from sprint.config import PublishConfig
 from sprint.domain import ImportedWork, Refusal, Secret
 from sprint.policy.content import known_secrets, new_secrets, raw_large_files
@@ -16,6 +17,9 @@ from sprint.policy.texts import public
 from sprint.policy.trees import Trees, escaping_links
 
 __all__ = ["ScanUnfinished", "judge", "public"]
+
+# By it detect-secrets would try a secret; its rules need none of it, and are as fast again to import.
+deferred.defer("requests", Response=object)
 
 _Rule = Callable[[Trees, PublishConfig], Iterator[Refusal]]
 

@@ -52,7 +52,7 @@ def serve(config: Config, options: Options, around: Surroundings) -> int:
         from sprint.serve.public_site import PublicSite
         from sprint.serve.site import Site
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        if error.name not in ("httpx2", "starlette", "uvicorn"):
             raise
         raise ConfigError(_MISSING) from error
     site = Site(config, around, token, ("localhost", hostname(), options.host, *options.names))

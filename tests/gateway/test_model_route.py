@@ -531,7 +531,7 @@ def test_connections_to_the_server_are_used_again(
     behind.open("messages", endpoint(model))
     for _ in range(5):
         assert behind.ask().status == 200
-        assert wait_until(lambda: len(behind.route._providers[0]._idle) == 1)
+        assert wait_until(lambda: len(behind.route._providers[0]._transport._idle) == 1)
 
 
 def test_a_kept_connection_that_is_gone_is_made_anew(
@@ -540,8 +540,8 @@ def test_a_kept_connection_that_is_gone_is_made_anew(
     model = serve(say("hi"))
     route = behind.open("chat", endpoint(model))
     assert behind.ask().status == 200
-    assert wait_until(lambda: bool(route._providers[0]._idle))
-    kept = route._providers[0]._idle[0]
+    assert wait_until(lambda: bool(route._providers[0]._transport._idle))
+    kept = route._providers[0]._transport._idle[0]
     assert kept.sock is not None
     kept.sock.shutdown(socket.SHUT_RDWR)
     assert behind.ask().status == 200

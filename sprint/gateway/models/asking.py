@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from sprint.errors import ModelTrouble, SprintError
 from sprint.gateway.exchange import Exchange
-from sprint.gateway.models import event_stream
-from sprint.gateway.models import provider as providers
 from sprint.gateway.models.dialect import Heard
-from sprint.gateway.models.event_stream import Event
-from sprint.gateway.models.provider import Line, Provider
+from sprint.gateway.models.provider import Provider
 from sprint.gateway.models.request import Request
+from sprint.model import event_stream
+from sprint.model.event_stream import Event
 from sprint.model.faults import Fault, Remedy, judge, refuses_usage, scrubbed, status_in, text_of
+from sprint.model.transport import Line, pieces
 from sprint.model.watchdog import Wait, Watchdog
 
 _ERROR_BYTES = 65_536
@@ -88,7 +88,7 @@ class Asking:
         if not self._request.is_stream or kind == "application/json":
             self._whole(exchange, response)
             return
-        for event in event_stream.events(providers.pieces(response)):
+        for event in event_stream.events(pieces(response)):
             self._take(event, exchange, watchdog)
         self._check_whole(watchdog)
         self._finish(exchange)

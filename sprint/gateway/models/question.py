@@ -15,15 +15,15 @@ from pathlib import Path
 from sprint import health, spend
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
-from sprint.gateway.models import event_stream
 from sprint.gateway.models.dialect import Dialect, Heard, Rules
 from sprint.gateway.models.model_apis import DIALECTS
-from sprint.gateway.models.provider import Line, Provider
+from sprint.gateway.models.provider import Provider
 from sprint.gateway.models.route import asked_in
 from sprint.health import ModelHealth
-from sprint.model import readiness
+from sprint.model import event_stream, readiness
 from sprint.model.faults import Fault, Remedy, judge, scrubbed, text_of
 from sprint.model.reply import priced
+from sprint.model.transport import Line
 from sprint.model.watchdog import Wait, Watchdog
 
 # Tokens of the answer: few at first, for some models babble; more the second time, for others think first.

@@ -6,20 +6,24 @@ and closing it is its end. What it made leaves the workspace like anybody's work
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
 
 import requests
 from msgspec.structs import replace
 
-from sprint import progress, transcript
+from sprint import __version__, progress, transcript
 from sprint.clean_text import safe_line
 from sprint.config import HermesWorkerConfig
 from sprint.domain import Completed, Ending, Secret, Usage, WorkerResult, Workspace
 from sprint.errors import ConfigError, ModelError, ModelTrouble, SprintError, Stopped
+from sprint.model.event_stream import TooLong, events
+from sprint.model.transport import Line, Transport, pieces
+from sprint.model.watchdog import Wait, Watchdog
 from sprint.sinks import copy
 from sprint.sprite.detector import Silence
 from sprint.worker import Job
@@ -29,14 +33,13 @@ from sprint.worker.agents.performer import LOG, TURNS, AgentPerformer, over
 from sprint.worker.agents.story import Story
 from sprint.worker.agents.way import Route
 
-if TYPE_CHECKING:
-    from sprint.model.watchdog import Watchdog
-
 OURS = "server:"  # before the name of a session that is the server's
 _SESSION_HEADER = "x-hermes-session-id"
 _MODEL = "hermes-agent"
 _HEALTH_SECONDS = 3.0
+_PATH = "/v1/chat/completions"
 _LOG_CAP = 64_000_000
+_ERROR_BYTES = 65_536
 _TROUBLES = {401: ModelTrouble.REFUSED, 403: ModelTrouble.REFUSED, 429: ModelTrouble.BUSY}
 
 
@@ -132,21 +135,16 @@ class _Talk:
 
     def have(self, prompt: str, session: str) -> Completed:
         """Ask, and listen to the end. Raises Stopped where the runner itself has to stop."""
-        from sprint.model.transport import Transport
-        from sprint.model.watchdog import Wait, Watchdog
-
         job = self._job
         progress.append(job.folder, "time", seconds_left=self._deadline - time.monotonic())
         body = {"model": _MODEL, "stream": True, "messages": [{"role": "user", "content": prompt}]}
-        headers = {_SESSION_HEADER: session} if session else {}
-        transport = Transport(self._key.reveal(), headers)
+        transport, line = Transport(self._url), Line()
         wait = Wait(job.limits.first_token_seconds, Silence().in_call, self._deadline, self._is_unwanted)
         try:
-            with Watchdog(transport.hang_up, wait) as watchdog:
-                transport.heard = watchdog.alive
-                self._listen(transport, body, watchdog)
+            with Watchdog(line.cut, wait) as watchdog:
+                self._listen(transport, line, json.dumps(body).encode(), session, watchdog)
         finally:
-            transport.http.close()
+            transport.close()
             seconds = self._state.seconds + time.monotonic() - self._began
             self._state = replace(self._state, seconds=seconds)
             state.save(job.folder, self._state)
@@ -160,26 +158,31 @@ class _Talk:
             self._fault = ModelError(f"hermes' server: {why}", ModelTrouble.AWAY)
         return Completed(0, b"", b"", time.monotonic() - self._began, self._reason)
 
-    def _listen(self, transport: Any, body: dict[str, Any], watchdog: Watchdog) -> None:
-        import httpx2
-
-        address = f"{self._url}/v1/chat/completions"
+    def _listen(
+        self, transport: Transport, line: Line, body: bytes, session: str, watchdog: Watchdog
+    ) -> None:
+        headers = {"content-type": "application/json", "user-agent": f"sprint/{__version__}"}
+        if key := self._key.reveal():
+            headers["authorization"] = f"Bearer {key}"
+        if session:
+            headers[_SESSION_HEADER] = session
         try:
             with (
-                transport.http.stream("POST", address, json=body) as answer,
+                transport.asked(line, _PATH, headers, body) as answer,
                 (self._job.folder / LOG).open("ab", buffering=0) as file,
             ):
-                if answer.status_code != 200:
-                    self._refused(answer.status_code, answer.read().decode("utf-8", "replace"))
+                watchdog.alive()
+                if answer.status != 200:
+                    self._refused(answer.status, answer.read(_ERROR_BYTES).decode("utf-8", "replace"))
                     return
-                self._note_session(answer.headers.get(_SESSION_HEADER, ""))
+                self._note_session(answer.headers.get(_SESSION_HEADER) or "")
                 log = copy(file, _LOG_CAP)
-                for line in answer.iter_lines():
-                    log(f"{line}\n".encode("utf-8", "replace"))
-                    if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
+                for event in events(pieces(answer, watchdog.alive)):
+                    log(event.raw)
+                    if event.text and not event.is_done:
                         watchdog.heard()
-                        self.story.line(data.encode("utf-8", "replace"))
-        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+                        self.story.line(event.text)
+        except (OSError, http.client.HTTPException, TooLong) as error:
             if not watchdog.fired and self.story.ended is None:
                 words = safe_line(str(error)) or type(error).__name__
                 self._fault = ModelError(f"hermes' server at {self._url}: {words}", ModelTrouble.AWAY)

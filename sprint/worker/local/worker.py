@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint import __version__, early_imports, progress, transcript
+from sprint import __version__, progress, transcript
 from sprint.config import Limits
 from sprint.domain import Prompt, Secret, WorkerResult
 from sprint.errors import SprintError
@@ -33,7 +33,6 @@ class LocalPerformer:
 
     def check(self) -> None:
         readiness.check(self._endpoints, self._results, self._limits.first_token_seconds)
-        early_imports.load("httpx2", "httpcore2", "openai")  # not for a model that refuses
 
     def prompt(self, task: Task) -> Prompt:
         try:

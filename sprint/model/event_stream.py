@@ -19,11 +19,18 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """`raw` are its bytes as they came, `data` its JSON object, None where it holds none."""
+    """`raw` are its bytes as they came, `text` what its data lines hold, `data` that as a JSON object, None
+    where it is none."""
 
     raw: bytes
+    text: bytes
     data: Mapping[str, Any] | None
     is_done: bool = False  # the mark that ends a stream of chat completions
+
+    @property
+    def is_whole(self) -> bool:
+        """False for what is left of a stream that broke off."""
+        return self.raw.endswith((b"\n\n", b"\r\r", b"\r\n\r\n"))
 
 
 def events(pieces: Iterable[bytes]) -> Iterator[Event]:
@@ -47,8 +54,8 @@ def _event(raw: bytes) -> Event:
     lines = [line[5:] for line in _LINE_END.split(raw) if line.startswith(b"data:")]
     text = b"\n".join(lines).strip()
     if text == b"[DONE]":
-        return Event(raw, None, is_done=True)
-    return Event(raw, parsed(text) if text else None)
+        return Event(raw, text, None, is_done=True)
+    return Event(raw, text, parsed(text) if text else None)
 
 
 def parsed(text: bytes) -> Mapping[str, Any] | None:
