@@ -148,6 +148,7 @@ HEAVY = {
     "httpx2",
     "pydantic",
     "asyncio",
+    "typing_extensions",
     "jinja2",
     "git",
     "detect_secrets",

@@ -118,12 +118,7 @@ def _long(root: Path) -> Iterator[str]:
 def _site(root: Path, forge: DemoForge, model: DemoModel, turns: int) -> Site:
     forge.add_repo("acme/widgets", {"README.md": "widgets\n"})
     repo = {"name": "acme/widgets", "pick": {"max_open_prs": 100}}
-    site = Site(root / "site", forge, model, repos=[repo], limits={"turns": turns + 10})
-    # The model's transport imports it where it is there; what is installed brings it for no tick.
-    (root / "hidden").mkdir()
-    (root / "hidden/trio.py").write_text("raise ImportError\n")
-    site.environ["PYTHONPATH"] = str(root / "hidden")
-    return site
+    return Site(root / "site", forge, model, repos=[repo], limits={"turns": turns + 10})
 
 
 def _tick(site: Site, forge: DemoForge) -> measure.Cost:
