@@ -15,6 +15,7 @@ import pytest
 
 from sprint.config import load
 from sprint.gateway.models import route as routes
+from sprint.gateway.models.route import TRIES
 from sprint.run_command import Options, run_command
 from tests.agents.model import ScriptedModel
 from tests.around import around
@@ -156,27 +157,39 @@ def test_a_whole_tick_to_a_pull_request(bed: Bed, serve: Callable[..., ScriptedM
 
 ERROR = json.dumps({"error": {"type": "server_error", "message": "not now"}})
 LONG = "I will now look at all of it. " * 20
+GARBAGE = Reply(status=200, body="<html>Welcome to the captive portal</html>")
+CUT = say(LONG, keep=4)
 FAULTS = {  # a status is refused by the gateway whichever it is; its own tests have them all
-    "429": Reply(status=429, body=ERROR),
-    "garbage": Reply(status=200, body="<html>Welcome to the captive portal</html>"),
-    "no headers": Reply(hang=60),
-    "a cut stream": say(LONG, keep=4),
-    "silence": say(LONG, keep=4, then="silence"),
+    "refusals": [Reply(hang=60), Reply(status=429, body=ERROR)],
+    "answers that break off": [*[GARBAGE] * TRIES, CUT, say(LONG, keep=4, then="silence"), CUT],
 }
+
+
+def failing(faults: list[Reply]) -> Callable[[dict[str, Any], int], Reply]:
+    """One after another while the agent tries again, the last for ever. Who after a cut stream asks for an
+    answer in one piece has it, and goes on to the next fault."""
+
+    def reply(asked: dict[str, Any], number: int) -> Reply:
+        if len(faults) > 1 and not asked.get("stream"):
+            return shell(asked, "ls")
+        return faults.pop(0) if len(faults) > 1 else faults[0]
+
+    return reply
 
 
 @THE_THREE
 def test_what_a_model_does_wrong_costs_no_attempt(bed: Bed, serve: Callable[..., ScriptedModel]) -> None:
-    """One run through every fault, one tick each: it rests each time, and ends in one row, counted right."""
+    """One run through every fault, a tick for each kind: it rests, and ends in one row, counted right."""
     replies: dict[str, Any] = {}
     model = serve(lambda asked, number: replies["now"](asked, number))
     bed.use(model)
-    for what, reply in FAULTS.items():
-        replies["now"] = lambda asked, number, reply=reply: reply
-        bed.limit(
-            first_token_seconds=2.0 if reply.hang else 60.0, silence_seconds=1.0 if reply.keep else 60.0
-        )
+    for what, kinds in FAULTS.items():
+        faults = list(kinds)
+        replies["now"] = failing(faults)
+        hangs = any(fault.hang for fault in faults)
+        bed.limit(first_token_seconds=2.0 if hangs else 60.0, silence_seconds=60.0 if hangs else 1.0)
         assert bed.tick() == 5, what
+        assert len(faults) == 1, (what, "it did not come to the last one")
         assert bed.site.rows() == [], what
         (run,) = bed.site.runs()
         assert run["paused_since"], what
@@ -195,27 +208,28 @@ def test_what_a_model_does_wrong_costs_no_attempt(bed: Bed, serve: Callable[...,
 
 @THE_THREE
 def test_what_a_model_says_wrong_is_the_runs_own_end(bed: Bed, serve: Callable[..., ScriptedModel]) -> None:
-    """Arguments that are no JSON, then, for the next attempt, one call for ever."""
+    """Arguments that are no JSON, of which nothing comes; then, shown that, one call for ever."""
 
     def broken(asked: dict[str, Any], number: int) -> Reply:
-        if number > 2:
+        if number == 3:
             return say("It is all done.")
         good = shell(asked, "ls").tool_calls[0]
-        return call(good.name, good.arguments[:-4])
+        return call(good.name, good.arguments if number > 3 else good.arguments[:-4])
 
-    replies = {"now": broken}
-    model = serve(lambda asked, number: replies["now"](asked, number))
+    model = serve(broken)
     bed.use(model)
     bed.limit(turns=12)
     assert bed.tick() == 0
     (row,) = bed.site.rows()
     assert row["outcome"] == "no_change", row
-    assert bed.counted(row) == (model.sent.prompt, model.sent.completion)
-    before = len(model.asked)
-    replies["now"] = lambda asked, number: shell(asked, "ls")
-    bed.forge.add_issue(REPO, "double() is still off by one", "double(2) must be 4.")
-    assert bed.tick() == 0
-    _, row = bed.site.rows()
-    assert row["outcome"] in ("off_rails", "limit"), (row["detail"], len(model.asked) - before)
-    assert len(model.asked) - before < 40
-    assert bed.left_over(bed.site.runs()[1]["uid"]) == ""
+    events = bed.site.transcript(row["run_id"])
+    told = [event["text"] for event in events if event["event"] == "user"]
+    assert len(told) == 2, told
+    assert told[1].startswith("Nothing has changed")
+    endings = [event["ending"] for event in events if event["event"] == "end"]
+    assert endings in (["implemented", "off_rails"], ["implemented", "limit"]), endings
+    assert 4 < len(model.asked) < 40
+    counted, guessed = bed.metered(row)
+    assert counted == (model.sent.prompt, model.sent.completion)
+    assert bed.counted(row) == (counted[0] + guessed[0], counted[1] + guessed[1])
+    assert bed.left_over(bed.site.runs()[0]["uid"]) == ""
