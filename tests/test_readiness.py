@@ -101,7 +101,7 @@ def test_what_the_question_costs_is_spent_money(model_server: Serve, tmp_path: P
         (replies.html_page(), "a web page titled Sign in", ModelTrouble.AWAY),
         (replies.not_json(), "no JSON", ModelTrouble.AWAY),
         (replies.closed_halfway(), "cut off half-way", ModelTrouble.AWAY),
-        (replies.dropped_halfway(), "peer closed connection", ModelTrouble.AWAY),
+        (replies.dropped_halfway(), "cut off half-way", ModelTrouble.AWAY),
         (replies.error_with_200(), "Provider returned error", ModelTrouble.AWAY),
     ],
 )

@@ -1,4 +1,4 @@
-"""How much does a model take in? Cheap questions, asked without the openai client."""
+"""How much does a model take in? Cheap questions, apart from the conversation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from sprint.domain import Endpoint
 from sprint.model.faults import scrubbed, text_of
+from sprint.model.transport import trusted
 
 QUICK_SECONDS = 5.0
 LOAD_SECONDS = 120.0
@@ -139,19 +140,27 @@ def _ask(
     *,
     with_key: bool,
 ) -> Answer:
-    import requests
+    import urllib3
 
     key = endpoint.key.reveal().strip()
-    session = requests.Session()
-    session.trust_env = False
-    headers = {"Authorization": f"Bearer {key}"} if key and with_key else {}
+    headers = {"content-type": "application/json"} if data is not None else {}
+    if key and with_key:
+        headers["authorization"] = f"Bearer {key}"
     try:
-        with session.request(
-            method, url, json=data, headers=headers, timeout=timeout, allow_redirects=False, stream=True
-        ) as response:
-            body = b"".join(_pieces(response))
-            status = response.status_code
-    except (requests.RequestException, UnicodeError) as error:
+        with urllib3.PoolManager(ssl_context=trusted() if url.startswith("https:") else None) as pool:
+            response = pool.request(
+                method,
+                url,
+                body=None if data is None else json.dumps(data).encode(),
+                headers=headers,
+                timeout=timeout,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            body, status = b"".join(_pieces(response)), response.status
+            response.close()
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         return Answer(0, text=_why(error, url, timeout, key))
     try:
         parsed = json.loads(body)
@@ -163,7 +172,7 @@ def _ask(
 
 def _pieces(response: Any) -> Iterator[bytes]:
     left = _LARGEST_ANSWER
-    for piece in response.iter_content(65536):
+    for piece in response.stream(65536):
         left -= len(piece)
         if left < 0:
             return
@@ -171,9 +180,9 @@ def _pieces(response: Any) -> Iterator[bytes]:
 
 
 def _why(error: Exception, url: str, timeout: float, key: str) -> str:
-    import requests
+    from urllib3 import exceptions
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, exceptions.TimeoutError) and not isinstance(error, exceptions.NewConnectionError):
         return f"no answer within {timeout:g} s"
     bottom: BaseException = error
     while (inner := bottom.__cause__ or bottom.__context__) is not None:

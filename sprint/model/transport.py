@@ -41,7 +41,7 @@ class Transport:
         self._is_known = parts.scheme in ("http", "https")
         self._host, self._port = parts.hostname or "", parts.port
         self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
-        self._context = _trusting() if parts.scheme == "https" else None
+        self._context = trusted() if parts.scheme == "https" else None
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -124,7 +124,8 @@ def _without_timeout(sock: socket.socket | None) -> None:
     sock.settimeout(None)
 
 
-def _trusting() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
+    """Who is believed to be a model's server: whom this machine trusts."""
     from sprint.gateway.upstream import trusting
 
     return trusting({}, ())
