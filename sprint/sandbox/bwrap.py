@@ -15,6 +15,7 @@ from sprint.sandbox.limits import DiskWatch, first_of, impossible, unprivileged
 from sprint.sandbox.stages import Stages
 from sprint.sandbox.standing import Standing, Wanted
 from sprint.sandbox.starter import Starter
+from sprint.sandbox.system_files import SystemFiles
 
 _INSTALL = "install it with `apt-get install bubblewrap`"
 TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
@@ -36,6 +37,7 @@ class Bwrap:
         self._cache = cache
         self._watches: dict[Path, DiskWatch] = {}
         self._stages = Stages()
+        self._system = SystemFiles(self._stages)
         self._starter = Starter()
         self._is_ahead = False
         self._next: Standing | None = None
@@ -126,7 +128,7 @@ class Bwrap:
             self._next = None
 
     def _made(self, wanted: Wanted) -> Standing:
-        return Standing(wanted, self._config, self._starter, self._stages)
+        return Standing(wanted, self._config, self._starter, self._stages, self._system)
 
 
 def _toolchains() -> dict[Path, str]:

@@ -1,15 +1,24 @@
-"""How a command that is not root sees what only root can reach."""
+"""What commands see of the host, and could not see where it lies: in places that anybody can reach."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import os
 import secrets
+import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from sprint import files
+from sprint.errors import SandboxError
+
+_PREFIX = "sprint-staged-"
+_MODE = 0o711
+_TREES = "made"  # what is in it has no mount on it
+_ELSEWHERE = Path("/tmp")  # noqa: S108 - everybody may enter it; what is made there is by mkdtemp
 
 
 def reachable(path: Path, uid: int) -> bool:
@@ -23,32 +32,88 @@ def reachable(path: Path, uid: int) -> bool:
 
 
 class Stages:
-    """Places that anybody can reach, to be mounted over with what nobody but root can reach.
+    """Places to be mounted over with what nobody but root can reach, and folders to be filled.
 
-    Made when they are first wanted, and gone with this object. To all but the command they are empty.
+    Made when they are first wanted, and gone with this object, or with the next one's after a runner that was
+    killed. The places are empty to all but the command.
     """
 
     def __init__(self) -> None:
         self._places: dict[Path, Path] = {}
+        self._folder: Path | None = None
 
-    @functools.cached_property
-    def _folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="sprint-stage-"))
-        weakref.finalize(self, _remove, folder)
-        folder.chmod(0o711)
-        return folder
-
-    def of(self, paths: Sequence[Path]) -> dict[Path, Path]:
-        """The places of those paths."""
+    def of(self, paths: Sequence[Path], uid: int) -> dict[Path, Path]:
+        """The places of those paths. Raises SandboxError."""
         for path in paths:
-            place = self._places.setdefault(path, self._folder / secrets.token_hex(4))
-            place.mkdir(exist_ok=True) if path.is_dir() else place.touch()
+            if path not in self._places:
+                with _refused(path):
+                    place = self._own(uid) / secrets.token_hex(4)
+                    place.mkdir() if path.is_dir() else place.touch()
+                    self._places[path] = place
         return {path: self._places[path] for path in paths}
 
+    def new_folder(self, uid: int) -> Path:
+        """An empty folder that everybody may enter and read. Raises SandboxError."""
+        with _refused(Path(tempfile.gettempdir())):
+            made = self._own(uid) / _TREES / secrets.token_hex(4)
+            made.mkdir(parents=True)
+            made.parent.chmod(0o755)
+            made.chmod(0o755)
+            return made
 
-def _remove(folder: Path) -> None:
+    def _own(self, uid: int) -> Path:
+        """Locked for as long as there is somebody who uses it."""
+        while self._folder is None:
+            parent = Path(tempfile.gettempdir())
+            parent = parent if reachable(parent / "any", uid) else _ELSEWHERE
+            _sweep(parent)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            folder.chmod(_MODE)
+            if (lock := _locked(folder)) is not None:  # else another one has swept it away
+                self._folder = folder
+                weakref.finalize(self, _end, folder, lock)
+        return self._folder
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SandboxError(str(files.refusal("stage", path, error))) from error
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder as a descriptor that holds its lock; None where another process has it, or it is gone."""
+    with contextlib.suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            files.flock(lock)
+            if os.path.samestat(folder.lstat(), os.fstat(lock)):
+                return lock
+        except OSError:
+            pass
+        os.close(lock)
+    return None
+
+
+def _sweep(parent: Path) -> None:
+    """Take away what runners of this user left behind that were killed."""
+    with os.scandir(parent) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for folder in left:
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            is_ours = status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == _MODE
+            if is_ours and (lock := _locked(folder)) is not None:
+                _end(folder, lock)
+
+
+def _end(folder: Path, lock: int) -> None:
     """Without going into any place: were something still mounted there, it would not be ours to delete."""
     with contextlib.suppress(OSError):
+        shutil.rmtree(folder / _TREES, ignore_errors=True)
         for entry in list(folder.iterdir()):
             entry.rmdir() if entry.is_dir() else entry.unlink()
         folder.rmdir()
+    os.close(lock)

@@ -14,7 +14,7 @@ from sprint import proc
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, replace
 from sprint.errors import SandboxError
-from sprint.sandbox import probing, profile, script, seccomp, system_files
+from sprint.sandbox import probing, profile, script, seccomp
 from sprint.sandbox.cgroup import group
 from sprint.sandbox.gate import Gate
 from sprint.sandbox.handed import Handed
@@ -22,6 +22,7 @@ from sprint.sandbox.limits import of_each_process
 from sprint.sandbox.memory import MemoryWatch
 from sprint.sandbox.stages import Stages, reachable
 from sprint.sandbox.starter import Job, Started, Starter
+from sprint.sandbox.system_files import SystemFiles
 from sprint.sandbox.variables import environment
 
 # The shell goes to the checkout, not bwrap: an agent that removed it has not broken the sandbox. And what is
@@ -45,7 +46,9 @@ class Wanted(NamedTuple):
 class Standing:
     """A sandbox of its own for one command. Raises SandboxError where it cannot be started."""
 
-    def __init__(self, wanted: Wanted, config: SandboxConfig, starter: Starter, stages: Stages) -> None:
+    def __init__(
+        self, wanted: Wanted, config: SandboxConfig, starter: Starter, stages: Stages, system: SystemFiles
+    ) -> None:
         self.wanted = wanted
         self._config = config
         self._is_gone = False
@@ -57,8 +60,8 @@ class Standing:
             each = of_each_process(config, are_grouped=self._group is not None)
             is_root = os.getuid() == 0
             self._gate = Gate(handed, {} if is_root else each)
-            places = stages.of(_hidden(wanted) if is_root else [])
-            options = _options(wanted, config, places, handed)
+            places = stages.of(_hidden(wanted) if is_root else [], wanted.uid)
+            options = _options(wanted, config, places, system, handed)
             command = wanted.waiting.argv(go, words, FIRST)
             job = Job(
                 ["bwrap", "--args", str(handed.words(options)), *self._gate.options, "--", *command],
@@ -124,15 +127,19 @@ def _hidden(wanted: Wanted) -> list[Path]:
 
 
 def _options(
-    wanted: Wanted, config: SandboxConfig, instead: Mapping[Path, Path], handed: Handed
+    wanted: Wanted, config: SandboxConfig, instead: Mapping[Path, Path], system: SystemFiles, handed: Handed
 ) -> list[str]:
     view = wanted.view
-    files = {path: handed.text(text) for path, text in profile.made_up_files(wanted.uid, view).items()}
-    system = [
-        *profile.programs(),
-        *system_files.options(profile.shown_of_etc(has_network=view.has_network), handed),
-    ]
-    options = profile.options(view, config, instead=instead, files=files, system=system)
+    made_up = profile.made_up_files(wanted.uid, view)
+    of_etc = {path: made_up.pop(path) for path in list(made_up) if path.startswith("/etc/")}
+    shown = profile.shown_of_etc(has_network=view.has_network)
+    options = profile.options(
+        view,
+        config,
+        instead=instead,
+        files={path: handed.text(text) for path, text in made_up.items()},
+        system=[*profile.programs(), *system.options(shown, of_etc, wanted.uid)],
+    )
     for name, value in {**environment(config, home=view.home, tmp=view.tmp), **wanted.variables}.items():
         options += ["--setenv", name, value]
     if calls := seccomp.program():

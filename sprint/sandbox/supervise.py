@@ -22,7 +22,6 @@ import resource
 import select
 import sys
 import time
-import warnings  # noqa: F401 - os.execvpe does, when another uid may not read it any more
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ _CLONE_NEWNS = 0x20000
 _PRIVATE_ALL = 1 << 18 | 1 << 14
 _BIND_ALL = 1 << 12 | 1 << 14
 _CLOSED_ON_EXEC = 0x40000000
+_CLOSE_RANGE = 436  # the system call's number, wherever there is one
+_LAST = ctypes.c_uint(0xFFFFFFFF)
 _NOT_STARTED = 127
 _SIGKILL = 9  # the module with the names costs more than all that is done here
 _SIGSTOP = 19
@@ -234,7 +235,7 @@ def _become(job: dict[str, Any], streams: list[int], space: int, handed: list[in
             os._exit(_NOT_STARTED)
         for number in (_SIGPIPE, _SIGXFSZ):  # which Python ignores
             _libc.signal(number, None)
-        os.execvpe(job["argv"][0], job["argv"], job["env"])  # noqa: S606 - as proc.py would
+        _execute(job["argv"], job["env"])
     except OSError as error:
         os.write(streams[2], f"{error.filename or job['argv'][0]}: {error.strerror}\n".encode())
     finally:
@@ -261,12 +262,26 @@ def _hand_over(streams: list[int], handed: list[int]) -> None:
         os.dup2(fd, free + offset, inheritable=False)
     for offset, (number, _) in enumerate(wanted):
         os.dup2(free + offset, number)
-    for name in os.listdir("/proc/self/fd"):  # all others are this script's own
-        if int(name) not in (0, 1, 2, *range(FIRST_HANDED, FIRST_HANDED + len(handed))):
-            try:
-                os.close(int(name))
-            except OSError:  # of the listing itself
-                pass
+    # All others are this script's own, and closed when the command is executed, unless somebody forgot.
+    _libc.syscall(_CLOSE_RANGE, len(streams), FIRST_HANDED - 1, 0)
+    _libc.syscall(_CLOSE_RANGE, FIRST_HANDED + len(handed), _LAST, 0)
+
+
+def _execute(argv: list[str], env: dict[str, str]) -> None:
+    """Become that command, looked for as a shell would; os.execvpe takes a multiple of the time. Returns only
+    by raising OSError."""
+    program = argv[0]
+    path = env.get("PATH", os.defpath)
+    folders = [""] if "/" in program else [f"{folder or '.'}/" for folder in path.split(":")]
+    refused: OSError | None = None
+    for folder in folders:
+        try:
+            os.execve(folder + program, argv, env)  # noqa: S606 - as proc.py would
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            refused = refused or error
+    raise refused or FileNotFoundError(2, os.strerror(2), program)
 
 
 def _kill_descendants(pid: int) -> None:

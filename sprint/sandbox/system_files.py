@@ -1,54 +1,140 @@
-"""Files of the host's /etc in the sandbox: mounting each by itself would cost more than all the rest."""
+"""The sandbox's /etc: copies of what is small in the host's, made once and shown as one folder.
+
+To mount or to write each file by itself, for each command, would cost more than all the rest.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from sprint.sandbox.handed import Handed
+from sprint import files
+from sprint.errors import SandboxError
+from sprint.sandbox.stages import Stages
 
+_ETC = Path("/etc")
 _LARGEST_COPY = 1_000_000  # bytes
-_SMALL_FOLDER = 4  # entries
+_SMALL_FOLDER = 4  # entries, however deep
 
 
-def options(paths: Sequence[Path], handed: Handed) -> list[str]:
-    """bubblewrap's options that show these paths of the host as they are: copied where that is cheap."""
-    listed: list[str] = []
-    for path, how in _plan(tuple(paths)):
-        if how == "copy":
-            with contextlib.suppress(OSError):  # gone meanwhile, or not for us
-                listed += ("--perms", "0644", "--file", str(handed.file(path)), path)
-        elif how == "bind":
-            listed += ("--ro-bind-try", path, path)
-        else:
-            listed += ("--symlink", how, path)
-    return listed
+class _Step(NamedTuple):
+    """How a path of the host's is shown: "copy", "folder" (an empty one), "bind", or what it links to."""
+
+    path: str
+    how: str
+
+
+class SystemFiles:
+    """Folders that show some of the host's /etc, with other files made up: one for each wish, and another
+    where a file of the host's has changed since. Each stays as long as the stages do."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._made: dict[object, Path] = {}
+
+    def options(self, paths: Sequence[Path], made_up: Mapping[str, str], uid: int) -> list[str]:
+        """bubblewrap's options that show these paths as they are now, and `made_up`, which maps paths to
+        texts. Raises SandboxError where no folder can be made."""
+        plan = _plan(tuple(paths))
+        copied = [_state(path) for path, how in plan if how == "copy"]
+        wish = (plan, tuple(copied), tuple(made_up.items()))
+        if wish not in self._made:
+            self._made[wish] = _filled(self._stages.new_folder(uid), plan, made_up)
+        listed = ["--ro-bind", str(self._made[wish]), str(_ETC)]
+        for path, how in plan:
+            if how == "bind":
+                listed += ("--ro-bind-try", path, path)
+        return listed
+
+
+def _state(path: str) -> tuple[int, ...]:
+    """What is another once the file has been written or replaced."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - for each command, and pathlib is dear
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _filled(folder: Path, plan: Sequence[_Step], made_up: Mapping[str, str]) -> Path:
+    """Everybody may read what is put there, and nobody but the owner write, whatever the umask."""
+    try:
+        for step in plan:
+            _fill(_place(folder, step.path), step)
+        for path, text in made_up.items():
+            _write(_place(folder, path), text.encode())
+    except OSError as error:
+        raise SandboxError(str(files.refusal("write", folder, error))) from error
+    return folder
+
+
+def _fill(place: Path, step: _Step) -> None:
+    if step.how == "copy":
+        data = _read(step.path)
+        if data is not None:
+            _write(place, data)
+    elif step.how == "folder" or (step.how == "bind" and Path(step.path).is_dir()):
+        _make_folder(place)
+    elif step.how == "bind":
+        _write(place, b"")
+    else:
+        place.symlink_to(step.how)
+
+
+def _read(path: str) -> bytes | None:
+    """None where it is gone meanwhile, or not for us."""
+    with contextlib.suppress(OSError):
+        return Path(path).read_bytes()
+    return None
+
+
+def _place(folder: Path, path: str) -> Path:
+    inside = Path(path).relative_to(_ETC)
+    for parent in reversed(inside.parents):
+        _make_folder(folder / parent)
+    return folder / inside
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    path.chmod(0o644)
 
 
 @functools.cache
-def _plan(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
-    """For each path "copy", "bind", or what it links to; small folders are taken apart."""
-    return tuple((str(path), how) for each in paths for path, how in _steps(each))
+def _plan(paths: tuple[Path, ...]) -> tuple[_Step, ...]:
+    """Small folders are taken apart."""
+    return tuple(step for path in paths for step in _steps(path))
 
 
-def _steps(path: Path) -> Iterator[tuple[Path, str]]:
+def _steps(path: Path) -> Iterator[_Step]:
     with contextlib.suppress(OSError):
         if path.is_symlink() and str(path.resolve()).startswith("/usr/"):
-            yield path, str(path.resolve())
+            yield _Step(str(path), str(path.resolve()))
         elif path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST_COPY:
-            yield path, "copy"
-        elif path.is_dir() and not path.is_symlink() and (inside := _few(path)) is not None:
-            for entry in inside:
+            yield _Step(str(path), "copy")
+        elif path.is_dir() and not path.is_symlink() and _is_small(path):
+            yield _Step(str(path), "folder")
+            for entry in sorted(path.iterdir()):
                 yield from _steps(entry)
         elif path.exists():
-            yield path, "bind"
+            yield _Step(str(path), "bind")
 
 
-def _few(folder: Path) -> list[Path] | None:
-    """The entries of a folder of few files, None of any other."""
-    entries = sorted(folder.iterdir())
-    are_plain = all(entry.is_file() and os.access(entry, os.R_OK) for entry in entries)
-    return entries if are_plain and len(entries) <= _SMALL_FOLDER else None
+def _is_small(folder: Path) -> bool:
+    """Whether there are few entries in it, and none that only some may read."""
+    entries = list(itertools.islice(folder.rglob("*"), _SMALL_FOLDER + 1))
+    return len(entries) <= _SMALL_FOLDER and all(_is_readable(entry) for entry in (folder, *entries))
+
+
+def _is_readable(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK)

@@ -316,12 +316,20 @@ def test_more_of_the_host_can_be_shown(bwrap: sandbox.Sandbox, space: Workspace,
 
 
 def test_a_workspace_below_a_folder_that_only_the_runner_may_enter(
-    bwrap: sandbox.Sandbox, make_space: Callable[..., Workspace], tmp_path: Path
+    bwrap: sandbox.Sandbox,
+    make_space: Callable[..., Workspace],
+    tmp_path: Path,
+    workspaces: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    own = Path(tempfile.mkdtemp(dir=workspaces))
+    own.chmod(0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
     space = make_space(tmp_path)
     assert sh(bwrap, space, "echo 1 >made && cat made").out == "1\n"
     assert (space.checkout / "made").exists()
-    assert not list(Path("/tmp").glob("sprint-stage-*/*/repo"))
+    (stage,) = own.iterdir()
+    assert not list(stage.glob("*/repo")), "what is shown there is for the command alone"
 
 
 def test_readable_paths_are_shown_and_searched(space: Workspace) -> None:
