@@ -66,7 +66,9 @@ class Site:
             code = command.wait(timeout)
         finally:
             command.kill()
-        return subprocess.CompletedProcess(args, code, command.out.read_text(), command.err.read_text())
+        out, err = command.out.read_text(), command.err.read_text()
+        assert code >= 0, f"nobody killed `sprint {' '.join(args)}`, and yet it died of signal {-code}: {err}"
+        return subprocess.CompletedProcess(args, code, out, err)
 
     def python(self, code: str, *args: str) -> str:
         """What a Python program prints, run as the commands are."""
