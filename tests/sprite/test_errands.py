@@ -254,7 +254,7 @@ def test_one_that_was_killed_is_over_and_is_not_begun_again(here: Visit, tmp_pat
     assert (seen["launched"], seen["ended"]) == (True, {})
     assert launched(here, "echo twice >twice") == {"began": False}
     here.ask("stop", **OF, number=0, grace=0.2)
-    assert in_checkout(here, "ps -o stat= -p $(cat ../tmp/deep) || true").strip() in ("", "Z", "Zs")
+    assert in_checkout(here, "ps -o stat= -p $(cat ../tmp/deep) || true").strip()[:1] in ("", "Z")
 
 
 @pytest.mark.parametrize(
