@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from sprint import proc
@@ -23,9 +24,9 @@ _SETTINGS = """\
     allowAnySHA1InWant = true
     allowFilter = true
 """
+_ASKED_FIRST = "/info/refs", "service=git-upload-pack", "version=2"
 
-
-_known_refs: dict[Path, tuple[list[tuple[str, int, int, int]], dict[str, str]]] = {}
+_advertised: dict[tuple[str, int, int, int], Answer] = {}
 
 
 @dataclass(frozen=True)
@@ -63,31 +64,18 @@ def create(path: Path, default_branch: str) -> None:
 
 
 def refs(path: Path) -> dict[str, str]:
-    """Every reference but HEAD, by its full name. git is asked where its files are not as they were: nearly
-    all of a forge's answers look at some."""
-    state = _state_of_refs(path)
-    known = _known_refs.get(path)
-    if known is None or known[0] != state:
-        lines = run_git(path, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
-        known = (state, {ref: sha for sha, _, ref in (line.partition(" ") for line in lines)})
-        _known_refs[path] = known  # what changed after the look at its files is seen the next time
-    return dict(known[1])
-
-
-def _state_of_refs(path: Path) -> list[tuple[str, int, int, int]]:
-    """Each update puts a new file in place of another."""
-    state = []
-    for folder in (path / "refs", path / "reftable"):
-        for inside, _, names in os.walk(folder):
-            state += [_about(f"{inside}/{name}") for name in names]
-    return sorted([_about(f"{path}/packed-refs"), *state])
-
-
-def _about(file: str) -> tuple[str, int, int, int]:
+    """Every reference but HEAD, by its full name, from the files that git keeps them in: nearly all of a
+    forge's answers look at some."""
+    loose = {}
+    for inside, _, names in os.walk(path / "refs"):
+        for name in names:
+            with suppress(FileNotFoundError):  # packed since
+                loose[f"{inside[len(str(path)) + 1 :]}/{name}"] = Path(inside, name).read_text().strip()
+    packed = {}
     with suppress(FileNotFoundError):
-        about = Path(file).stat()
-        return file, about.st_ino, about.st_mtime_ns, about.st_size
-    return file, 0, 0, 0
+        lines = (path / "packed-refs").read_text().splitlines()
+        packed = {ref: sha for sha, _, ref in (line.partition(" ") for line in lines if line[:1] not in "#^")}
+    return {ref: sha for ref, sha in sorted({**packed, **loose}.items()) if not ref.endswith(".lock")}
 
 
 def commit(path: Path, branch: str, commits: Sequence[Commit]) -> str:
@@ -108,7 +96,8 @@ def commit(path: Path, branch: str, commits: Sequence[Commit]) -> str:
                 mode = "100755" if content[:2] in ("#!", b"#!") else "100644"
                 stream += f"M {mode} inline {name}\n".encode() + _data(content)
         parent = ""
-    run_git(path, "fast-import", "--quiet", "--date-format=raw", stdin=bytes(stream))
+    in_a_pack = ("-c", "fastimport.unpackLimit=1")  # else another git takes it apart
+    run_git(path, *in_a_pack, "fast-import", "--quiet", "--date-format=raw", stdin=bytes(stream))
     return refs(path)[ref]
 
 
@@ -118,7 +107,30 @@ def _data(content: str | bytes) -> bytes:
 
 
 def serve(request: Request, repo: Path, path_info: str, user: str) -> Answer:
-    """Answer a request below a repository's address, by `git http-backend`, which is a CGI program."""
+    """Answer a request below a repository's address, by `git http-backend`, which is a CGI program.
+
+    What each fetch asks first is what git can do here. In this version of its protocol it tells no
+    references: as long as the repository's settings stay, so does the answer.
+    """
+    if (path_info, request.query_string, request.headers.get("git-protocol")) != _ASKED_FIRST:
+        return _ask(request, repo, path_info, user)
+    settings = _about(repo / "config")
+    if settings not in _advertised:
+        answer = _ask(request, repo, path_info, user)
+        if answer.status != 200:
+            return answer
+        _advertised[settings] = answer
+    return _advertised[settings]
+
+
+def _about(file: Path) -> tuple[str, int, int, int]:
+    with suppress(FileNotFoundError):
+        about = file.stat()
+        return str(file), about.st_ino, about.st_mtime_ns, about.st_size
+    return str(file), 0, 0, 0
+
+
+def _ask(request: Request, repo: Path, path_info: str, user: str) -> Answer:
     cgi = {
         "GIT_PROJECT_ROOT": str(repo),
         "GIT_HTTP_EXPORT_ALL": "1",
@@ -133,11 +145,16 @@ def serve(request: Request, repo: Path, path_info: str, user: str) -> Answer:
         "GIT_PROTOCOL": request.headers.get("git-protocol", ""),
     }
     env = _environment(**{name: value for name, value in cgi.items() if value})
-    done = proc.run(
-        ["git", "http-backend"], timeout=_SECONDS, env=env, stdin=request.body, output_cap=_LARGEST_OUTPUT
-    )
+    done = proc.run([_backend()], timeout=_SECONDS, env=env, stdin=request.body, output_cap=_LARGEST_OUTPUT)
     head, ends, content = done.stdout.partition(b"\r\n\r\n")
     if not ends:
         return Answer(500, b"git http-backend did not answer\n", {"Content-Type": "text/plain"})
     headers = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines())
     return Answer(int(headers.pop("Status", "200").split()[0]), content, headers)
+
+
+@cache
+def _backend() -> str:
+    """Where the program is: `git http-backend` would be a process that waits for it."""
+    folder = proc.run(["git", "--exec-path"], timeout=_SECONDS, env=_environment()).out.strip()
+    return f"{folder}/git-http-backend"

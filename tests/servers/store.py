@@ -264,7 +264,7 @@ class Store(store.Store):
             raise Rejected("exists")
         pull = StoredPull(head, base, source.name, refs[f"refs/heads/{head}"], base_sha, draft)
         issue = self.add_issue(repo, title, body, author, pull=pull)
-        follow_head(repo, issue.number, source, head)
+        follow_head(repo, issue.number, source, pull)
         return issue
 
     def open_pulls(self, repo: StoredRepo) -> list[StoredIssue]:
@@ -286,7 +286,7 @@ class Store(store.Store):
                     issue.pull.head_sha = sha
                     issue.pull.pushers.append(pusher)
                     issue.updated_at = now()
-                    follow_head(repo, issue.number, self.repos[source], issue.pull.head)
+                    follow_head(repo, issue.number, self.repos[source], issue.pull)
 
     def merge(self, repo: StoredRepo, issue: StoredIssue, author: str) -> None:
         """Merge, and close the issues that title and body say it closes. Raises Rejected on a conflict."""
@@ -304,14 +304,26 @@ class Store(store.Store):
                 self.set_state(closed, "closed")
 
 
-def follow_head(repo: StoredRepo, number: int, source: StoredRepo, branch: str) -> None:
+def follow_head(repo: StoredRepo, number: int, source: StoredRepo, pull: StoredPull) -> None:
     """Have the repository itself hold what is proposed to it, also from a fork."""
     ref = f"refs/pull/{number}/head"
-    git_server.run_git(repo.path, "fetch", "--quiet", str(source.path), f"+refs/heads/{branch}:{ref}")
+    if source is repo:
+        update_ref(repo, ref, pull.head_sha)
+        return
+    wanted = f"+refs/heads/{pull.head}:{ref}"
+    git_server.run_git(
+        repo.path,
+        *("fetch", "--quiet", "--no-auto-maintenance", str(source.path), wanted),
+    )
 
 
 def update_ref(repo: StoredRepo, ref: str, sha: str) -> None:
-    git_server.run_git(repo.path, "update-ref", ref, sha)
+    """As git does: a new file in place of another."""
+    path = repo.path / ref
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f"{path.name}.lock")
+    lock.write_text(f"{sha}\n")
+    lock.rename(path)
 
 
 def _merge(repo: StoredRepo, base: str, head_sha: str, message: str, author: str) -> str:
