@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -87,9 +88,10 @@ def _fill(place: Path, step: _Step) -> None:
 
 
 def _read(path: str) -> bytes | None:
-    """None where it is gone meanwhile, or not for us."""
-    with contextlib.suppress(OSError):
-        return Path(path).read_bytes()
+    """None where it is gone meanwhile, or no longer for all."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        if _is_for_all(os.fstat(file.fileno())):
+            return file.read()
     return None
 
 
@@ -120,7 +122,7 @@ def _steps(path: Path) -> Iterator[_Step]:
     with contextlib.suppress(OSError):
         if path.is_symlink() and str(path.resolve()).startswith("/usr/"):
             yield _Step(str(path), str(path.resolve()))
-        elif path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST_COPY:
+        elif path.is_file() and not path.is_symlink() and _is_small_file(path):
             yield _Step(str(path), "copy")
         elif path.is_dir() and not path.is_symlink() and _is_small(path):
             yield _Step(str(path), "folder")
@@ -130,11 +132,20 @@ def _steps(path: Path) -> Iterator[_Step]:
             yield _Step(str(path), "bind")
 
 
+def _is_small_file(path: Path) -> bool:
+    return path.stat().st_size <= _LARGEST_COPY and _is_for_all(path.stat())
+
+
 def _is_small(folder: Path) -> bool:
-    """Whether there are few entries in it, and none that only some may read."""
+    """Whether there are few entries in it, none that only some may read, and no link to nowhere."""
     entries = list(itertools.islice(folder.rglob("*"), _SMALL_FOLDER + 1))
-    return len(entries) <= _SMALL_FOLDER and all(_is_readable(entry) for entry in (folder, *entries))
+    try:
+        return len(entries) <= _SMALL_FOLDER and all(_is_for_all(each.stat()) for each in (folder, *entries))
+    except OSError:
+        return False
 
 
-def _is_readable(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK)
+def _is_for_all(status: os.stat_result) -> bool:
+    """Whether anybody may read it: root reads /etc/pki/tls/private, and whoever may read a copy must not."""
+    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else 0)
+    return status.st_mode & wanted == wanted

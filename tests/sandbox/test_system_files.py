@@ -95,6 +95,31 @@ def test_small_files_are_copied_and_the_rest_is_mounted(own: Path, etc: Path) ->
         assert path.is_symlink() or mode == (0o755 if path.is_dir() else 0o644), path
 
 
+@pytest.mark.parametrize("name", ["file", "small", "small/file"])
+def test_what_not_everybody_may_read_is_not_copied(own: Path, etc: Path, name: str) -> None:
+    """As it is mounted, its mode still holds for the command's user; a copy would be for all."""
+    (etc / name).chmod(0o750 if (etc / name).is_dir() else 0o640)
+    folder, others = shown(SystemFiles(Stages()), etc)
+    mounted = str(etc / name.partition("/")[0])
+    assert ["--ro-bind-try", mounted, mounted] == others[:3]
+    copied = folder / name
+    assert not copied.exists() or copied.is_dir() or copied.read_text() == ""
+
+
+def test_a_small_folder_with_a_link_to_nowhere_is_mounted(own: Path, etc: Path) -> None:
+    (etc / "small/nowhere").symlink_to("missing")
+    _, others = shown(SystemFiles(Stages()), etc)
+    assert f"{etc}/small" in others
+
+
+def test_a_copy_is_not_made_anew_of_what_is_no_longer_for_everybody(own: Path, etc: Path) -> None:
+    system = SystemFiles(Stages())
+    before, _ = shown(system, etc)
+    (etc / "file").chmod(0o600)
+    after, _ = shown(system, etc)
+    assert ((before / "file").exists(), (after / "file").exists()) == (True, False)
+
+
 def test_a_file_that_was_changed_is_seen_as_it_is_now(own: Path, etc: Path) -> None:
     system = SystemFiles(Stages())
     before, _ = shown(system, etc)
