@@ -67,8 +67,15 @@ class _Worker:
             )  # fmt: skip
 
     def end(self, number: int) -> None:
+        self.tell(number)
+        self.wait()
+
+    def tell(self, number: int) -> None:
         assert self.process
         self.process.send_signal(number)
+
+    def wait(self) -> None:
+        assert self.process
         self.process.wait(120)
 
 
@@ -120,20 +127,30 @@ def storm(
     minutes: float = MINUTES,
     issues: int = 1,
     apart: float = APART,
+    hits: Sequence[str] = (),
     seed: int = 1,
 ) -> str:
-    """What became of it, in words. Raises AssertionError where a promise did not hold."""
+    """What became of it, in words. Raises AssertionError where a promise did not hold.
+
+    With `hits`, these are killed, and the night is as long as that takes, whatever the clock says.
+    """
     limits = {"usd": 1.0, "usd_per_day": CEILING, "minutes": 600}
     with _fleet(root, repos, hosts, issues=issues, every=1, limits=limits) as there:
         server, forge, url, names, sites = there
         workers = [_Worker(site) for site in sites]
         try:
-            seen = _night(workers, server.postgres, url, sites[0], minutes, apart, random.Random(seed))
+            dice = random.Random(seed)
+            plan = _amid_ticks(hits, url, names) if hits else _by_the_clock(minutes * 60, apart, dice)
+            began = time.monotonic()
+            seen = _night(workers, server.postgres, url, sites[0], plan, dice)
+            seconds = time.monotonic() - began
             for worker in workers:
-                worker.end(signal.SIGTERM)
+                worker.tell(signal.SIGTERM)
+            for worker in workers:
+                worker.wait()
             begun = sum(len(forge.pulls(name)) for name in names)
-            _starved(url, names, minutes * 60, seen)
-            _calm(sites, names)
+            _starved(url, names, seconds, seen)
+            _calm(sites, names, forge, issues)
         finally:
             for worker in workers:
                 if worker.process and worker.process.poll() is None:
@@ -150,36 +167,60 @@ class _Server:
             self.postgres.stop()
 
 
+def _by_the_clock(seconds: float, apart: float, dice: random.Random) -> Iterator[str]:
+    """What is killed now, "" for nothing, until the night is over."""
+    began, next_hit = time.monotonic(), apart / 2
+    while (now := time.monotonic() - began) < seconds:
+        if now > next_hit:
+            next_hit = now + dice.uniform(0.3, 1.0) * apart
+            yield "database" if dice.random() < 0.3 else "worker"
+        else:
+            yield ""
+
+
+_BEGUN = "SELECT lock FROM procrastinate_jobs JOIN procrastinate_events ON job_id = procrastinate_jobs.id"
+_BEGUN += " WHERE type = 'started'"
+
+
+def _amid_ticks(hits: Sequence[str], url: str, names: Sequence[str]) -> Iterator[str]:
+    """Likewise: the first once each repository has had a tick, the others once one began since the last."""
+    begun, deadline = 0, time.monotonic() + LONGEST_GAP
+    for hit in hits:
+        found: list[tuple[Any, ...]] = []
+        while len(found) <= begun or len(set(found)) < len(names):
+            assert time.monotonic() < deadline, f"before the {hit} is killed, no tick begins: {found}"
+            yield ""
+            with suppress(Exception):
+                found = query(url, _BEGUN)
+        begun = len(found)
+        yield hit
+
+
 def _night(
     workers: list[_Worker],
     postgres: Postgres,
     url: str,
     site: Site,
-    minutes: float,
-    apart: float,
+    plan: Iterator[str],
     dice: random.Random,
 ) -> _Seen:
-    """Ticks are put in all the time; every few seconds something is killed."""
+    """Ticks are put in all the time, while what is planned is killed."""
     seen, config = _Seen(), _config(site)
     for worker in workers:
         worker.start(JOBS)
-    began, next_hit = time.monotonic(), apart / 2
-    while (now := time.monotonic() - began) < minutes * 60:
+    for hit in plan:
         with suppress(SprintError):
             _put_in(config, url)
             _look(url, seen)
-        if now > next_hit:
-            next_hit = now + dice.uniform(0.3, 1.0) * apart
-            if dice.random() < 0.3:
-                seen.kills["database"] += 1
-                postgres.kill()
-                time.sleep(dice.uniform(0.0, 3.0))
-                postgres.start()
-            else:
-                seen.kills["worker"] += 1
-                worker = dice.choice(workers)
-                worker.end(signal.SIGKILL)
-                worker.start(JOBS)
+        if hit == "database":
+            postgres.kill()
+            time.sleep(dice.uniform(0.0, 3.0))
+            postgres.start()
+        elif hit:
+            worker = dice.choice(workers)
+            worker.end(signal.SIGKILL)
+            worker.start(JOBS)
+        seen.kills[hit] += bool(hit)
         time.sleep(0.2)
     return seen
 
@@ -251,8 +292,8 @@ def _starved(url: str, names: Sequence[str], seconds: float, seen: _Seen) -> Non
     seen.longest_gap = float(max(gaps))
 
 
-def _calm(sites: Sequence[Site], names: Sequence[str]) -> None:
-    """Each host settles what it has; then one of them sees to what nobody had begun."""
+def _calm(sites: Sequence[Site], names: Sequence[str], forge: DemoForge, issues: int) -> None:
+    """Each host settles what it has; then one of them sees to what nobody had begun, and to what is done."""
     for _ in range(3):
         for site in sites:
             mine = {run["repo"] for run in site.runs() if run["phase"] != "settled"}
@@ -260,8 +301,11 @@ def _calm(sites: Sequence[Site], names: Sequence[str]) -> None:
                 site.sprint("run", name)
     for name in names:
         for _ in range(3):
+            is_done = len(forge.pulls(name)) >= issues
             done = sites[0].sprint("run", name)
             assert done.returncode == 0, done.stderr
+            if is_done:
+                break
     for site in sites:
         site.sprint("run", names[0])
 

@@ -43,5 +43,5 @@ def test_a_worker_ticks_and_drains(
 
 def test_a_hard_night_in_short(workspaces: Path) -> None:
     """`python -m tests.bench fleet` has the long one."""
-    said = storm(workspaces / "storm", repos=3, hosts=2, minutes=0.5, apart=12.0)
+    said = storm(workspaces / "storm", repos=3, hosts=2, hits=("worker", "database", "worker"))
     assert "3 pull requests of 3 branches for 3 issues" in said
