@@ -14,7 +14,7 @@ from sprint.sandbox import probing, profile, script, toolchains, verdict
 from sprint.sandbox.limits import DiskWatch, first_of, impossible, unprivileged
 from sprint.sandbox.stages import Stages
 from sprint.sandbox.standing import Standing, Wanted
-from sprint.sandbox.starter import Starter
+from sprint.sandbox.starter import Started, Starter
 from sprint.sandbox.system_files import SystemFiles
 
 _INSTALL = "install it with `apt-get install bubblewrap`"
@@ -81,8 +81,14 @@ class Bwrap:
         wanted = Wanted(view, uid, script.waiting_for(argv), bool(stdin or stdin_file), fixed)
 
         def see_through(standing: Standing) -> Completed:
+            def start(*, has_input: bool) -> Started:
+                started = standing.become(argv, told)
+                if self._is_ahead and not has_input:
+                    self._make_next(wanted)
+                return started
+
             return proc.attend(
-                lambda *, has_input: standing.become(argv, told),
+                start,
                 timeout=timeout,
                 stdin=stdin,
                 stdin_file=stdin_file,
@@ -93,9 +99,6 @@ class Bwrap:
             )
 
         done = self._ended(wanted, see_through)
-        if self._is_ahead and not wanted.has_input:
-            self._leave()
-            self._next = self._made(wanted)
         # What only looks at a workspace is not to blame for its size.
         return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
 
@@ -114,13 +117,19 @@ class Bwrap:
 
     @contextlib.contextmanager
     def ahead(self) -> Iterator[None]:
-        """After each command the sandbox of another one like it is made, which waits for its words."""
+        """With each command the sandbox of another one like it is made, which waits for its words."""
         self._is_ahead = True
         try:
             yield
         finally:
             self._is_ahead = False
             self._leave()
+
+    def _make_next(self, wanted: Wanted) -> None:
+        """Where that cannot be done, the next command finds out why."""
+        self._leave()
+        with contextlib.suppress(SandboxError):
+            self._next = self._made(wanted)
 
     def _leave(self) -> None:
         if self._next:

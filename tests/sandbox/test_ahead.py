@@ -10,12 +10,14 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
+from sprint.errors import SandboxError
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.starter import Job, Starter
 from tests.sandbox.conftest import RUNNER, UID, sleepers, wait_until
@@ -33,6 +35,15 @@ def waiting(space: Workspace) -> list[int]:
         with suppress(OSError):
             if (folder / "root/work").samefile(space.root):
                 found.append(int(folder.name))
+    return found
+
+
+def name_spaces(space: Workspace) -> set[str]:
+    """Those of mounts of the sandboxes over the workspace."""
+    found = set()
+    for pid in waiting(space):
+        with suppress(OSError):
+            found.add(str(Path(f"/proc/{pid}/ns/mnt").readlink()))
     return found
 
 
@@ -70,6 +81,40 @@ def test_the_next_command_finds_one_that_waits_and_no_trace_of_the_last(
         assert seen.splitlines()[:5] == ["given//bash//work/repo/", "0", "1", "2", "3"]
         assert not stands & set(waiting(space)), "it was the one that stood, and is gone"
     assert waiting(space) == []
+
+
+def test_the_next_one_is_made_while_a_command_runs_and_neither_sees_the_other(
+    box: sandbox.Sandbox, space: Workspace
+) -> None:
+    stood: set[str] = set()
+
+    def on_line(line: bytes) -> None:
+        if not stood:
+            wait_until(lambda: len(name_spaces(space)) == 2)
+            stood.update(name_spaces(space))
+            (space.checkout / "both").touch()
+
+    script = "readlink /proc/self/ns/mnt; until [ -e both ]; do sleep 0.01; done; ps -e -o comm="
+    with box.ahead():
+        first, *processes = run(box, space, script, on_line=on_line).splitlines()
+        assert processes.count("bwrap") == 1, processes
+        second, *processes = run(box, space, script).splitlines()
+        assert processes.count("bwrap") == 1, processes
+    assert {first, second} == stood
+
+
+def test_one_that_cannot_be_made_is_no_fault_of_the_command_before(
+    box: sandbox.Sandbox, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(wanted: object) -> NoReturn:
+        raise SandboxError("the sandbox could not be started; mend it")
+
+    with box.ahead():
+        run(box, space, "true")
+        monkeypatch.setattr(box, "_made", refuses)
+        assert run(box, space, "echo fine") == "fine\n"
+        with pytest.raises(SandboxError, match="mend it"):
+            run(box, space, "true")
 
 
 def test_what_was_changed_in_the_meantime_is_seen(box: sandbox.Sandbox, space: Workspace) -> None:
@@ -115,7 +160,8 @@ def test_no_dead_process_is_left_to_the_machine(box: sandbox.Sandbox, space: Wor
     with box.ahead():
         for _ in range(12):
             run(box, space, "true")
-        assert len(bubblewraps(space, dead=True)) <= 3, "they count against what the user may have"
+        # They count against what the user may have.
+        wait_until(lambda: len(bubblewraps(space, dead=True)) <= 3)
 
 
 def test_time_and_limits_count_from_the_words(space: Workspace) -> None:

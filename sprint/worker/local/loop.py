@@ -70,7 +70,7 @@ class Loop:
         what was done stays, and the loop goes on from there."""
         end = None
         try:
-            with self._job.sandbox.ahead():  # the next command's is made while the model thinks
+            with self._job.sandbox.ahead():  # the next one is made meanwhile
                 while end is None:
                     end = self._step()
         finally:
