@@ -100,6 +100,15 @@ class Bed:
         ]
         return sums[0], sums[1]  # type: ignore[return-value]
 
+    def is_all_metered(self, row: Mapping[str, str], model: ScriptedModel) -> bool:
+        """Whether each answer that the server sent was counted as it told, or guessed: the last one may have
+        been sent when the agent was ended, and not have been read."""
+        (prompt, completion), guessed = self.metered(row)
+        answers, sent = model.sent.answers, (model.sent.prompt, model.sent.completion)
+        last = (sent[0] // answers, sent[1] // answers)  # all are of one size
+        without_last = (sent[0] - last[0], sent[1] - last[1])
+        return (prompt, completion) in ((sent, without_last) if guessed[0] else (sent,))
+
     def left_over(self, uid: int | None) -> str:
         """The processes of the agent's user that are still there; a runner that is not root has no such."""
         if uid is None:
@@ -230,6 +239,6 @@ def test_what_a_model_says_wrong_is_the_runs_own_end(bed: Bed, serve: Callable[.
     assert endings in (["implemented", "off_rails"], ["implemented", "limit"]), endings
     assert 4 < len(model.asked) < 40
     counted, guessed = bed.metered(row)
-    assert counted == (model.sent.prompt, model.sent.completion)
+    assert bed.is_all_metered(row, model), (counted, guessed, model.sent)
     assert bed.counted(row) == (counted[0] + guessed[0], counted[1] + guessed[1])
     assert bed.left_over(bed.site.runs()[0]["uid"]) == ""
