@@ -518,6 +518,19 @@ def test_leftovers_are_text_that_any_file_can_hold(bench: Bench) -> None:
     assert left == ("+ b%FFd%0Ax", "+ d/", "+ per%25cent")
 
 
+def test_what_comes_out_as_it_is_need_not_be_listed(bench: Bench) -> None:
+    windows = {"dos.txt": b"one\r\ntwo\r\n", "n\xf6 space.txt": b"latin: \xf6\n", ".gitignore": b"*.txt\n"}
+    for number, files in enumerate([windows, {**windows, "sub/.gitattributes": b"* text=auto\n"}]):
+        bench.forge.commit(REPO, "trunk", "more", files)
+        space, mirror, sha = bench.create()
+        assert workspace.comes_out_as_it_is(mirror, sha) is (number == 0)
+        if number == 0:
+            assert workspace.leftovers(space, bench.sandbox, sha) == ()
+    link = f"160000 commit {sha}\tmodule\n".encode()
+    tree = git.git("mktree", "--missing", stdin=link, git_dir=mirror).out.strip()
+    assert not workspace.comes_out_as_it_is(mirror, git.commit_tree(mirror, tree, [sha], "x", "x", "x@x"))
+
+
 def test_unreadable_files_are_opened_not_lost(bench: Bench) -> None:
     changes, _, _ = bench.imported(
         "mkdir shut; echo s > shut/s; chmod 000 shut; echo 'A = 2' > lib/a.py; chmod 0 lib/a.py"

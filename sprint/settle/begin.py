@@ -39,7 +39,7 @@ def begin(current: UnderWay) -> UnderWay:
             return ended_early(current, reason)
         raise repository.set_up_failed(current, f"setup failed: {environment.failure(prepared.failed)}")
     repository.set_up_works(current)
-    current = _checked(current, prepared.checks)
+    current = _checked(current, prepared)
     if reason := current.reason_to_stop():
         return ended_early(current, reason)
     if not current.run.is_follow_up:
@@ -84,7 +84,7 @@ def _at_the_head(current: UnderWay) -> UnderWay:
     space = prepared.workspace
     current = current.advance(Phase.CLAIMED, workspace=str(space.root), uid=space.uid)
     checks = () if prepared.failed else _run(current, space, prepared.checks, "head")
-    leftovers = workspace.leftovers(space, current.context.sandbox, run.start_sha)
+    leftovers = _leftovers(current, prepared, current.objects, run.start_sha)
     return current.advance(Phase.CLAIMED, start_checks=checks, leftovers=leftovers)
 
 
@@ -139,8 +139,17 @@ def _run(current: UnderWay, space: Workspace, checks: Sequence[str], what: str) 
     )
 
 
-def _checked(current: UnderWay, checks: Sequence[str]) -> UnderWay:
-    context, space = current.context, current.space
-    base_checks = _run(current, space, checks, "base")
-    leftovers = workspace.leftovers(space, context.sandbox, current.run.base_sha)
+def _checked(current: UnderWay, prepared: environment.Prepared) -> UnderWay:
+    base_checks = _run(current, current.space, prepared.checks, "base")
+    leftovers = _leftovers(current, prepared, current.mirror, current.run.base_sha)
     return current.advance(Phase.CLAIMED, base_checks=base_checks, leftovers=leftovers)
+
+
+def _leftovers(
+    current: UnderWay, prepared: environment.Prepared, store: Path, commit: str
+) -> tuple[str, ...]:
+    """What set-up and checks left in the checkout; where there are none, it is as it was made."""
+    is_untouched = not (prepared.use.setup or prepared.use.build or prepared.checks)
+    if is_untouched and workspace.comes_out_as_it_is(store, commit):
+        return ()
+    return workspace.leftovers(current.space, current.context.sandbox, commit)

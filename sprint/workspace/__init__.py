@@ -5,6 +5,7 @@ from sprint.workspace.carrying import apply_patch
 from sprint.workspace.checkout import create
 from sprint.workspace.importing import (
     HandoverError,
+    comes_out_as_it_is,
     commit,
     compared_with,
     diff,
@@ -25,6 +26,7 @@ __all__ = [
     "apply_patch",
     "clean",
     "clean_mirrors",
+    "comes_out_as_it_is",
     "commit",
     "compared_with",
     "cover_again",

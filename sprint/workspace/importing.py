@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sprint import git, proc
 from sprint.domain import Change, Completed, DiffStat, ImportedWork, Workspace
@@ -62,6 +62,15 @@ def leftovers(workspace: Workspace, sandbox: Sandbox, base: str) -> tuple[str, .
         raise HandoverError(f"{workspace.root} lost its index; it has to be made anew")
     done = _in_sandbox("list", workspace, sandbox, base, index, [], output_cap=MAX_EXPANDED)
     return leftover.encode(done.stdout.split(b"\0"))
+
+
+def comes_out_as_it_is(store: Path, commit: str) -> bool:
+    """Whether git sees no change in a fresh checkout: attributes may have it write a file otherwise than it
+    was read, and a submodule is not there."""
+    entries = git.ls_tree(store, commit).items()
+    return all(
+        mode != "160000" and PurePosixPath(path).name != ".gitattributes" for path, (mode, _) in entries
+    )
 
 
 def import_work(
