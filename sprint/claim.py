@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from sprint import decoding, git, repo_pause
 from sprint.domain import Claim, Followed, Trigger, replace
@@ -67,16 +66,14 @@ class _State(msgspec.Struct, frozen=True):
     usd: float = 0.0
 
 
-@dataclass(frozen=True)
-class Board:
+class Board(Struct, frozen=True):
     """What the server says to all hosts: who works on which issue, and whether any may begin to."""
 
     claims: dict[int, Claim]
     pause: RepoPause | None = None
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """One repository's claims. `git_dir` is a bare repository of our own that holds nothing else."""
 
     git_dir: Path

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from sprint import credentials, proc, sandbox, sharing
 from sprint import host as host_ids
@@ -27,8 +29,7 @@ from sprint.worker.kinds import make
 from sprint.worker.sprite import asked
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Struct, frozen=True):
     """One repository's tick. `repository` is what the forge says of it now."""
 
     config: Config
@@ -43,8 +44,8 @@ class Context:
     host_id: str  # what others may know of it
     around: Surroundings
     sharing: Sharing  # what other hosts are told and asked
-    stopping: threading.Event = field(default_factory=threading.Event)  # set: come to an end soon
-    workers: dict[str, Worker] = field(default_factory=dict)  # those made so far, of tasks by the run's id
+    stopping: threading.Event = msgspec.field(default_factory=threading.Event)  # set: end soon
+    workers: dict[str, Worker] = {}  # those made so far, of tasks by the run's id
 
     @property
     def remote(self) -> Remote:

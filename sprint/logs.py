@@ -18,10 +18,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
+
+from msgspec import Struct
 
 from sprint import files
 from sprint.clean_text import safe_line
@@ -41,8 +42,7 @@ _as_json = False
 _aside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
 
-@dataclass(frozen=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """What the records of this thread are about."""
 
     repo: str | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from sprint import git, retries
 from sprint.config import PublishConfig
@@ -32,8 +33,7 @@ class PullRefused(ForgeError):
     """The branch is pushed, and the forge will never make a pull request of it."""
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What is to become a pull request: a commit, and the words that go with it."""
 
     commit: str

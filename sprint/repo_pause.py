@@ -6,11 +6,11 @@ runs under way go on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from sprint import decoding, git
 from sprint.clean_text import safe_line
@@ -21,8 +21,7 @@ _WHY_CAP = 200
 _RACES = 5
 
 
-@dataclass(frozen=True)
-class RepoPause:
+class RepoPause(Struct, frozen=True):
     """`since` None where whoever wrote it did not say."""
 
     since: datetime | None = None

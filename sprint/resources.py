@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sprint.errors import SprintError
 
@@ -13,8 +14,7 @@ _PACKAGE = Path(__file__).resolve().parent
 OFFERED_SKILLS = ("systematic-debugging", "test-driven-development", "gitea-workflow-automation")
 
 
-@dataclass(frozen=True)
-class Skill:
+class Skill(Struct, frozen=True):
     """One SKILL.md: its frontmatter's name and description, and the text below it."""
 
     name: str

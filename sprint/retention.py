@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint import environment, json_file, workspace
 from sprint.config import Config
@@ -48,8 +49,7 @@ def sweep(config: Config, *, seconds: float = math.inf) -> list[str]:
     return removed
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Struct, frozen=True):
     """Bytes that one kind of files takes up, and how many a sweep leaves (None: it counts days)."""
 
     what: str

@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from sprint import defects, files, health, heartbeat, logs, sharing, standing_alarms
 from sprint.clean_text import safe_line
@@ -34,8 +33,7 @@ _SWEEP_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """What was asked for on the command line."""
 
     repos: tuple[str, ...] = ()

@@ -17,11 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from sprint import files, json_file
 from sprint.disk_use import used
@@ -49,8 +49,7 @@ def new_id(now: datetime, repo: str, issue: int | None) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{slug}-{what}-{secrets.token_hex(4)}"
 
 
-@dataclass(frozen=True)
-class StopRequest:
+class StopRequest(Struct, frozen=True):
     """Somebody wants a run to end: why, and whether what is sound shall be handed in as a draft."""
 
     why: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from sprint import spend
 from sprint.config import Config, Limits
@@ -79,8 +80,7 @@ class Sharing(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Alone:
+class Alone(Struct, frozen=True):
     """A host by itself: its files are all there is."""
 
     results: Path

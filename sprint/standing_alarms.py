@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sprint import json_file
@@ -39,8 +39,7 @@ class StandingAlarm(msgspec.Struct, frozen=True, kw_only=True):
 _Alarms = dict[str, StandingAlarm]  # by their keys
 
 
-@dataclass(frozen=True)
-class News:
+class News(Struct, frozen=True):
     """What a person is to be told now: keys of alarms that began or lasted another day, and those over."""
 
     due: frozenset[str] = frozenset()

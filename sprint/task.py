@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sprint.config import RepoConfig
 from sprint.domain import CheckComparison, CheckResult, Claim, Comment, Issue, Occasion, Remark, Run
 
 
-@dataclass(frozen=True)
-class CarriedWork:
+class CarriedWork(Struct, frozen=True):
     """What an earlier attempt had made when it ended.
 
     `patch` as `git apply` takes it, perhaps cut; `is_applied`: it is in the checkout already, but for the
@@ -23,16 +22,14 @@ class CarriedWork:
     regressions: tuple[CheckComparison, ...] = ()
 
 
-@dataclass(frozen=True)
-class ClosedPull:
+class ClosedPull(Struct, frozen=True):
     """An earlier attempt's pull request that was closed unmerged, and what people with a say said at it."""
 
     number: int
     remarks: tuple[Remark, ...]
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True):
     """All that any prompt needs. Texts of strangers are in it as they came: `prompts` cleans and fences them.
 
     `comments` are those of people with write access and `attempts` the claims of attempts that ended, both

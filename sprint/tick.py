@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint import assign, capacity, early_imports, follow, publish
 from sprint.backlog import Backlog
@@ -134,8 +135,7 @@ def _settled(context: Context, run: Run, claim: Claim | None) -> Run:
         return run if run.phase is Phase.SETTLED else settle(context, run, claim)
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What a person asked for: an issue, perhaps against all that speaks against it, or a pull request."""
 
     issue: int | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from sprint.clean_text import safe_line
 from sprint.domain import PassedOver, Run
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 _SHOWN = 10  # issues passed over, of which a tick speaks without being asked
 
 
-@dataclass(frozen=True)
-class TickReport:
+class TickReport(Struct, frozen=True):
     """What a tick did, for a person or a program. `waiting` are the runs that are still under way, `run` the
     newest that it began, `trouble` the first failure that left a run where it was."""
 

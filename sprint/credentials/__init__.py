@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from sprint import proc
 from sprint.config import (
@@ -43,8 +44,7 @@ _MODEL_OF_HOST = {"api.openai.com": "gpt-5.4", "openrouter.ai": "qwen/qwen3-code
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class FoundToken:
+class FoundToken(Struct, frozen=True):
     """A forge's token, and where it is: in a variable, in a file, or with a program."""
 
     secret: Secret

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Provider:
+
+class Provider(Struct, frozen=True):
     """Its address, the variables that hold its key, and the one that holds another address of its."""
 
     url: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Host:
+
+class Host(Struct, frozen=True):
     """One host, by the random id of its results folder. `name` is the machine's.
 
     `has_worker`: it takes ticks, `jobs` at once, of `repos` (FORGE:OWNER/REPO), or did and has not said that
@@ -26,8 +26,7 @@ class Host:
     is_drained: bool = False
 
 
-@dataclass(frozen=True)
-class Together:
+class Together(Struct, frozen=True):
     """What is known of all hosts, in a folder like a host's results. `problem`: why it is not the newest."""
 
     results: Path

@@ -15,9 +15,10 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from sprint import files, proc
 from sprint.config import SandboxConfig
@@ -66,8 +67,7 @@ class NotKept(SprintError):
     """An environment that works, and cannot be kept; the message says why."""
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """One kept environment: its folder, its bytes, the seconds that its set-up took. `owner` is whose its
     files are where it is a tree; None: it is an archive."""
 

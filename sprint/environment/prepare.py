@@ -6,8 +6,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint import verify, workspace
 from sprint.clean_text import safe_line
@@ -21,8 +22,7 @@ _NPM_LOG = "A complete log of this run can be found in"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Checkout:
+class Checkout(Struct, frozen=True):
     """What a workspace is made of: `name` is its own, `commit` is checked out on `new_branch`."""
 
     name: str
@@ -31,8 +31,7 @@ class Checkout:
     new_branch: str
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A workspace that is ready, with its checks; or one that is not, and the command that `failed`."""
 
     workspace: Workspace
@@ -105,8 +104,7 @@ def put_into(space: Workspace, project: Project, use: EnvironmentUse | None) -> 
         _log.warning("build failed there: %s", failure(failed))
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(Struct, frozen=True):
     project: Project
     checkout: Checkout
     wanted: Recipe

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.environment.snapshot import Snapshot
 
@@ -24,8 +25,7 @@ YARN_BY_REGISTRY = (
 YARN_LOCK_AS_IT_WAS = "git checkout --quiet yarn.lock"
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     """`command` runs the tests with `tool`; `script` is what the project itself says that it runs."""
 
     command: str
@@ -33,8 +33,7 @@ class Check:
     script: str = ""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """What one ecosystem has to say of a project."""
 
     setup: tuple[str, ...] = ()
@@ -42,8 +41,7 @@ class Part:
     checks: tuple[Check, ...] = ()
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """Shell commands, in their order, from the root of a checkout.
 
     `setup` fetches what the project depends on, `build` makes what its own sources have to be made into, and

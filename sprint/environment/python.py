@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.environment.proposal import Check, Part, Tools
 from sprint.environment.snapshot import Snapshot, is_python_test
@@ -116,8 +117,7 @@ def _unittest(project: Snapshot, folders: list[str]) -> Iterator[Check]:
 # --- what the tests need -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Needs:
+class _Needs(Struct, frozen=True):
     """The extras, dependency groups and requirement files whose names say that they are for tests."""
 
     extras: tuple[str, ...]
@@ -335,8 +335,7 @@ def _own_tool(name: str, tools: Tools, *plugins: str) -> Sequence[str]:
     ]
 
 
-@dataclass(frozen=True)
-class _Manager:
+class _Manager(Struct, frozen=True):
     """`setup` makes the environment; `install` puts more into it."""
 
     setup: Callable[[Snapshot, Tools, _Needs], Sequence[str]]

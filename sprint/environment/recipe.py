@@ -8,8 +8,9 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint import git
 from sprint.config import Paths, RepoConfig
@@ -31,8 +32,7 @@ _SOURCES_OF_ITS_OWN = re.compile(r"^[ \t]*(?:\.{1,2}(?:[/\[ \t]|$)|file:|/)", re
 _PATH_SOURCE = re.compile(r"\bpath\s{0,9}=")
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True):
     """A repository as environments see it: `mirror` has its commits, `paths` says where things are kept.
 
     `setup_gateway` is asked, with whether the code is the base's own, for what its set-up gets in place of
@@ -50,8 +50,7 @@ class Project:
     may_show: bool = True
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """The commands for one commit; `is_found` and the like where they were proposed rather than configured.
 
     `key` is the same for all commits whose environments are the same; "" where there is no set-up. Where that

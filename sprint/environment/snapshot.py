@@ -8,10 +8,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sprint import git
 
@@ -43,8 +44,7 @@ _SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", ".tox", ".nox", "
 _REGULAR = ("100644", "100755")
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Regular files only, by path from the root; `texts` holds those that were read, cut at their limit."""
 
     paths: frozenset[str]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from sprint import assign, publish
 from sprint.clean_text import safe_line
@@ -23,8 +24,7 @@ from sprint.settle.wanted import not_wanted
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """A pull request of ours, and what was decided of it, now or when it last changed."""
 
     number: int
@@ -41,8 +41,7 @@ class Decided:
         return self.step in (Step.WORK, Step.NOTHING)
 
 
-@dataclass(frozen=True)
-class Needed:
+class Needed(Struct, frozen=True):
     """A round that a pull request needs."""
 
     pull: PullRequest
@@ -51,8 +50,7 @@ class Needed:
     issue: Issue
 
 
-@dataclass(frozen=True)
-class Followed:
+class Followed(Struct, frozen=True):
     decisions: tuple[Decided, ...] = ()
     needed: tuple[Needed, ...] = ()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sprint.config import FollowConfig
 from sprint.domain import Claim, Followed, Occasion, PullRequest, Remark, Status, Trigger, replace
@@ -39,8 +40,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the forge tells of one pull request now.
 
     `statuses` are of its head; `base_failures` the checks that fail at the base as well, or may where not
@@ -63,8 +63,7 @@ class Seen:
     greens: int = 0
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """`kept` is what is to be kept of the pull request from now on, where that changes. `is_final`: nothing
     else comes of it until the forge shows a change."""
 

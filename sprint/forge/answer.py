@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import urllib3
+from msgspec import Struct
 
 from sprint.errors import ForgeError
 from sprint.retries import PassingFault
@@ -17,8 +17,7 @@ from sprint.retries import PassingFault
 BODY_CAP = 20_000_000  # bytes of one answer, after decompression
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A successful answer. `url` is where it came from in the end; `data` is None where there is no body."""
 
     status: int

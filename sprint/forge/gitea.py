@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
 
 from sprint.config import ForgeKind
 from sprint.domain import Issue, PublicText, PullRequest, Remark, Secret, Status
@@ -24,8 +25,7 @@ _RECENT_PAGES = 4
 _WITH_LINES = ("REQUEST_CHANGES", "COMMENT")  # of these reviews the comments at lines count
 
 
-@dataclass(frozen=True)
-class _Insiders:
+class _Insiders(Struct, frozen=True):
     """Who can be assigned: everyone who can write, and others unless `all_write`."""
 
     logins: frozenset[str]

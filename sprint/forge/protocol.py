@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from msgspec import Struct
 
 from sprint.config import ForgeKind
 from sprint.domain import Comment, Issue, PublicText, PullRequest, Remark, Repository, Secret, Status
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from sprint.git import Remote
 
 
-@dataclass(frozen=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """What our account and token may do with a repository that they can read. None: the forge does not tell.
 
     `scopes` are the token's own, where it is of a kind that has them.

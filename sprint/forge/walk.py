@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.errors import ForgeError
 from sprint.forge.wire import IssueWire
@@ -12,8 +13,7 @@ FORWARD_PAGES = 400
 MISSES = 20  # windows in a row
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Struct, frozen=True):
     """One page of the list. `total`: how long the list is at most, None where the server does not tell."""
 
     items: list[IssueWire]

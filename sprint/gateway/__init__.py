@@ -18,10 +18,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sprint.errors import SandboxError
 from sprint.files import refusing
@@ -46,8 +47,7 @@ _PREFIX = "gateway-"
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
-@dataclass(frozen=True)
-class Door:
+class Door(Struct, frozen=True):
     """A route with what points programs at it: variables, and files below HOME for those that read none."""
 
     route: Route
@@ -55,8 +55,7 @@ class Door:
     home_files: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """What a command needs to use it: `read_only` and `env` are for Sandbox.run, `wrap` is for its argv.
     `ports` are those of its doors on the command's loopback, by name; `folder` is its own on this machine.
 

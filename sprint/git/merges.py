@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint.git.process import GitError, git, is_full_hex
 
@@ -11,8 +12,7 @@ _DIFF_CAP = 50_000_000  # bytes
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--full-index", "--binary")
 
 
-@dataclass(frozen=True)
-class Merge:
+class Merge(Struct, frozen=True):
     """The tree of a merge. Where both sides changed a path in ways that do not go together it is one of
     `conflicts`, and its file in the tree holds both, between marks that name the two commits."""
 

@@ -8,10 +8,11 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from sprint.domain import Completed
 from sprint.errors import SprintError
@@ -29,8 +30,7 @@ class CannotSign(GitError):
     """The ssh key that commits are to be signed with is not there, has a passphrase, or is none."""
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(Struct, frozen=True):
     """An object's kind ("missing" where there is none) and its true size in bytes."""
 
     kind: str

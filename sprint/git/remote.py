@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from sprint import retries
 from sprint.domain import Completed, Secret
@@ -25,8 +26,7 @@ _TRACE_CAP = 1_000_000  # bytes of a trace's end that are looked through
 _RECEIVED = "<= Recv header: "
 
 
-@dataclass(frozen=True)
-class Remote:
+class Remote(Struct, frozen=True):
     """Where a repository is served: http(s) without credentials in it, or an absolute path."""
 
     url: str
@@ -50,8 +50,7 @@ class Remote:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """How a command ended, and the headers of the server's last answer; None where nobody listened."""
 
     remote: Remote

@@ -6,8 +6,9 @@ import csv
 import io
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from sprint.domain import LedgerRow, Outcome
 
@@ -53,8 +54,7 @@ AROUND = "\0\r\n \ufeff"
 _OLD_ROW = re.compile(r"([0-9]{9,11})\|([^|\s]+/[^|\s]+)\|#([0-9]{1,18})\|(-?[0-9]{1,9})")
 
 
-@dataclass(frozen=True)
-class OldRow:
+class OldRow(Struct, frozen=True):
     """A row of the system before this one: `EPOCH|OWNER/REPO|#ISSUE|EXIT_CODE`."""
 
     finished_at: datetime
@@ -63,8 +63,7 @@ class OldRow:
     exit_code: int
 
 
-@dataclass(frozen=True)
-class BadLine:
+class BadLine(Struct, frozen=True):
     """A line that is no row; `number` counts from 1, `text` is its beginning."""
 
     number: int

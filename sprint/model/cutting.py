@@ -6,7 +6,7 @@ of a long one; only its count of the prompt's tokens does not grow as the conver
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _LEAST_ADDED = 64  # tokens: less shows nothing
 _GROWN = 0.25  # of what was added: less is no growth
@@ -14,8 +14,7 @@ _FELL = 0.75  # of what was expected: less is a fall that no tokenizer explains
 _STILL = 2  # steps without growth, in a row
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(Struct, frozen=True):
     characters: int
     tokens: int
 

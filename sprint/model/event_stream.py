@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 LONGEST_EVENT = 16_000_000  # bytes
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -17,8 +18,7 @@ class TooLong(Exception):
     """An event that does not end."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Struct, frozen=True):
     """`raw` are its bytes as they came, `text` what its data lines hold, `data` that as a JSON object, None
     where it is none."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sprint.domain import Endpoint
 from sprint.model.faults import scrubbed, text_of
@@ -19,8 +20,7 @@ _FROM_BLOB = re.compile(r"^FROM\s+\S*(sha256[-:][0-9a-f]{64})", re.M)
 _LARGEST_ANSWER = 8_000_000
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An HTTP answer: `data` is its JSON, None where it is none. `status` 0: there was no answer."""
 
     status: int

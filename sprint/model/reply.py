@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from sprint.domain import Endpoint, Usage
 
@@ -13,8 +14,7 @@ DOCTOR_TELLS_MORE = "; `sprint doctor` tells more"
 CHARACTERS_PER_TOKEN = 3.5  # code and English; only for servers that do not count for us
 
 
-@dataclass(frozen=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """A call as the model wrote it: `arguments` is text that should be JSON and may not be."""
 
     id: str
@@ -22,8 +22,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One assistant message. `usage` is of this turn alone; `estimated` where the server did not count.
 
     `finish_reason` is the server's ("stop", "tool_calls", "length", ...), "" where it gave none. `sent` are

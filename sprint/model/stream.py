@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from sprint.model.reply import ToolCall, joined
 
 LONGEST = 2_000_000  # characters: a model that never stops is stopped here
 
 
-@dataclass
-class _Slot:
+class _Slot(Struct):
     id: str = ""
     name: str = ""
     arguments: str = ""
@@ -23,17 +23,16 @@ class _Slot:
         return bool(self.name) and parses(self.arguments)
 
 
-@dataclass
-class Assembly:
+class Assembly(Struct):
     """A reply in the making."""
 
     finish_reason: str = ""
     counted: Any = None  # the server's own usage record
     size: int = 0
-    _content: list[str] = field(default_factory=list)
-    _reasoning: list[str] = field(default_factory=list)
-    _slots: list[_Slot] = field(default_factory=list)
-    _by_index: dict[int, _Slot] = field(default_factory=dict)
+    _content: list[str] = []
+    _reasoning: list[str] = []
+    _slots: list[_Slot] = []
+    _by_index: dict[int, _Slot] = {}
 
     @property
     def content(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.domain import Endpoint
 from sprint.errors import ModelError, ModelTrouble
@@ -30,8 +31,7 @@ _TOOL = {
 }
 
 
-@dataclass(frozen=True)
-class ToolAnswer:
+class ToolAnswer(Struct, frozen=True):
     """`mistake` says what is wrong with the call, "" if nothing is; `calls`: it can be worked with as it is.
 
     `usd` is what the question cost, 0 where the price is not known.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.errors import ModelTrouble
 from sprint.model.faults import Fault, Remedy
@@ -15,8 +16,7 @@ _SECONDS_FOR_THE_REST = 0.5
 _LOOK_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """How long an answer may take: seconds to its first piece, then between two, and until `deadline`.
 
     `deadline` is a time of `time.monotonic()`. `is_unwanted` is asked twice a second, and ends it at once.

@@ -30,8 +30,10 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
+from msgspec import Struct, structs
 
 from sprint.domain import Host, LedgerRow, Outcome, Verdict
 from sprint.health import Health
@@ -47,8 +49,7 @@ VERDICTS: Mapping[str, Verdict] = {
 }
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """Runs by verdict; `unproven` of the passed ones handed in work that no check proved.
 
     The rates go from 0 to 1, None where nothing passed or failed; in the second one unproven work does not
@@ -59,8 +60,8 @@ class Tally:
     failed: int = 0
     neither: int = 0
     unproven: int = 0
-    pass_rate: float | None = field(init=False, compare=False)
-    pass_rate_without_unproven: float | None = field(init=False, compare=False)
+    pass_rate: float | None = None
+    pass_rate_without_unproven: float | None = None
 
     def __post_init__(self) -> None:
         _set(self, "pass_rate", _share(self.passed, self.judged))
@@ -83,9 +84,9 @@ class Tally:
         )
 
 
-def _set(record: object, name: str, value: object) -> None:
+def _set(record: Struct, name: str, value: object) -> None:
     """A field of a frozen record that follows from the others, and is one so that JSON has it too."""
-    object.__setattr__(record, name, value)
+    structs.force_setattr(record, name, value)
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -103,8 +104,7 @@ def verdict_of(row: LedgerRow | OldRow) -> Verdict:
     return VERDICTS[OLD_FAILED if row.exit_code else OLD_PASSED]
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Struct, frozen=True):
     """The pass rates over one stretch of time. `hours` is its length, None for all time.
 
     `by_proof` counts runs that made something, whatever became of them.
@@ -120,8 +120,7 @@ class Window:
     by_proof: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Day:
+class Day(Struct, frozen=True):
     """One day (YYYY-MM-DD) on which runs finished. `outcomes` maps an outcome to its number of runs."""
 
     day: str
@@ -131,8 +130,7 @@ class Day:
     unpriced: int
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why runs failed: an outcome with the first words of its detail, and how many of them there were."""
 
     outcome: str
@@ -140,8 +138,7 @@ class Cause:
     count: int
 
 
-@dataclass(frozen=True)
-class Medians:
+class Medians(Struct, frozen=True):
     """Over the period's runs; None where there is none to take it of."""
 
     seconds: float | None = None
@@ -149,8 +146,7 @@ class Medians:
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True)
-class WorkerUsage:
+class WorkerUsage(Struct, frozen=True):
     """What the period's runs of one worker with one model took; `model` "" where none was called.
 
     `spend_usd` is of the runs whose price is known; `unpriced` counts the others.
@@ -164,8 +160,7 @@ class WorkerUsage:
     unpriced: int
 
 
-@dataclass(frozen=True)
-class RepoRuns:
+class RepoRuns(Struct, frozen=True):
     """A repository's runs: the last ones, the newest first, and how many failed in a row up to now."""
 
     repo: str
@@ -173,8 +168,7 @@ class RepoRuns:
     failures_in_a_row: int
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What one pass over the ledger says. `bad_lines` is how many lines are no row; `bad_examples`, some.
 
     `windows` in the order 24 hours, 7 days, 30 days, all time; `days` and `repos` sorted, days without a run
@@ -193,10 +187,8 @@ class Figures:
     repos: tuple[RepoRuns, ...] = ()
     latest: tuple[LedgerRow | OldRow, ...] = ()
     pull_urls: frozenset[str] = frozenset()
-    rounds: Mapping[str, int] = field(
-        default_factory=dict
-    )  # follow-ups pushed, by the pull request's address
-    triggers: Mapping[str, int] = field(default_factory=dict)  # what follow-ups were begun for
+    rounds: Mapping[str, int] = {}  # follow-ups pushed, by the pull request's address
+    triggers: Mapping[str, int] = {}  # what follow-ups were begun for
     spend_usd: float = 0.0
     unpriced: int = 0
     rows: int = 0
@@ -207,8 +199,7 @@ class Figures:
     unreadable: str = ""
 
 
-@dataclass(frozen=True)
-class ActiveRun:
+class ActiveRun(Struct, frozen=True):
     """A run that is not settled. `phase` as in domain.Phase, or "paused"; `seconds` since it started; stuck
     once it is past its limit.
 
@@ -237,8 +228,7 @@ class ActiveRun:
     pauses: int = 0
 
 
-@dataclass(frozen=True)
-class RepoStatus:
+class RepoStatus(Struct, frozen=True):
     """One repository now. `last_six` are its newest runs by verdict, `last` the rows, the newest first.
 
     `open_issues` None: not asked, or no answer (then `open_issues_note` says why). `forge` "" where only the
@@ -268,8 +258,7 @@ class RepoStatus:
     latest_pauses: int = 0
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Struct, frozen=True):
     """A server that the runs need; `said` is the reason where it is down."""
 
     name: str
@@ -278,8 +267,7 @@ class Service:
     said: str = ""
 
 
-@dataclass(frozen=True)
-class PullCounts:
+class PullCounts(Struct, frozen=True):
     """What became of the pull requests. `states` maps an address to open, merged, closed, reverted or gone.
 
     `merged_after` counts the merged ones by how many follow-ups they took; `merged_reviewed` those on which a
@@ -298,20 +286,19 @@ class PullCounts:
     gone: int = 0
     seconds_to_merge: float | None = None
     usd_per_merged: float | None = None
-    states: Mapping[str, str] = field(default_factory=dict)
-    merged_after: Mapping[int, int] = field(default_factory=dict)
+    states: Mapping[str, str] = {}
+    merged_after: Mapping[int, int] = {}
     merged_reviewed: int = 0
     merged_unseen: int = 0
-    rounds: Mapping[str, int] = field(default_factory=dict)
-    triggers: Mapping[str, int] = field(default_factory=dict)
-    share_merged: float | None = field(init=False, compare=False)
+    rounds: Mapping[str, int] = {}
+    triggers: Mapping[str, int] = {}
+    share_merged: float | None = None
 
     def __post_init__(self) -> None:
         _set(self, "share_merged", _share(self.merged, self.merged + self.closed + self.reverted))
 
 
-@dataclass(frozen=True)
-class Workspaces:
+class Workspaces(Struct, frozen=True):
     """The names of this machine's workspaces, the newest first; `in_use`: those of runs not settled."""
 
     folder: str = ""
@@ -319,16 +306,14 @@ class Workspaces:
     in_use: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Alarm:
+class Alarm(Struct, frozen=True):
     """Something that a person should see to. `key` stays the same while it lasts."""
 
     key: str
     text: str
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """Everything that a renderer shows. `spent_today_usd` None: it could not be read.
 
     `hosts`: those of the fleet that it is about, none where there is no fleet. `fleet_problem`: why the
@@ -344,7 +329,7 @@ class Report:
     services: tuple[Service, ...]
     spent_today_usd: float | None
     ceiling_usd: float | None
-    health: Health = field(default_factory=Health)
+    health: Health = msgspec.field(default_factory=Health)
     workspaces: Workspaces = Workspaces()
     hosts: tuple[Host, ...] = ()
     fleet_problem: str = ""

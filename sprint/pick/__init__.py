@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+
+from msgspec import Struct
 
 from sprint.config.schema import PickConfig
 from sprint.domain import (
@@ -34,8 +35,7 @@ _TAG = re.compile(r"\s*[\[(]([^\])]{1,40})[\])]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
-@dataclass(frozen=True)
-class _Backlog:
+class _Backlog(Struct, frozen=True):
     """What the reasons look at besides the issue."""
 
     policy: PickConfig

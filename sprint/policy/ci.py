@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sprint import git, strict_yaml
 from sprint.clean_text import safe_line
@@ -51,8 +52,7 @@ _LARGEST = 200_000  # bytes of a workflow that is read
 _PLAIN_PATTERN = re.compile(r"!?[\w./*-]+")
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(Struct, frozen=True):
     """A CI file at the base that our branch, or its pull request, starts or may start."""
 
     system: str

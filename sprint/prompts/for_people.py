@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from sprint.clean_text import clean, inert, inert_block, literal, quote_block, safe_line
 from sprint.domain import (
@@ -82,8 +83,7 @@ def commit_message(
     )
 
 
-@dataclass(frozen=True)
-class PullRequestFacts:
+class PullRequestFacts(Struct, frozen=True):
     """What a pull request tells besides its run: each changed path, the seconds it took, how many requests
     the gateway refused, the address of the run's page, and the repository's own template."""
 
@@ -94,7 +94,10 @@ class PullRequestFacts:
     template: str = ""
 
 
-def pull_request_body(run: Run, facts: PullRequestFacts = PullRequestFacts()) -> str:
+_NO_FACTS = PullRequestFacts()
+
+
+def pull_request_body(run: Run, facts: PullRequestFacts = _NO_FACTS) -> str:
     """The pull request's description, with the checks at the base and at the result."""
     result = run.result
     largest = sorted(facts.changes, key=lambda change: -sum(change.lines or (0, 0)))
@@ -158,8 +161,7 @@ def follow_up_answer(run: Run, remark: Remark | None, marker: str) -> str:
     )
 
 
-@dataclass(frozen=True)
-class DashboardFacts:
+class DashboardFacts(Struct, frozen=True):
     """What a repository's dashboard tells. `pulls`: number and what it waits for; `asking`: issues whose
     question is open; `usd` and the counts are of this month; `address` is where runs have their pages."""
 
@@ -250,8 +252,7 @@ def comment_marker(issue: int) -> str:
     return f"{COMMENT_MARKER}{issue} -->"
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What an issue has cost so far: attempts, follow-ups, tokens, and dollars where known."""
 
     attempts: int

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sprint.clean_text import clean, cut, fence, safe_line
 from sprint.domain import (
@@ -47,16 +48,14 @@ CHANGES_CAP = 40
 _TASKS = {Purpose.ISSUE: "issue", Purpose.FOLLOW_UP: "follow_up", Purpose.TASK: "task"}
 
 
-@dataclass(frozen=True)
-class SharedRules:
+class SharedRules(Struct, frozen=True):
     """What every worker is told: where it works and what is refused, and the task itself."""
 
     rules: str
     task: str
 
 
-@dataclass(frozen=True)
-class OwnWords:
+class OwnWords(Struct, frozen=True):
     """What an operator wants where no issue does. `ralph`: the agent is begun again until it says that it is
     done."""
 
@@ -64,7 +63,10 @@ class OwnWords:
     ralph: bool = False
 
 
-def shared_rules(task: Task, own: OwnWords = OwnWords()) -> SharedRules:
+_NO_WORDS = OwnWords()
+
+
+def shared_rules(task: Task, own: OwnWords = _NO_WORDS) -> SharedRules:
     """The part of a prompt that does not depend on who does the work. It names no tool."""
     nonce = secrets.token_hex(8)
     return SharedRules(_rules(task, nonce), _task(task, nonce, own))
@@ -78,7 +80,7 @@ def loop_prompt(task: Task, tools: Sequence[Mapping[str, Any]]) -> Prompt:
     return Prompt(system=system, user=shared.task)
 
 
-def agent_prompt(task: Task, *, summary_file: str, question_file: str, own: OwnWords = OwnWords()) -> Prompt:
+def agent_prompt(task: Task, *, summary_file: str, question_file: str, own: OwnWords = _NO_WORDS) -> Prompt:
     """For a coding agent or a command: it hands over by two files, whose paths are as it sees them.
 
     What it must read is in both parts of the prompt, in this order; who takes one text only joins them.

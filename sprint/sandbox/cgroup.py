@@ -8,8 +8,9 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint.config import SandboxConfig
 from sprint.sandbox.limits import MEGABYTE
@@ -19,8 +20,7 @@ _PREFIX = "sprint-"
 _BUSY_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """A control group, by its folder."""
 
     folder: Path

@@ -12,8 +12,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint.config import SandboxConfig
 from sprint.sandbox.limits import MEGABYTE
@@ -28,8 +29,7 @@ _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) (\d+
 _Object = tuple[int, int]  # a file in memory: its device and its number there
 
 
-@dataclass(frozen=True)
-class _Process:
+class _Process(Struct, frozen=True):
     pid: int
     parent: int
     resident: int  # bytes, those of files included

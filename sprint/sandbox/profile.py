@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint.config import SandboxConfig
 from sprint.sandbox.limits import MEGABYTE
@@ -59,8 +60,7 @@ _ETC_OF_OTHERS = tuple(f"java-{release}-openjdk" for release in range(8, 41))  #
 _ETC_FOR_NETWORK = ("resolv.conf", "hosts")
 
 
-@dataclass(frozen=True)
-class View:
+class View(Struct, frozen=True):
     """What one command sees. `read_only` maps host paths to where they appear."""
 
     workspace: Path

@@ -11,8 +11,9 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 # Below a home, in the patterns of the shell. What the PATH leads to in one of these is shown with all of it.
 _FOLDERS = (
@@ -71,8 +72,7 @@ CREDENTIALS = {
 }
 
 
-@dataclass(frozen=True)
-class Toolchains:
+class Toolchains(Struct, frozen=True):
     """Folders and single files of the host, shown at the same paths; `first` goes before /usr on the PATH."""
 
     first: tuple[str, ...] = ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sprint import environment, progress, prompts, transcript, verify, workspace
 from sprint.beside import Beside
@@ -23,8 +24,7 @@ _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 
 
-@dataclass(frozen=True)
-class UnderWay:
+class UnderWay(Struct, frozen=True):
     """One run in one process. Every change of the run is on the disk before anything follows from it.
 
     `lease` is None where the claim is not ours, or there is none. `status` is the worker's as this tick asked
@@ -36,7 +36,7 @@ class UnderWay:
     run: Run
     status: Status | None = None
     is_just_proven: bool = False  # by this very process, which has handed nothing in yet
-    looks: list[Any] = field(default_factory=list)  # at what is in the workspace, for the worker; `Work` each
+    looks: list[Any] = []  # at what is in the workspace, for the worker; `Work` each
     mirrored: Beside[tuple[Path, str]] | None = None  # update_mirror for the base, begun before the claim
 
     @property

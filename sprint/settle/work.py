@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sprint import environment, policy, workspace
 from sprint.domain import ImportedWork, Prompt, Refusal, WorkerResult, replace
@@ -13,8 +13,7 @@ from sprint.worker import Job
 from sprint.worker.review import Inspection
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """`imported` is what would be published, `strays` what is not (scratch) or may not be meant (others).
     `refusals` is what policy said of it, None where it was not asked yet."""
 

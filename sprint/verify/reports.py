@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MOST_NAMES = 500
 _LONGEST_NAME = 300
 _LONGEST_LINE = 500  # and so a bound on the time that a pattern can take
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """Failed tests by name, and counts where the output has them; skipped tests did not run."""
 
     failures: tuple[str, ...] = ()
@@ -20,8 +20,7 @@ class Report:
     failed: int | None = None
 
 
-@dataclass(frozen=True)
-class _Runner:
+class _Runner(Struct, frozen=True):
     """`mark` tells a runner's output; `names` finds failures; `counts` matches the lines that count tests.
 
     Its groups: `ran` all that ran, `passed` and `failed` some of them, `one_...` a single one.

@@ -6,8 +6,9 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sprint.domain import CheckResult, CheckStatus, Completed, Workspace, replace
 from sprint.gateway import Gateway
@@ -30,8 +31,7 @@ _NOTHING_TO_RUN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Watching:
+class Watching(Struct, frozen=True):
     """Who follows set-up and checks: `ended` hears of each that has ended, `watch` is asked for a reason to
     end the one that runs. `began` hears of each that begins, with the seconds that it may take, and `line` of
     each line of its stdout."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from sprint.config import Config, Limits, RepoConfig
 from sprint.domain import Endpoint, Liveness, Outcome, Prompt, Run, Secret, Usage, WorkerResult, Workspace
@@ -22,8 +23,7 @@ from sprint.task import Task
 from sprint.worker.review import Inspection
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """All that a worker gets for one run.
 
     `watch` is to be asked often: it returns a reason to end the work, or "", and raises Stopped where the
@@ -47,8 +47,7 @@ class Job:
     kept: Callable[[], float] = lambda: math.inf
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True):
     """How a worker is. `usage` is all that it has used so far, None where it cannot be told."""
 
     liveness: Liveness
@@ -116,8 +115,7 @@ class Worker(Protocol):
 Endpoints = Callable[[], Sequence[Endpoint]]  # asked for when they are needed: finding them may fail
 
 
-@dataclass(frozen=True)
-class Services:
+class Services(Struct, frozen=True):
     """What workers are made from besides their section of the configuration."""
 
     endpoints: Endpoints

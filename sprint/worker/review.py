@@ -6,8 +6,9 @@ The runner says what there is; a worker says which checks ran. Neither depends o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sprint import prompts
 from sprint.domain import DiffStat, Refusal
@@ -29,8 +30,7 @@ class Ran(StrEnum):
     NO = "no"
 
 
-@dataclass(frozen=True)
-class Inspection:
+class Inspection(Struct, frozen=True):
     """The work as the runner would hand it in now.
 
     `changes` are all but `scratch`, which would be left out. `unreferenced` are those of the new files in the
@@ -47,8 +47,7 @@ class Inspection:
         return tuple(change for change in self.changes if change.status != "A")
 
 
-@dataclass(frozen=True)
-class CheckRun:
+class CheckRun(Struct, frozen=True):
     """One of the project's checks."""
 
     command: str

@@ -11,10 +11,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from sprint import git, proc
 from sprint.domain import Change, Completed, DiffStat, ImportedWork, Workspace
@@ -235,8 +236,7 @@ def _in_sandbox(
     return done
 
 
-@dataclass(frozen=True)
-class _Index:
+class _Index(Struct, frozen=True):
     """An index file's content, and when it was written in seconds since 1970."""
 
     data: bytes

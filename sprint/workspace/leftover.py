@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
+
+from msgspec import Struct
 
 from sprint.domain import Change
 
 _READABLE = "/ +-_.,:;=@~()[]{}!$&'#"
 
 
-@dataclass(frozen=True)
-class Leftovers:
+class Leftovers(Struct, frozen=True):
     """Paths that were new, deleted, and changed (with the blob they were changed to)."""
 
     files: frozenset[str]
     folders: tuple[str, ...]  # each ends with "/"
     deleted: frozenset[str]
-    changed: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = {}
 
     def covers(self, change: Change) -> bool:
         """Whether this very change was there before the agent was."""

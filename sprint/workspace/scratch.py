@@ -9,8 +9,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from sprint import git
 from sprint.domain import ImportedWork
@@ -34,8 +35,7 @@ _GREP_SECONDS = 60
 _MOST = 200  # new files that are looked at; who makes more did not do it by hand
 
 
-@dataclass(frozen=True)
-class Strays:
+class Strays(Struct, frozen=True):
     """New files that nothing refers to: `scratch` by their names, `others` in the root."""
 
     scratch: tuple[str, ...] = ()

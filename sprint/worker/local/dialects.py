@@ -6,8 +6,9 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sprint.worker.local.tools import TOOLS, BadCall, parse, tool_named
 
@@ -15,8 +16,7 @@ _THOUGHT = re.compile(r"<(think|thinking|thought)>.*?(</\1>|\Z)", re.S | re.I)
 _LONGEST = 200_000
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """A call found in text: `arguments` as JSON text; `start` is where its notation begins."""
 
     name: str

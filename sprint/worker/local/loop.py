@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint import progress, prompts, transcript
 from sprint.domain import Ending, Endpoint, WorkerResult, replace
@@ -34,8 +35,7 @@ _EMPTY = "answers/empty"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class End:
+class End(Struct, frozen=True):
     """Why the loop ended."""
 
     ending: Ending

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from sprint import files
 from sprint.errors import SprintError
@@ -22,8 +23,7 @@ class Inside(Protocol):
     def __call__(self, name: str, data: bytes, *, append: bool) -> str: ...
 
 
-@dataclass
-class OutputBudget:
+class OutputBudget(Struct):
     """How many characters the results of one turn may have together; each result has a share."""
 
     whole: int
@@ -37,15 +37,14 @@ class OutputBudget:
         return text
 
 
-@dataclass
-class Outputs:
+class Outputs(Struct):
     """The numbered files of whole outputs: in the run's folder, and those that were cut also inside."""
 
     folder: Path
     put_inside: Inside
     most: int  # bytes of all together: an endless one can be had in every call
     count: int = 0
-    _last: Path | None = field(default=None, init=False)
+    _last: Path | None = None
 
     def new(self) -> Path:
         """A file for the next output. Raises SprintError where the folder cannot be made."""

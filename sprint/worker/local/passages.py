@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sprint.worker.local.tools import BadCall
 
@@ -13,8 +14,7 @@ _NUMBERED = re.compile(r"[ ]*\d+\t")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
-@dataclass(frozen=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """Where a passage begins and ends in the text, and what takes its place. `is_exact`: found as written."""
 
     start: int

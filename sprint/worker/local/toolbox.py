@@ -6,11 +6,10 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sprint import proc, progress
 from sprint.clean_text import clean, fence
@@ -45,8 +44,7 @@ _ONE_STREAM = "exec 2>&1; "
 _OFFLINE = {"npm_config_fetch_retries": "0", "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a call gave. `mistake` is the kind of a refused call; the other fields are a command's."""
 
     text: str
