@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -77,7 +76,7 @@ def _facts(run: Run, folder: Path) -> Mapping[str, object]:
     """The ledger's columns, and what a run's files say besides; `outcome` null while it is under way."""
     return {
         "version": 1,
-        **asdict(row_of(run)),
+        **msgspec.structs.asdict(row_of(run)),
         "outcome": run.outcome,
         "phase": run.phase,
         "title": run.title,

@@ -133,6 +133,27 @@ def test_copies_of_records_have_one_door() -> None:
     assert found == {"changing.py"}
 
 
+def test_records_are_not_taken_for_dataclasses() -> None:
+    """asdict and fields fail on a Struct likewise; what travels without msgspec has dataclasses."""
+    named = re.compile(r"from dataclasses import [\w, ]*\b(asdict|fields)\b|dataclasses\.(asdict|fields)\(")
+    found = {path for path in PACKAGE.rglob("*.py") if named.search(path.read_text())}
+    assert {path.parent.name for path in found} <= {"supervisor"}
+
+
+def test_a_working_tick_makes_no_dataclass_but_few() -> None:
+    """Each is compiled anew at each start."""
+    code = (
+        "import dataclasses, sys\nreal = dataclasses._process_class\nmade = []\n"
+        "def noted(cls, *more):\n    made.append(cls.__module__)\n    return real(cls, *more)\n"
+        "dataclasses._process_class = noted\nimport sprint.__main__, sprint.run_command, sprint.tick\n"
+        "print(*[name for name in made if name.startswith('sprint.')])"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert set(made.stdout.split()) <= {"sprint.surroundings", "sprint.sprite.detector"}
+
+
 @pytest.mark.parametrize("what", ["fcntl.flock(", "raise refusal("])
 def test_locks_and_refusals_of_files_have_one_door(what: str) -> None:
     found = {path.name for path in PACKAGE.rglob("*.py") if what in path.read_text()}

@@ -97,6 +97,8 @@ def test_a_tick_turns_the_oldest_fit_issue_into_a_pull_request(
     )
     assert row["pr_url"] == done.stdout.split("pr_opened ")[1].split()[0]
     assert float(row["cost_usd"]) > 0
+    shown = json.loads(site.sprint("show", row["run_id"], "--json").stdout)
+    assert (shown["outcome"], shown["issue"], shown["pr_url"]) == ("pr_opened", bug, row["pr_url"])
     (comment,) = forge_server.comments(REPO, bug)
     assert row["pr_url"] in comment.body or f"#{pull.number}" in comment.body
     assert forge_server.comments(REPO, 1) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ def reply(folder: Path, turn: int, answer: Reply) -> None:
         content=answer.content,
         reasoning=answer.reasoning,
         finish_reason=answer.finish_reason,
-        tool_calls=[asdict(call) for call in answer.tool_calls],
+        tool_calls=[structs.asdict(call) for call in answer.tool_calls],
         usage={key: value for key, value in structs.asdict(answer.usage).items() if key != "turns"},
         estimated=answer.estimated,
         model=answer.endpoint.name,
