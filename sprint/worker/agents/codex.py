@@ -60,7 +60,9 @@ def launch(work: Assignment) -> Launch:
     for key, value in settings.items():
         argv += ["-c", f'{key}="{value}"']
     argv += ["-c", f"{provider}.request_max_retries=2", "-c", f"{provider}.stream_max_retries=2"]
-    argv += ["-c", "check_for_update_on_startup=false", "-c", 'web_search="disabled"', "-"]
+    # Where it cannot send its figures, it would try for 5 s before it ends.
+    argv += ["-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false"]
+    argv += ["-c", 'web_search="disabled"', "-"]
     return Launch(tuple(argv), {"SPRINT_GATEWAY_KEY": work.key}, stdin=work.prompt)
 
 
