@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sprint import sandbox
+from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
@@ -45,12 +47,21 @@ def test_survivors_of_a_command_that_ended(
 
 @pytest.mark.parametrize("how", ["session", "double fork", "daemon"])
 def test_survivors_of_a_command_whose_time_ran_out(
-    box: sandbox.Sandbox, space: Workspace, marker: str, how: str
+    box: sandbox.Sandbox, space: Workspace, marker: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait = f"until grep -qsa '^sleep.{marker}' /proc/[0-9]*/cmdline; do sleep 0.01; done"
-    script = f"{_SURVIVORS[how].format(marker)}\n{wait}\necho there\nsleep {marker}"
-    done = box.run(["bash", "-c", script], space, timeout=2.5)
-    assert (done.killed_by, done.out) == ("timeout", "there\n")
+    """It runs out once they are there."""
+    ahead: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(ahead))
+    monkeypatch.setattr(proc, "time", clock)
+
+    def look() -> str:
+        if not ahead and len(sleepers(marker)) == 2:
+            ahead.append(3600)
+        return ""
+
+    script = f"{_SURVIVORS[how].format(marker)}\nsleep {marker}"
+    done = box.run(["bash", "-c", script], space, timeout=3600, watch=look)
+    assert done.killed_by == "timeout"
     assert sleepers(marker) == []
 
 
@@ -84,7 +95,7 @@ def test_survivors_of_a_runner_that_was_killed(
         textwrap.dedent(f"""
         import subprocess
         from pathlib import Path
-        from sprint import sandbox
+        from sprint import proc, sandbox
         from sprint.config import SandboxConfig
         from sprint.domain import Workspace
         argv = ["bash", "-c", {script!r}]

@@ -82,28 +82,6 @@ def backend_of(kind: str, root: Path) -> Iterator[dict[str, Any]]:
             yield {"kind": "sprites", "base_url": service.url, "token_file": str(root / "sprite.token")}
 
 
-@pytest.mark.parametrize("kind", ["local", pytest.param("ssh", marks=pytest.mark.machine), "sprites"])
-def test_an_agent_on_a_sprite_becomes_a_pull_request(
-    make_host: Callable[..., Host], gitea: DemoForge, workspaces: Path, kind: str
-) -> None:
-    """It finds what the project's set-up makes, but for a sandbox elsewhere, which cannot fetch it."""
-    looks = "ls -d /home/* /root/* /work/* >seen.txt 2>/dev/null; sed 1,2d /proc/net/dev >>seen.txt"
-    with backend_of(kind, workspaces) as backend:
-        is_there = backend["kind"] != "ssh" or backend.get("sandbox") == "none"
-        command = f"{looks}; {'made &&' if is_there else ''} {FIX}"
-        host = make_host(backend=backend, command=command, repo={"setup": [TOOL]})
-        assert host.tick() == 0
-        assert host.run().phase is Phase.WORKING, host.run()
-        ticked_to_the_end(host)
-        assert host.outcomes() == ["pr_opened"], host.run()
-    (pull,) = gitea.pulls(REPO)
-    assert "double() no longer adds one." in pull.body
-    if kind in ("local", "ssh"):
-        *folders, network = gitea.file(REPO, "feat/issue-1", "seen.txt").splitlines()
-        assert folders == ["/work/home", "/work/repo", "/work/task", "/work/tmp"], "the sandbox holds it"
-        assert network.split()[0] == "lo:"
-
-
 @pytest.mark.machine
 def test_a_machine_without_a_sandbox_is_refused_before_an_issue_is_claimed(
     make_host: Callable[..., Host],
@@ -152,10 +130,17 @@ def test_a_sprite_fetches_by_itself_where_it_is_given_a_token(
             assert not path.is_file() or gitea.token.encode() not in path.read_bytes(), path
 
 
-# Asks its model twice, as its environment says, and does what issue #1 wants.
+# Looks around, asks its model twice, as its environment says, and does what issue #1 wants.
 CLAUDE = r"""#!/usr/bin/python3
-import http.client, json, os, pathlib, re, sys
+import http.client, json, os, pathlib, re, shutil, sys
 from urllib.parse import urlsplit
+seen = {"made": bool(shutil.which("made"))}
+if os.environ["HOME"] == "/work/home":
+    network = pathlib.Path("/proc/net/dev").read_text().splitlines()[2:]
+    seen["network"] = [line.split()[0] for line in network]
+    seen["homes"] = [name for home in ("/home", "/root") for _, _, names in os.walk(home) for name in names]
+    seen["work"] = sorted(os.listdir("/work"))
+pathlib.Path("seen.json").write_text(json.dumps(seen))
 told = sys.stdin.read()
 address = urlsplit(os.environ["ANTHROPIC_BASE_URL"])
 for _ in range(2):
@@ -195,10 +180,11 @@ def spent_by(host: Host) -> float:
 
 
 @pytest.mark.parametrize("kind", ["local", pytest.param("ssh", marks=pytest.mark.machine), "sprites"])
-def test_an_agent_reaches_its_model_and_what_it_costs_is_counted_once(
+def test_an_agent_on_a_sprite_becomes_a_pull_request_and_is_counted_once(
     make_host: Callable[..., Host], gitea: DemoForge, workspaces: Path, claude: Path, kind: str
 ) -> None:
-    """Through the gateway, its key outside; where that cannot be, with a limited key in a file."""
+    """It reaches its model through the gateway, its key outside; where that cannot be, with a limited key in
+    a file. It finds what the project's set-up makes, but for a sandbox elsewhere, which cannot fetch it."""
     with (
         ScriptedModel(lambda asked, number: say("I look.")) as model,
         backend_of(kind, workspaces) as backend,
@@ -210,11 +196,12 @@ def test_an_agent_reaches_its_model_and_what_it_costs_is_counted_once(
             own |= {"key": "file", "key_file": str(workspaces / "limited.key")}
         if kind == "ssh":
             own = {"bootstrap": [f"mkdir -p .local/bin && cp {claude} .local/bin/claude"]}
-        host = make_host(backend=backend, agent="claude", command="", **own)
+        host = make_host(backend=backend, agent="claude", command="", repo={"setup": [TOOL]}, **own)
         host.site.settings["model"] |= {"base_url": f"{model.url}/v1"}
         (host.site.path / "model.key").write_text(model.key)
         host.site.write()
         assert host.tick() == 0
+        assert host.run().phase is Phase.WORKING, host.run()
         ticked_to_the_end(host)
         assert host.outcomes() == ["pr_opened"], host.run()
         (row,) = host.site.rows()
@@ -228,6 +215,14 @@ def test_an_agent_reaches_its_model_and_what_it_costs_is_counted_once(
     assert spent_by(host) == pytest.approx(float(row["cost_usd"]))
     steps = [event for event in host.site.transcript(host.run().id) if event["event"] == "assistant"]
     assert "I look." in steps[0]["content"]
+    (pull,) = gitea.pulls(REPO)
+    assert "double() no longer adds one." in pull.body
+    seen = json.loads(gitea.file(REPO, "feat/issue-1", "seen.json"))
+    assert seen.pop("made") == (kind != "ssh")
+    held = {"network": ["lo:"], "homes": [], "work": ["home", "repo", "task", "tmp"]}
+    if kind == "ssh":
+        held["homes"] = ["claude"]
+    assert seen == (held if kind != "sprites" else {}), "the sandbox holds it"
 
 
 # Asks no model: one is away, and the other works and says what it used; "slow" goes on until it is ended.
