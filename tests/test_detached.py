@@ -317,18 +317,18 @@ def test_several_are_under_way_up_to_at_once_on_all_hosts(
     assert hosts[0].outcomes() == ["pr_opened"] * 3
 
 
-def test_twenty_runs_settle_in_one_tick(
+def test_fifty_runs_settle_in_one_tick(
     backend: Backend, make_host: Callable[..., Host], gitea: DemoForge
 ) -> None:
-    for number in range(19):
+    for number in range(49):
         gitea.add_issue(REPO, f"Another thing {number}", "Please.")
-    host = make_host(pick={"at_once": 20, "max_open_prs": 100}, checks=[])
+    host = make_host(pick={"at_once": 50, "max_open_prs": 100}, checks=[])
     host.tick()
-    assert len(backend.started) == 20
+    assert len(backend.started) == 50
     backend.liveness, backend.work = Liveness.DONE, nothing
     backend.result = WorkerResult(Ending.IMPLEMENTED, "Nothing to do.", is_reviewed=True)
     host.tick()
-    assert host.outcomes() == ["no_change"] * 20
+    assert host.outcomes() == ["no_change"] * 50
     assert list((host.results / "active").iterdir()) == []
 
 
