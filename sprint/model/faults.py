@@ -42,65 +42,63 @@ class Fault(Exception):
         self.window = window
 
 
-_OVERFLOW = re.compile(
+# Compiled when they are first looked for: most ticks meet no fault.
+_OVERFLOW = (
     r"context[ _-]*length|context[ _-]*window|context[ _-]*size|context_overflow|maximum context"
     r"|(prompt|input|request|message)s? (is|are|was) too (long|large)|too many (input )?tokens"
     r"|exceeds? the (available|maximum) (context|number of tokens|input|prompt|token)|reduce the length"
     r"|input token count|maximum (prompt|input) length|prompt contains .{0,40}tokens|token limit exceeded"
-    r"|input length .{0,60}exceeds",
-    re.I,
+    r"|input length .{0,60}exceeds"
 )
-_OUT_OF_QUOTA = re.compile(
+_OUT_OF_QUOTA = (
     r"insufficient[_ ](quota|balance|credits?|funds)|exceeded your current quota|billing (hard|limit|not)"
     r"|out of credits"
-    r"|credit balance|payment required|quota[_ ]exhausted|spending limit",
-    re.I,
+    r"|credit balance|payment required|quota[_ ]exhausted|spending limit"
 )
-_NO_TOOLS = re.compile(
+_NO_TOOLS = (
     r"(not|n't|no) (currently )?support(ed|ing|s)?[^.]{0,40}(tool|function)"
     r"|(tool|function)s?( use| call(s|ing)?| choice)?[^.]{0,40}(not|n't) (be )?"
     r"(support|enabled|available|allowed)"
-    r"|no endpoints found that support|requires --enable-auto-tool-choice|tool-call-parser",
-    re.I,
+    r"|no endpoints found that support|requires --enable-auto-tool-choice|tool-call-parser"
 )
-_NO_USAGE_IN_STREAM = re.compile(r"stream_options|include_usage", re.I)
-_OTHER_MAX_TOKENS = re.compile(r"max_completion_tokens", re.I)
-_NO_MODEL = re.compile(
+_NO_USAGE_IN_STREAM = r"stream_options|include_usage"
+_OTHER_MAX_TOKENS = r"max_completion_tokens"
+_NO_MODEL = (
     r"\bmodel\b.{0,120}(not found|not exist|not a valid model|unknown model|not available)"
-    r"|(not a valid|no such|unknown|invalid) model",
-    re.I,
+    r"|(not a valid|no such|unknown|invalid) model"
 )
-_WANTS_REASONING = re.compile(r"reasoning_content", re.I)
-_WINDOWS = tuple(
-    re.compile(pattern, re.I)
-    for pattern in (
-        r"tokens? > (\d{3,9})",
-        r"(?:maximum|max|available)[^.\d]{0,60}?(?:is|of|:|=|\()\s*(\d{3,9})",
-        r"context (?:size|length|window)[^.\d]{0,30}(\d{3,9})",
-        r"(?:limit|maximum)[^.\d]{0,40}(\d{3,9})",
-        r'"?n_ctx"?\D{1,4}(\d{3,9})',
-    )
+_WANTS_REASONING = r"reasoning_content"
+_WINDOWS = (
+    r"tokens? > (\d{3,9})",
+    r"(?:maximum|max|available)[^.\d]{0,60}?(?:is|of|:|=|\()\s*(\d{3,9})",
+    r"context (?:size|length|window)[^.\d]{0,30}(\d{3,9})",
+    r"(?:limit|maximum)[^.\d]{0,40}(\d{3,9})",
+    r'"?n_ctx"?\D{1,4}(\d{3,9})',
 )
-_TOO_LARGE_EVER = re.compile(r"request too large", re.I)
-_TOLD_WAIT = re.compile(r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s\b|sec|m\b|min)", re.I)
+_TOO_LARGE_EVER = r"request too large"
+_TOLD_WAIT = r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s\b|sec|m\b|min)"
 _SHORTEST_KEY = 8  # local servers take any word as a key, and "ollama" is no secret
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _BUSY = frozenset({429, 503, 529})
 
 
+def _found(pattern: str, text: str) -> re.Match[str] | None:
+    return re.search(pattern, text, re.IGNORECASE)
+
+
 def judge(status: int | None, text: str, headers: Mapping[str, str]) -> Fault:
     """The fault behind an error answer. `status` None: the error came inside a stream without a number."""
     shown = f"HTTP {status}: {text}" if status else text
-    if _OVERFLOW.search(text) and status not in (401, 403, 404, 429):
+    if _found(_OVERFLOW, text) and status not in (401, 403, 404, 429):
         return Fault(Remedy.SHORTEN, shown, ModelTrouble.WINDOW, window=told_window(text))
-    if status == 413 or (status == 429 and _TOO_LARGE_EVER.search(text)):
+    if status == 413 or (status == 429 and _found(_TOO_LARGE_EVER, text)):
         return Fault(Remedy.SHORTEN, shown, ModelTrouble.WINDOW, window=told_window(text))
     wait = retry_after(headers)
     if wait is None:
         wait = _told_wait(text)
-    if status == 402 or (_OUT_OF_QUOTA.search(text) and wait is None):
+    if status == 402 or (_found(_OUT_OF_QUOTA, text) and wait is None):
         return Fault(Remedy.OTHER, f"out of quota ({shown})", ModelTrouble.QUOTA)
-    if status is not None and status < 500 and _NO_TOOLS.search(text):
+    if status is not None and status < 500 and _found(_NO_TOOLS, text):
         return Fault(Remedy.OTHER, f"cannot call tools ({shown})", ModelTrouble.NO_TOOLS)
     if status is None or status in _TRANSIENT or status >= 500:
         kind = ModelTrouble.BUSY if status in _BUSY else ModelTrouble.AWAY
@@ -112,7 +110,7 @@ def _refusal(status: int, text: str, shown: str) -> Fault:
     """The fault behind an answer that will be the same the next time."""
     if status in (401, 403):
         return Fault(Remedy.OTHER, f"the key is refused ({shown})", ModelTrouble.REFUSED)
-    if status == 404 or (status in (400, 422) and _NO_MODEL.search(text)):
+    if status == 404 or (status in (400, 422) and _found(_NO_MODEL, text)):
         return Fault(Remedy.OTHER, f"no such model or address ({shown})", ModelTrouble.UNKNOWN)
     if 300 <= status < 400:
         reason = f"redirects elsewhere ({shown}); set base_url to where it leads"
@@ -122,23 +120,23 @@ def _refusal(status: int, text: str, shown: str) -> Fault:
 
 def refuses_usage(status: int | None, text: str) -> bool:
     """True where a server cannot count tokens in a stream and will answer without being asked to."""
-    return status in (400, 422) and _NO_USAGE_IN_STREAM.search(text) is not None
+    return status in (400, 422) and _found(_NO_USAGE_IN_STREAM, text) is not None
 
 
 def refuses_max_tokens(status: int | None, text: str) -> bool:
     """True where a server wants max_completion_tokens in place of max_tokens."""
-    return status in (400, 422) and _OTHER_MAX_TOKENS.search(text) is not None
+    return status in (400, 422) and _found(_OTHER_MAX_TOKENS, text) is not None
 
 
 def wants_reasoning(status: int | None, text: str) -> bool:
     """True where a server insists on getting back the reasoning that it sent."""
-    return status in (400, 422) and _WANTS_REASONING.search(text) is not None
+    return status in (400, 422) and _found(_WANTS_REASONING, text) is not None
 
 
 def told_window(text: str) -> int | None:
     """The window in tokens that an overflow message names, or None."""
     for pattern in _WINDOWS:
-        if match := pattern.search(text.replace(",", "")):
+        if match := _found(pattern, text.replace(",", "")):
             return int(match[1])
     return None
 
@@ -160,7 +158,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _told_wait(text: str) -> float | None:
     """The pause that a message names in words, in seconds."""
-    match = _TOLD_WAIT.search(text)
+    match = _found(_TOLD_WAIT, text)
     if match is None:
         return None
     return float(match[1]) * {"ms": 0.001, "m": 60.0}.get(match[2][:2].rstrip("i"), 1.0)
