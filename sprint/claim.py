@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,13 +85,16 @@ class Claims(Struct, frozen=True):
         """Every claim on the server, by issue number. Raises ForgeError where the server fails."""
         return self.board().claims
 
-    def board(self) -> Board:
-        """Every claim and the pause, in one dialogue with the server. Raises ForgeError where that fails."""
+    def board(self, watch: Callable[[], str] | None = None) -> Board:
+        """Every claim and the pause, in one dialogue with the server, which `watch` may end by raising.
+
+        Raises ForgeError where that fails.
+        """
         try:
-            refs = self._fetched()
+            refs = self._fetched(watch)
         except (git.GitError, git.Unexplained):
             shutil.rmtree(self.git_dir, ignore_errors=True)  # it holds nothing that the server does not
-            refs = self._fetched()
+            refs = self._fetched(watch)
         # To git, any page that is not its own is a server without refs.
         if not refs and not git.ls_remote(self.remote, "refs/heads/*"):
             raise ForgeError(
@@ -105,11 +109,11 @@ class Claims(Struct, frozen=True):
         paused = refs.get(repo_pause.REF)
         return Board(claims, repo_pause.parse(paused[1]) if paused else None)
 
-    def _fetched(self) -> dict[str, tuple[str, str]]:
+    def _fetched(self, watch: Callable[[], str] | None) -> dict[str, tuple[str, str]]:
         is_new = not (self.git_dir / "HEAD").is_file()
         git.init_bare(self.git_dir)
         if not (is_new and git.fetch_many(self.git_dir, self.remote, *_PATTERNS, fewest=_MANY_LOOSE)):
-            git.fetch(self.git_dir, self.remote, *_BOARD, prune=True)
+            git.fetch(self.git_dir, self.remote, *_BOARD, prune=True, watch=watch)
         sample = self.git_dir / _SAMPLE
         if sample.is_dir() and len(list(sample.iterdir())) > _MANY_IN_IT:
             git.git(*_TIDY, git_dir=self.git_dir)

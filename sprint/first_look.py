@@ -58,15 +58,27 @@ def look(config: Config, repo: RepoConfig, around: Surroundings) -> Seen:
 
 def why_idle(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> str:
     """Why a tick is over already, or "". Asks no forge; runs under way and known faults are for the tick."""
-    store = RunStore(config.paths.results)
-    others = {other.name for other in config.repos if other.forge == repo.forge}
-    others -= {repo.name, repository.name}
+    if _has_unfinished(config, repo, repository, around):
+        return ""
+    return capacity.why_not_now(sharing.of(config, around), repo, repository)
+
+
+def begins_with_picking(
+    config: Config, repo: RepoConfig, repository: Repository, around: Surroundings
+) -> bool:
+    """Whether the first thing that a tick has to do is to read the claims. A repository that was renamed is
+    locked before, by its other name."""
+    return repository.name == repo.name and not _has_unfinished(config, repo, repository, around)
+
+
+def _has_unfinished(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> bool:
+    """Whether a run is under way or lost, or a fault is known: the tick looks at that first."""
+    store, name = RunStore(config.paths.results), repository.name
+    others = {other.name for other in config.repos if other.forge == repo.forge} - {repo.name, name}
     under_way = (run for run in store.under_way(repo.forge, proc.hostname()) if run.repo not in others)
-    shared = sharing.of(config, around)
-    if store.lost() or any(under_way) or shared.left_behind(repo.forge, repository.name):
-        return ""
-    if health.repository_block(
-        config.paths.results, repo.forge, repository.name, config_hash=health.config_hash(repo)
-    ):
-        return ""
-    return capacity.why_not_now(shared, repo, repository)
+    if store.lost() or any(under_way) or sharing.of(config, around).left_behind(repo.forge, name):
+        return True
+    faults = health.repository_block(
+        config.paths.results, repo.forge, name, config_hash=health.config_hash(repo)
+    )
+    return bool(faults)

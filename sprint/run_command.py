@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
 from sprint import defects, files, health, heartbeat, logs, sharing, standing_alarms
+from sprint.beside import Beside
 from sprint.clean_text import safe_line
 from sprint.config import Config, RepoConfig, resolve
 from sprint.domain import Phase, Run, Verdict, replace
@@ -25,6 +26,10 @@ from sprint.errors import Busy, ConfigError, ModelError, SprintError
 from sprint.lock import lock, lock_path
 from sprint.surroundings import Surroundings
 from sprint.tick_report import TickReport, as_data, lines
+
+if TYPE_CHECKING:
+    from sprint.claim import Board
+    from sprint.context import Context
 
 _INTERRUPTED = 130
 _HOUSEKEEPING_SECONDS = 3600.0
@@ -211,21 +216,36 @@ def _ticked(
     if idle and not repo.dashboard:
         return TickReport(seen.repository.name, idle=idle)
     from sprint.context import open_context
-    from sprint.tick import tick
 
     context = open_context(config, repo, around, seen=seen, stopping=stopping)
-    report = (
-        TickReport(seen.repository.name, idle=idle)
-        if idle
-        else tick(
-            context, only=options.issue, pull=options.pull, force=options.force, by_hand=options.by_hand
-        )
-    )
+    if idle:
+        report = TickReport(seen.repository.name, idle=idle)
+    else:
+        is_next = first_look.begins_with_picking(config, repo, seen.repository, around)
+        report = _worked(context, options, Beside(context.claims.board) if is_next else None)
     if repo.dashboard and options.issue is None and options.pull is None:
         from sprint import dashboard
 
         dashboard.keep(context, report)
     return report
+
+
+def _worked(context: Context, options: Options, claims: Beside[Board] | None) -> TickReport:
+    """Importing the rest takes as long as reading the claims."""
+    try:
+        from sprint.tick import tick
+
+        return tick(
+            context,
+            only=options.issue,
+            pull=options.pull,
+            force=options.force,
+            by_hand=options.by_hand,
+            early=claims,
+        )
+    finally:
+        if claims:
+            claims.stop()
 
 
 def _failed(config: Config, repo: RepoConfig, options: Options, error: SprintError) -> int:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from sprint import assign, capacity, early_imports, follow, publish
 from sprint.backlog import Backlog
+from sprint.beside import Beside
 from sprint.claim import Board
 from sprint.context import Context
 from sprint.domain import Claim, Phase, Purpose, Run, replace
@@ -34,11 +35,13 @@ def tick(
     pull: int | None = None,
     force: bool = False,
     by_hand: bool = False,
+    early: Beside[Board] | None = None,
 ) -> TickReport:
     """Settle what is under way, then begin what there is room for.
 
     `only` is the one issue, `pull` the one pull request of ours that is wanted. `by_hand`: also where a known
-    fault of the repository stops claims, to see whether it is mended.
+    fault of the repository stops claims, to see whether it is mended. `early`: the claims, read meanwhile;
+    only where no run is under way.
 
     The caller holds the lock of the repository's configured name. Raises Busy where somebody else has that of
     its present one, SprintError on failures, and KeyboardInterrupt.
@@ -53,6 +56,7 @@ def tick(
             return report
         if not (by_hand or only or pull) and (reason := blocked(context)):
             return replace(report, idle=reason)
+        board = board or (early.result() if early else None)
         return _with_new_runs(context, report, board, Wanted(only, pull, force))
 
 
