@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from sprint.config import Config, Limits, RepoConfig
 from sprint.domain import Endpoint, Liveness, Outcome, Prompt, Run, Secret, Usage, WorkerResult, Workspace
-from sprint.forge import Forge
-from sprint.runs import RunStore
 from sprint.sandbox import Sandbox
 from sprint.surroundings import Surroundings
 from sprint.task import Task
 from sprint.worker.review import Inspection
+
+if TYPE_CHECKING:  # a command on a sprite is a process of its own, which needs neither
+    from sprint.forge import Forge
+    from sprint.runs import RunStore
 
 
 class Job(Struct, frozen=True):
