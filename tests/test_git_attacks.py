@@ -20,6 +20,7 @@ import pytest
 from sprint import git, policy, proc, workspace
 from sprint.config import PublishConfig, SandboxConfig
 from sprint.domain import Change, Workspace
+from sprint.sandbox import Command
 from sprint.sandbox.bwrap import Bwrap
 from sprint.workspace import HandoverError
 from sprint.workspace.bundle import BundleError, open_bundle
@@ -41,7 +42,7 @@ class Field:
     def plant(self, script: str) -> None:
         """Run by the agent: $PAYLOAD is a command that makes the canary wherever it runs outside."""
         done = self.sandbox.run(
-            ["bash", "-euc", script], self.space, timeout=60, env={"PAYLOAD": f"touch {self.canary}"}
+            Command(["bash", "-euc", script], timeout=60, env={"PAYLOAD": f"touch {self.canary}"}), self.space
         )
         assert done.ok, done.err
 
@@ -275,8 +276,8 @@ def test_too_many_are_an_error_not_an_import(field: Field) -> None:
 
 def test_a_tree_deeper_than_any_path_ends_in_a_sentence(field: Field) -> None:
     script = "import os\nfor _ in range(600):\n os.mkdir('d' * 8); os.chdir('d' * 8)\nopen('f', 'w').close()"
-    field.sandbox.run(["python3", "-c", script], field.space, timeout=60)
-    field.sandbox.run(["sh", "-c", "echo x > b.txt"], field.space, timeout=60)
+    field.sandbox.run(Command(["python3", "-c", script], timeout=60), field.space)
+    field.sandbox.run(Command(["sh", "-c", "echo x > b.txt"], timeout=60), field.space)
     said = "stopped by its limit (files)"  # where the sandbox looks in time; git skips what no path can name
     try:
         assert [change.path for change in field.work()] == ["b.txt"]
@@ -391,7 +392,7 @@ class Forger:
 
     def probe(self) -> None: ...
 
-    def run(self, *args: object, **options: object) -> object:
+    def run(self, *args: object) -> object:
         from sprint.domain import Completed
 
         return Completed(0, self.answer, b"")

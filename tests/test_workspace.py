@@ -18,7 +18,7 @@ from sprint import git, workspace
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, ImportedWork, Secret, Workspace
 from sprint.errors import ForgeError, SprintError
-from sprint.sandbox import Sandbox
+from sprint.sandbox import Command, Sandbox
 from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
 from sprint.workspace import HandoverError, base_tree
@@ -62,7 +62,7 @@ class Bench:
         return space, mirror, sha
 
     def sh(self, space: Workspace, script: str) -> Completed:
-        done = self.sandbox.run(["sh", "-ec", script], space, timeout=60)
+        done = self.sandbox.run(Command(["sh", "-ec", script], timeout=60), space)
         assert done.ok, done.err
         return done
 
@@ -549,9 +549,10 @@ def test_a_repository_inside_is_seen_as_one(bench: Bench) -> None:
 def test_a_checkout_that_is_gone_is_an_error(bench: Bench) -> None:
     space, mirror, sha = bench.create()
     bench.sandbox.run(
-        ["sh", "-c", "cd /work; mv repo repo2; rm -rf repo; rm -rf repo2; rm -rf /work/repo"],
+        Command(
+            ["sh", "-c", "cd /work; mv repo repo2; rm -rf repo; rm -rf repo2; rm -rf /work/repo"], timeout=20
+        ),
         space,
-        timeout=20,
     )
     shutil.rmtree(space.checkout, ignore_errors=True)
     with pytest.raises(HandoverError, match="could not be exported"):
@@ -850,6 +851,6 @@ def test_git_in_the_checkout_says_nothing_of_what_tools_leave(bench: Bench) -> N
         "mkdir -p lib/__pycache__ node_modules vendor/node_modules; touch lib/__pycache__/a.pyc "
         "node_modules/x vendor/node_modules/new work.py; git status --short --untracked-files=all"
     )
-    seen = bench.sandbox.run(["sh", "-c", script], space, timeout=20)
+    seen = bench.sandbox.run(Command(["sh", "-c", script], timeout=20), space)
     # The base tracks one node_modules, so that name alone tells nothing here.
     assert seen.out.split() == ["??", "node_modules/x", "??", "vendor/node_modules/new", "??", "work.py"]

@@ -26,7 +26,7 @@ from sprint.disk_use import used
 from sprint.domain import Completed, Workspace
 from sprint.errors import Busy, SprintError
 from sprint.lock import lock
-from sprint.sandbox import Sandbox
+from sprint.sandbox import Command, Sandbox
 from sprint.workspace import HandoverError, layers, leftovers, removal
 from sprint.workspace.leftover import decode
 
@@ -111,10 +111,10 @@ def put(kept: Kept, workspace: Workspace, sandbox: Sandbox) -> str:
     if kept.owner is not None:
         return _show(kept, kept.owner, workspace)
     done = sandbox.run(
-        ["/bin/sh", "-c", _UNPACK, "unpack", _INSIDE],
+        Command(
+            ["/bin/sh", "-c", _UNPACK, "unpack", _INSIDE], timeout=_TIMEOUT, read_only={kept.folder: _INSIDE}
+        ),
         workspace,
-        timeout=_TIMEOUT,
-        read_only={kept.folder: _INSIDE},
     )
     return "" if done.ok else _fault(done)
 
@@ -226,11 +226,13 @@ def _pack(
     size = min(_PART_MB, config.file_mb) * _MEGABYTE
     excluded = [f"--exclude={path}" for path in _DOWNLOADS]
     done = sandbox.run(
-        ["/bin/sh", "-c", _PACK_TREE if is_tree else _PACK, "pack", _INSIDE, str(size), *excluded],
+        Command(
+            ["/bin/sh", "-c", _PACK_TREE if is_tree else _PACK, "pack", _INSIDE, str(size), *excluded],
+            timeout=_TIMEOUT,
+            stdin=listed,
+            read_only={workspace.root: _INSIDE},
+        ),
         packing,
-        timeout=_TIMEOUT,
-        stdin=listed,
-        read_only={workspace.root: _INSIDE},
     )
     if not done.ok:
         raise NotKept(f"it cannot be packed: {_fault(done)}")

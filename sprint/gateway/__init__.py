@@ -56,7 +56,7 @@ class Door(Struct, frozen=True):
 
 
 class Gateway(Struct, frozen=True):
-    """What a command needs to use it: `read_only` and `env` are for Sandbox.run, `wrap` is for its argv.
+    """What a command needs to use it: `read_only` and `env` are for its Command, `wrap` is for the argv.
     `ports` are those of its doors on the command's loopback, by name; `folder` is its own on this machine.
 
     `take_refusals` tells in one line what was refused since it was asked last, "" where nothing was.

@@ -8,6 +8,7 @@ from pathlib import Path
 from sprint.config import SandboxConfig, SandboxKind
 from sprint.sandbox.bwrap import Bwrap
 from sprint.sandbox.none import Unconfined
+from sprint.sandbox.protocol import Command as Command
 from sprint.sandbox.protocol import Sandbox as Sandbox
 
 KINDS: dict[SandboxKind, Callable[[SandboxConfig, Path | None], Sandbox]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sprint import proc
@@ -11,10 +11,11 @@ from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace, replace
 from sprint.errors import SandboxError
 from sprint.sandbox import probing, profile, script, toolchains, verdict
-from sprint.sandbox.limits import DiskWatch, first_of, impossible, unprivileged
+from sprint.sandbox.limits import DiskWatch, impossible, unprivileged
+from sprint.sandbox.protocol import Command
 from sprint.sandbox.stages import Stages
 from sprint.sandbox.standing import Standing, Wanted
-from sprint.sandbox.starter import Started, Starter
+from sprint.sandbox.starter import Started, Starter, attend
 from sprint.sandbox.system_files import SystemFiles
 
 _INSTALL = "install it with `apt-get install bubblewrap`"
@@ -50,57 +51,34 @@ class Bwrap:
             raise SandboxError(f"bubblewrap is not installed; {_INSTALL}")
         verdict.remembered(self._cache, self._config, lambda: probing.probe(self))
 
-    def run(
-        self,
-        argv: Sequence[str],
-        workspace: Workspace,
-        *,
-        timeout: float,
-        network: bool = False,
-        stdin: bytes = b"",
-        stdin_file: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Mapping[Path, str] | None = None,
-        writable_workspace: bool = True,
-        output_cap: int = 1_000_000,
-        output_file: Path | None = None,
-        watch: Callable[[], str] | None = None,
-        on_line: Callable[[bytes], None] | None = None,
-    ) -> Completed:
+    def run(self, command: Command, workspace: Workspace) -> Completed:
         uid = unprivileged(workspace)
-        if refused := impossible(argv, env):
+        if refused := impossible(command.argv, command.env):
             return refused
         view = profile.View(
             workspace=workspace.root,
-            is_writable=writable_workspace,
-            has_network=network,
-            read_only={**_toolchains(), **_readable(self._config), **(read_only or {})},
+            is_writable=command.writable_workspace,
+            has_network=command.network,
+            read_only={**_toolchains(), **_readable(self._config), **command.read_only},
         )
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
-        told, fixed = script.settable(env or {})
-        wanted = Wanted(view, uid, script.waiting_for(argv), bool(stdin or stdin_file), fixed)
+        told, fixed = script.settable(command.env)
+        wanted = Wanted(view, uid, script.waiting_for(command.argv), command.has_input, fixed)
 
         def see_through(standing: Standing) -> Completed:
             def start(*, has_input: bool) -> Started:
-                started = standing.become(argv, told)
+                started = standing.become(command.argv, told)
                 if self._is_ahead and not has_input:
                     self._make_next(wanted)
                 return started
 
-            return proc.attend(
-                start,
-                timeout=timeout,
-                stdin=stdin,
-                stdin_file=stdin_file,
-                output_cap=output_cap,
-                output_file=output_file,
-                watch=first_of(disk if writable_workspace else None, standing.memory_watch(), watch),
-                on_line=on_line,
+            return attend(
+                start, command, disk if command.writable_workspace else None, standing.memory_watch()
             )
 
         done = self._ended(wanted, see_through)
         # What only looks at a workspace is not to blame for its size.
-        return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+        return replace(done, killed_by=done.killed_by or (disk.after() if command.writable_workspace else ""))
 
     def _ended(self, wanted: Wanted, see_through: Callable[[Standing], Completed]) -> Completed:
         """How a command ended in the sandbox that waits for it, or in one made now."""

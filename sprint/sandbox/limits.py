@@ -34,11 +34,11 @@ def unprivileged(workspace: Workspace) -> int:
     return uid
 
 
-def impossible(argv: Sequence[str], env: Mapping[str, str] | None) -> Completed | None:
+def impossible(argv: Sequence[str], env: Mapping[str, str]) -> Completed | None:
     """How a command ends that no system can start, whoever wrote it; None for all others."""
     try:
         words = [os.fsencode(word) for word in argv]
-        given = [os.fsencode(f"{name}={value}") for name, value in (env or {}).items()]
+        given = [os.fsencode(f"{name}={value}") for name, value in env.items()]
     except UnicodeEncodeError:
         fault = "it holds characters that cannot be encoded"
     else:

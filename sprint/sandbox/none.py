@@ -9,18 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sprint import proc
 from sprint.config import SandboxConfig, SandboxKind
 from sprint.domain import Completed, Workspace, replace
 from sprint.errors import SandboxError
 from sprint.sandbox import probing, verdict
 from sprint.sandbox.cgroup import Group, group
 from sprint.sandbox.handed import Handed
-from sprint.sandbox.limits import DiskWatch, first_of, impossible, of_each_process, unprivileged
+from sprint.sandbox.limits import DiskWatch, impossible, of_each_process, unprivileged
 from sprint.sandbox.memory import MemoryWatch
+from sprint.sandbox.protocol import Command
 from sprint.sandbox.script import hidden
 from sprint.sandbox.stages import reachable
-from sprint.sandbox.starter import Job, Started, Starter
+from sprint.sandbox.starter import Job, Started, Starter, attend
 from sprint.sandbox.variables import environment
 
 
@@ -51,37 +51,21 @@ class Unconfined:
     def ahead(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # nothing of it takes long
 
-    def run(
-        self,
-        argv: Sequence[str],
-        workspace: Workspace,
-        *,
-        timeout: float,
-        network: bool = False,
-        stdin: bytes = b"",
-        stdin_file: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Mapping[Path, str] | None = None,
-        writable_workspace: bool = True,
-        output_cap: int = 1_000_000,
-        output_file: Path | None = None,
-        watch: Callable[[], str] | None = None,
-        on_line: Callable[[bytes], None] | None = None,
-    ) -> Completed:
+    def run(self, command: Command, workspace: Workspace) -> Completed:
         uid = unprivileged(workspace)
-        if refused := impossible(argv, env):
+        if refused := impossible(command.argv, command.env):
             return refused
-        _check_reachable([workspace.root, *(read_only or {})], uid)
+        _check_reachable([workspace.root, *command.read_only], uid)
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
-        real = _real_paths({workspace.root: "/work", **(read_only or {})})
+        real = _real_paths({workspace.root: "/work", **command.read_only})
         with contextlib.ExitStack() as stack:
             home, tmp = workspace.home, workspace.tmp
-            if not writable_workspace:
+            if not command.writable_workspace:
                 home = tmp = stack.enter_context(_scratch(uid))
-            given = {name: real(value) for name, value in (env or {}).items()}
+            given = {name: real(value) for name, value in command.env.items()}
             variables = {**environment(self._config, home=str(home), tmp=str(tmp)), **given}
             limits = stack.enter_context(group(self._config))
-            job = self._job([real(word) for word in argv], variables, workspace.checkout, uid, limits)
+            job = self._job([real(word) for word in command.argv], variables, workspace.checkout, uid, limits)
             started: list[Started] = []
 
             def start(*, has_input: bool) -> Started:
@@ -89,23 +73,16 @@ class Unconfined:
                 return started[0]
 
             memory = None if limits else MemoryWatch(self._config, lambda: started[0].pid)
-            done = proc.attend(
-                start,
-                timeout=timeout,
-                stdin=stdin,
-                stdin_file=stdin_file,
-                output_cap=output_cap,
-                output_file=output_file,
-                watch=first_of(disk if writable_workspace else None, memory, watch),
-                on_line=on_line,
-            )
+            done = attend(start, command, disk if command.writable_workspace else None, memory)
             if not done.killed_by:
                 started[0].check_told()
             if limits and not done.ok and not done.killed_by and limits.ran_out_of_memory():
                 return replace(done, killed_by="memory")
             if done.exit_code < 0:
                 done = replace(done, exit_code=128 - done.exit_code)
-            return replace(done, killed_by=done.killed_by or (disk.after() if writable_workspace else ""))
+            return replace(
+                done, killed_by=done.killed_by or (disk.after() if command.writable_workspace else "")
+            )
 
     def _job(
         self, argv: Sequence[str], variables: Mapping[str, str], cwd: Path, uid: int, limits: Group | None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sprint.domain import Completed, Workspace
 from sprint.errors import SandboxError
-from sprint.sandbox.protocol import Sandbox
+from sprint.sandbox.protocol import Command, Sandbox
 
 _SECONDS = 20.0
 _ANY_UID = 64_999
@@ -59,7 +59,7 @@ def in_throwaway(
         for path in (space.checkout, space.home, space.tmp):
             path.mkdir()
             path.chmod(0o777)
-        return sandbox.run(argv, space, timeout=timeout, read_only=read_only)
+        return sandbox.run(Command(argv, timeout=timeout, read_only=read_only or {}), space)
 
 
 def fault_of(done: Completed) -> str:

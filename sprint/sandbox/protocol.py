@@ -7,8 +7,39 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
+
 from sprint.config import SandboxKind
 from sprint.domain import Completed, Workspace
+
+
+class Command(Struct, frozen=True):
+    """What is to run, what it has, and what may end it.
+
+    `timeout` in seconds. `env` is added to the sandbox's own fixed environment. `read_only` maps host paths
+    to where they appear inside. Each of stdout and stderr is kept up to `output_cap` bytes, head and tail;
+    with `output_file` the whole of both goes to that file on the host too, up to 64 MB.
+
+    `watch`, `on_line` and `stdin_file` are as in proc.run: what `watch` returns ends the command with all it
+    forked, within half a second, and is its `killed_by`; `on_line` gets each line of stdout.
+    """
+
+    argv: Sequence[str]
+    timeout: float
+    network: bool = False
+    stdin: bytes = b""
+    stdin_file: Path | None = None
+    env: Mapping[str, str] = {}
+    read_only: Mapping[Path, str] = {}
+    writable_workspace: bool = True
+    output_cap: int = 1_000_000
+    output_file: Path | None = None
+    watch: Callable[[], str] | None = None
+    on_line: Callable[[bytes], None] | None = None
+
+    @property
+    def has_input(self) -> bool:
+        return bool(self.stdin or self.stdin_file)
 
 
 class Sandbox(Protocol):
@@ -36,31 +67,7 @@ class Sandbox(Protocol):
         shared with a command before it, and nothing is left when the block or the runner ends."""
         ...
 
-    def run(
-        self,
-        argv: Sequence[str],
-        workspace: Workspace,
-        *,
-        timeout: float,
-        network: bool = False,
-        stdin: bytes = b"",
-        stdin_file: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        read_only: Mapping[Path, str] | None = None,
-        writable_workspace: bool = True,
-        output_cap: int = 1_000_000,
-        output_file: Path | None = None,
-        watch: Callable[[], str] | None = None,
-        on_line: Callable[[bytes], None] | None = None,
-    ) -> Completed:
-        """Run argv to its end, or until a limit ends it (then `killed_by` says which).
-
-        `timeout` in seconds. `env` is added to the sandbox's own fixed environment. `read_only` maps host
-        paths to where they appear inside. Each of stdout and stderr is kept up to `output_cap` bytes,
-        head and tail; with `output_file` the whole of both goes to that file on the host too, up to 64 MB.
-
-        `watch`, `on_line` and `stdin_file` are as in proc.run: what `watch` returns ends the command with all
-        it forked, within half a second, and is its `killed_by`; `on_line` gets each line of stdout.
-        Raises SandboxError only where the sandbox itself cannot be started.
-        """
+    def run(self, command: Command, workspace: Workspace) -> Completed:
+        """Run it to its end, or until a limit ends it (then `killed_by` says which). Raises SandboxError only
+        where the sandbox itself cannot be started."""
         ...

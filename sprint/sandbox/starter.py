@@ -13,13 +13,16 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from sprint import proc
+from sprint.domain import Completed
 from sprint.errors import SandboxError, SprintError
 from sprint.sandbox.handed import Handed
+from sprint.sandbox.limits import first_of
+from sprint.sandbox.protocol import Command
 
 _HERE = str(Path(__file__).parent)
 # Imported, it is compiled once.
@@ -158,3 +161,17 @@ class Started:
             proc.close_pipes(self)
         told = self._text.splitlines()[1:]
         return int(told[0]) if told else -signal.SIGKILL
+
+
+def attend(start: proc.Starter, command: Command, *limits: Callable[[], str] | None) -> Completed:
+    """See a command that somebody starts to its end, or to that of its time or of one of its limits."""
+    return proc.attend(
+        start,
+        timeout=command.timeout,
+        stdin=command.stdin,
+        stdin_file=command.stdin_file,
+        output_cap=command.output_cap,
+        output_file=command.output_file,
+        watch=first_of(*limits, command.watch),
+        on_line=command.on_line,
+    )

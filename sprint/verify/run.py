@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sprint.domain import CheckResult, CheckStatus, Completed, Workspace, replace
 from sprint.gateway import Gateway
-from sprint.sandbox import Sandbox
+from sprint.sandbox import Command, Sandbox
 from sprint.terminal_text import readable
 from sprint.verify import reports
 from sprint.verify.compare import judge, no_check
@@ -181,15 +181,17 @@ def _run(
     argv = [shell, "-c", command]
     watching.began(command, timeout)
     return sandbox.run(
-        gateway.wrap(argv) if gateway else argv,
+        Command(
+            gateway.wrap(argv) if gateway else argv,
+            timeout=timeout,
+            network=network,
+            env=gateway.env if gateway else {},
+            read_only=gateway.read_only if gateway else {},
+            output_cap=_OUTPUT_CAP,
+            watch=watching.watch,
+            on_line=watching.line,
+        ),
         workspace,
-        timeout=timeout,
-        network=network,
-        env=gateway.env if gateway else None,
-        read_only=gateway.read_only if gateway else None,
-        output_cap=_OUTPUT_CAP,
-        watch=watching.watch,
-        on_line=watching.line,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from sprint import progress, prompts, transcript
 from sprint.config import CommandWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
+from sprint.sandbox import Command
 from sprint.task import Task
 from sprint.terminal_text import readable
 from sprint.worker import Job, handover
@@ -83,16 +84,18 @@ class CommandPerformer:
         progress.append(job.folder, "doing", what="tool", text=self._config.command, seconds=left)
         try:
             done = job.sandbox.run(
-                ["/bin/sh", "-c", script],
+                Command(
+                    ["/bin/sh", "-c", script],
+                    timeout=left,
+                    network=job.network,
+                    stdin=text.encode("utf-8", "replace"),
+                    env=_environment(places),
+                    output_cap=_OUTPUT_CAP,
+                    output_file=job.folder / transcript.RAW,
+                    watch=job.watch,
+                    on_line=progress.Pulse(job.folder).line,
+                ),
                 job.workspace,
-                timeout=left,
-                network=job.network,
-                stdin=text.encode("utf-8", "replace"),
-                env=_environment(places),
-                output_cap=_OUTPUT_CAP,
-                output_file=job.folder / transcript.RAW,
-                watch=job.watch,
-                on_line=progress.Pulse(job.folder).line,
             )
         finally:
             total = _seconds_so_far(job.folder) + time.monotonic() - began

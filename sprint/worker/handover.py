@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from sprint.domain import Ending, WorkerResult
 from sprint.prompts import ALREADY_FIXED
+from sprint.sandbox import Command
 from sprint.terminal_text import readable
 from sprint.worker import Job
 
@@ -46,7 +47,7 @@ class Places:
 def read(job: Job, path: str) -> str:
     """A plain file's text, "" for anything else; read inside, for it may be whatever was made of it."""
     script = f'[ -f "$1" ] && [ ! -L "$1" ] && head -c {_CAP} -- "$1"'
-    done = job.sandbox.run(["/bin/sh", "-c", script, "sh", path], job.workspace, timeout=_SECONDS)
+    done = job.sandbox.run(Command(["/bin/sh", "-c", script, "sh", path], timeout=_SECONDS), job.workspace)
     return readable(done.out).strip() if done.ok else ""
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sprint.domain import Workspace
-from sprint.sandbox import Sandbox
+from sprint.sandbox import Command, Sandbox
 from sprint.workspace.importing import ENVIRONMENT
 
 _SECONDS = 120.0
@@ -28,11 +28,13 @@ def apply_patch(workspace: Workspace, sandbox: Sandbox, patch: str, leaving_out:
     """
     excluded = [f"--exclude={_literally(path)}" for path in leaving_out]
     done = sandbox.run(
-        ["sh", "-c", _APPLY, "apply", *excluded],
+        Command(
+            ["sh", "-c", _APPLY, "apply", *excluded],
+            timeout=_SECONDS,
+            stdin=patch.encode("utf-8", "surrogateescape"),
+            env={key: value for key, value in ENVIRONMENT.items() if key != "HOME"},
+        ),
         workspace,
-        timeout=_SECONDS,
-        stdin=patch.encode("utf-8", "surrogateescape"),
-        env={key: value for key, value in ENVIRONMENT.items() if key != "HOME"},
     )
     return done.ok
 

@@ -21,7 +21,7 @@ from sprint import git, proc
 from sprint.domain import Change, Completed, DiffStat, ImportedWork, Workspace
 from sprint.errors import SprintError
 from sprint.git.server_errors import one_line, server_words
-from sprint.sandbox import Sandbox
+from sprint.sandbox import Command, Sandbox
 from sprint.workspace import layers, leftover
 from sprint.workspace.bundle import BundleError, open_bundle
 from sprint.workspace.checkout import KEPT_INDEX
@@ -213,18 +213,20 @@ def _in_sandbox(
 
     def run() -> Completed:
         return sandbox.run(
-            argv,
+            Command(
+                argv,
+                timeout=_TIMEOUT,
+                stdin=index.data,
+                env=ENVIRONMENT,
+                writable_workspace=False,
+                output_cap=output_cap,
+            ),
             workspace,
-            timeout=_TIMEOUT,
-            stdin=index.data,
-            env=ENVIRONMENT,
-            writable_workspace=False,
-            output_cap=output_cap,
         )
 
     done = run()
     if done.exit_code == _UNREADABLE and not done.killed_by:
-        sandbox.run(["chmod", "-R", "u+rwX", "."], workspace, timeout=_TIMEOUT, env=ENVIRONMENT)
+        sandbox.run(Command(["chmod", "-R", "u+rwX", "."], timeout=_TIMEOUT, env=ENVIRONMENT), workspace)
         done = run()
     if done.killed_by:
         raise HandoverError(f"the workspace could not be exported: stopped by its limit ({done.killed_by})")

@@ -17,6 +17,7 @@ from sprint.config import Limits, Paths, RepoConfig, SandboxConfig
 from sprint.domain import EnvironmentUse
 from sprint.environment import Checkout, Project, prepare
 from sprint.git import Remote
+from sprint.sandbox import Command
 from tests.bench import measure
 from tests.servers.forge import DemoForge
 
@@ -106,12 +107,9 @@ def _copied(project: Project, sha: str, scratch: Path) -> float:
         )
 
         def copy() -> None:
-            done = project.sandbox.run(
-                ["/bin/sh", "-c", COPY],
-                space,  # noqa: B023
-                timeout=120,
-                read_only={tree: "/run/sprint/tree"},
-            )
+            shown = {tree: "/run/sprint/tree"}
+            argv = ["/bin/sh", "-c", COPY]
+            done = project.sandbox.run(Command(argv, timeout=120, read_only=shown), space)  # noqa: B023
             assert done.ok, done.err
 
         times.append(measure.seconds(copy))

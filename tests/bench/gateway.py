@@ -20,6 +20,7 @@ from sprint.domain import Workspace
 from sprint.gateway import DOORS, Gateway
 from sprint.gateway.clients import Machine
 from sprint.gateway.packages import package_gateway
+from sprint.sandbox import Command
 from tests.around import around
 from tests.bench import measure, model_route
 
@@ -80,7 +81,7 @@ def _packages(scratch: Path) -> Iterator[str]:
         def inside(code: str, *arguments: object) -> float:
             argv = ["python3", "-c", code, *map(str, arguments)]
             done = sandbox.make(SandboxConfig()).run(
-                gateway.wrap(argv), space, timeout=120, read_only=gateway.read_only
+                Command(gateway.wrap(argv), timeout=120, read_only=gateway.read_only), space
             )
             assert done.ok, done.err
             return float(done.out)
@@ -113,7 +114,9 @@ def _packages(scratch: Path) -> Iterator[str]:
         plain, wrapped = (
             measure.seconds(
                 lambda argv=argv: [  # type: ignore[misc]
-                    sandbox.make(SandboxConfig()).run(argv, space, timeout=20, read_only=gateway.read_only)
+                    sandbox.make(SandboxConfig()).run(
+                        Command(argv, timeout=20, read_only=gateway.read_only), space
+                    )
                     for _ in range(20)
                 ]
             )
@@ -138,11 +141,13 @@ def _with_pip(scratch: Path, port: int, gateway: Gateway, space: Workspace) -> I
 
     def through() -> None:
         done = sandbox.make(SandboxConfig()).run(
-            gateway.wrap(["/bin/sh", "-c", f"{command.format(to='got')} && rm -r got"]),
+            Command(
+                gateway.wrap(["/bin/sh", "-c", f"{command.format(to='got')} && rm -r got"]),
+                timeout=120,
+                env={**gateway.env, "PYTHONPATH": "/opt/packages"},
+                read_only={**gateway.read_only, packages: "/opt/packages"},
+            ),
             space,
-            timeout=120,
-            env={**gateway.env, "PYTHONPATH": "/opt/packages"},
-            read_only={**gateway.read_only, packages: "/opt/packages"},
         )
         assert done.ok, done.err
 

@@ -14,6 +14,7 @@ from typing import Any
 from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
+from sprint.sandbox import Command
 from tests.bench import measure
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
@@ -68,8 +69,8 @@ def bench(scratch: Path) -> Iterator[str]:
         for function in (
             lambda: proc.run(argv, timeout=10),
             lambda: proc.run(bare, timeout=10),
-            lambda: box.run(argv, space, timeout=10),
-            lambda: loose.run(argv, space, timeout=10),
+            lambda: box.run(Command(argv, timeout=10), space),
+            lambda: loose.run(Command(argv, timeout=10), space),
         )
     )
     yield (
@@ -83,10 +84,10 @@ def bench(scratch: Path) -> Iterator[str]:
 def _ahead(box: sandbox.Sandbox, space: Workspace, argv: list[str]) -> Iterator[float]:
     """The seconds of commands for which a sandbox stands."""
     with box.ahead():
-        box.run(argv, space, timeout=10)
+        box.run(Command(argv, timeout=10), space)
         for _ in range(20):
             time.sleep(THOUGHT)
-            yield measure.seconds(lambda: box.run(argv, space, timeout=10))
+            yield measure.seconds(lambda: box.run(Command(argv, timeout=10), space))
 
 
 def _small(root: Path) -> Iterator[str]:

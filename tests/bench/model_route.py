@@ -16,6 +16,7 @@ from sprint.domain import Endpoint, Secret
 from sprint.gateway import Door, Gateway, opened
 from sprint.gateway.models.route import ModelRoute
 from sprint.gateway.models.used import Tally
+from sprint.sandbox import Command
 from tests.bench import measure
 
 REQUESTS = 200
@@ -99,10 +100,12 @@ def bench(scratch: Path) -> Iterator[str]:
         def inside(what: str, count: int) -> list[float]:
             argv = ["python3", "-c", _CLIENT, what, str(gateway.ports["model"]), route.key]
             done = sandbox.make(SandboxConfig()).run(
-                gateway.wrap([*argv, str(KILOBYTES * 1000), str(count)]),
+                Command(
+                    gateway.wrap([*argv, str(KILOBYTES * 1000), str(count)]),
+                    timeout=300,
+                    read_only=gateway.read_only,
+                ),
                 space,
-                timeout=300,
-                read_only=gateway.read_only,
             )
             assert done.ok, done.err
             return [float(one) for one in done.out.split()]

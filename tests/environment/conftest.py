@@ -13,6 +13,7 @@ from sprint import git, sandbox, verify, workspace
 from sprint.config import Limits, Paths, RepoConfig, SandboxConfig
 from sprint.domain import CheckResult, EnvironmentUse, Secret, Workspace
 from sprint.environment import Checkout, Prepared, Project, prepare
+from sprint.sandbox import Command
 from tests import known_tools
 from tests.servers.forge import DemoForge
 
@@ -93,7 +94,7 @@ def seen() -> Callable[[Project, Workspace, str], str]:
     """What a script prints in a workspace."""
 
     def run(project: Project, space: Workspace, script: str) -> str:
-        done = project.sandbox.run(["bash", "-c", script], space, timeout=60)
+        done = project.sandbox.run(Command(["bash", "-c", script], timeout=60), space)
         return done.out + done.err
 
     return run

@@ -16,6 +16,7 @@ from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.environment import tool_versions
 from sprint.environment.tool_versions import tools, versions
+from sprint.sandbox import Command
 
 
 class Counting:
@@ -27,9 +28,9 @@ class Counting:
         self._box = sandbox.make(config)
         self.runs = 0
 
-    def run(self, argv: list[str], workspace: Workspace, **options: Any) -> Completed:
+    def run(self, command: Command, workspace: Workspace) -> Completed:
         self.runs += 1
-        return self._box.run(argv, workspace, **options)
+        return self._box.run(command, workspace)
 
 
 @pytest.fixture

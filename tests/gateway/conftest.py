@@ -28,6 +28,7 @@ from sprint.gateway.clients import Machine
 from sprint.gateway.connect import Network
 from sprint.gateway.journal import NAME
 from sprint.gateway.packages import package_gateway
+from sprint.sandbox import Command
 from tests.around import around
 
 IS_ROOT = os.getuid() == 0
@@ -270,11 +271,13 @@ class Inside:
         **env: str,
     ) -> Completed:
         return sandbox.make(SandboxConfig()).run(
-            gateway.wrap(["/bin/bash", "-c", script]),
+            Command(
+                gateway.wrap(["/bin/bash", "-c", script]),
+                timeout=timeout,
+                env={**gateway.env, **env},
+                read_only={**gateway.read_only, **(show or {})},
+            ),
             self.space,
-            timeout=timeout,
-            env={**gateway.env, **env},
-            read_only={**gateway.read_only, **(show or {})},
         )
 
     def write(self, name: str, text: str) -> None:

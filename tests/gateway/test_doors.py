@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sprint.gateway import DOORS, server
+from sprint.sandbox import Command
 from tests.gateway.conftest import Inside, Page, Site, Upstream, Visitor, hand_over
 
 JAR = "/org/acme/gadget/1.0/gadget-1.0.jar"
@@ -181,7 +182,7 @@ def test_a_command_that_is_not_there(inside: Inside) -> None:
     with inside.site.gateway() as gateway:
         for argv, code in ((["no-such-program"], 127), (["/etc/passwd"], 126)):
             done = sandbox.make(SandboxConfig()).run(
-                gateway.wrap(argv), inside.space, timeout=20, read_only=gateway.read_only
+                Command(gateway.wrap(argv), timeout=20, read_only=gateway.read_only), inside.space
             )
             assert (done.exit_code, argv[0] in done.err) == (code, True)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sprint.gateway import DOORS
+from sprint.sandbox import Command
 from tests.gateway.conftest import Inside, Page, Site, Upstream
 
 
@@ -159,10 +160,9 @@ def test_cargo(inside: Inside, upstream: Upstream) -> None:
     from sprint import sandbox
     from sprint.config import SandboxConfig
 
-    done = sandbox.make(SandboxConfig()).run(
-        ["cargo", "metadata", "--offline", "--format-version=1"],
-        inside.space, timeout=60, env={"PATH": path}, read_only=show,
-    )  # fmt: skip
+    argv = ["cargo", "metadata", "--offline", "--format-version=1"]
+    command = Command(argv, timeout=60, env={"PATH": path}, read_only=show)
+    done = sandbox.make(SandboxConfig()).run(command, inside.space)
     assert '"name":"gadget"' in done.out, done.err
 
 

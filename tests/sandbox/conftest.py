@@ -19,6 +19,7 @@ import pytest
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
+from sprint.sandbox import Command
 
 IS_ROOT = os.getuid() == 0
 # Of its own for each test process: limits count what a uid has everywhere.
@@ -113,7 +114,7 @@ def attack(
     space: Workspace, script: str, *, timeout: float = 20, network: bool = False, **config: int
 ) -> Completed:
     box = sandbox.make(SandboxConfig(**config))  # type: ignore[arg-type]
-    return box.run(["bash", "-c", script], space, timeout=timeout, network=network)
+    return box.run(Command(["bash", "-c", script], timeout=timeout, network=network), space)
 
 
 def end(pids: list[int]) -> None:

@@ -18,6 +18,7 @@ from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
+from sprint.sandbox import Command
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.starter import Job, Starter
 from tests.sandbox.conftest import RUNNER, UID, sleepers, wait_until
@@ -60,7 +61,7 @@ def bubblewraps(space: Workspace, *, dead: bool = False) -> list[str]:
 
 
 def run(box: sandbox.Sandbox, space: Workspace, script: str, **more: object) -> str:
-    done = box.run(["bash", "-c", script], space, timeout=20, **more)  # type: ignore[arg-type]
+    done = box.run(Command(["bash", "-c", script], timeout=20, **more), space)  # type: ignore[arg-type]
     assert done.ok, done
     return done.out
 
@@ -129,20 +130,20 @@ def test_what_was_changed_in_the_meantime_is_seen(box: sandbox.Sandbox, space: W
         run(box, space, "rm -rf /work/repo; ln -s /etc /work/repo")
         assert "secret" not in run(box, space, "pwd -P; ls /work/repo/")
         run(box, space, "rm /work/repo")
-        assert not box.run(["bash", "-c", "true"], space, timeout=20).ok
+        assert not box.run(Command(["bash", "-c", "true"], timeout=20), space).ok
 
 
 def test_only_one_that_is_just_as_wanted_is_used(box: sandbox.Sandbox, space: Workspace) -> None:
     with box.ahead():
         run(box, space, "true")
         assert run(box, space, "cat", stdin=b"given") == "given"
-        done = box.run(["bash", "-c", "echo >x"], space, timeout=20, writable_workspace=False)
+        done = box.run(Command(["bash", "-c", "echo >x"], timeout=20, writable_workspace=False), space)
         assert not done.ok
         assert run(box, space, "ls /shown", read_only={space.tmp: "/shown"}) == ""
         assert "eth0" not in run(box, space, "cat /proc/net/dev")
         assert run(box, space, "echo $0") == "bash\n"
-        assert box.run(["sh", "-c", "echo $0", "zero"], space, timeout=20).out == "zero\n"
-        assert box.run(["printf", "%s", "no shell"], space, timeout=20).out == "no shell"
+        assert box.run(Command(["sh", "-c", "echo $0", "zero"], timeout=20), space).out == "zero\n"
+        assert box.run(Command(["printf", "%s", "no shell"], timeout=20), space).out == "no shell"
 
 
 def test_what_is_ended_before_it_is_a_sandbox_leaves_no_child(marker: str) -> None:
@@ -170,8 +171,11 @@ def test_time_and_limits_count_from_the_words(space: Workspace) -> None:
     with box.ahead():
         for _ in range(2):
             run(box, space, "true")
-            assert box.run(["bash", "-c", f'python3 -c "{hog}"'], space, timeout=20).killed_by == "memory"
-            done = box.run(["bash", "-c", "echo there; sleep 300"], space, timeout=1.5)
+            assert (
+                box.run(Command(["bash", "-c", f'python3 -c "{hog}"'], timeout=20), space).killed_by
+                == "memory"
+            )
+            done = box.run(Command(["bash", "-c", "echo there; sleep 300"], timeout=1.5), space)
             assert (done.killed_by, done.out) == ("timeout", "there\n")
             assert run(box, space, "ulimit -u; ulimit -c") == "40\n0\n"
 
@@ -199,7 +203,8 @@ def test_none_outlives_a_runner_that_was_killed(space: Workspace, tmp_path: Path
         from sprint.domain import Workspace
         box = sandbox.make(SandboxConfig())
         with box.ahead():
-            box.run(["bash", "-c", "true"], Workspace(Path({str(space.root)!r}), {space.uid}), timeout=60)
+            space = Workspace(Path({str(space.root)!r}), {space.uid})
+            box.run(sandbox.Command(["bash", "-c", "true"], timeout=60), space)
             print("there", flush=True)
             sys.stdin.read()
         """)

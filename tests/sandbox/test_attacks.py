@@ -16,6 +16,7 @@ import pytest
 
 from sprint import sandbox
 from sprint.domain import Workspace
+from sprint.sandbox import Command
 from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, end, sleepers, wait_until
 
 DECOY = "decoy-5ad1f0c2"
@@ -71,7 +72,7 @@ def test_what_a_command_is_told_cannot_be_read_by_other_users_of_the_host(
         end([*sleepers(marker), control.pid])
         control.wait()
     wait_until(lambda: not sleepers(marker))
-    done = box.run(["bash", "-c", script], space, timeout=20, env={"GIVEN": given}, watch=look)
+    done = box.run(Command(["bash", "-c", script], timeout=20, env={"GIVEN": given}, watch=look), space)
     assert done.killed_by == "seen"
     assert marker in seen[0]
     assert told not in seen[0]
@@ -172,7 +173,7 @@ def test_the_kernels_keyring(box: sandbox.Sandbox, space: Workspace, tmp_path: P
         subprocess.run([sys.executable, "-c", {read!r}])
         space = Workspace(Path({str(space.root)!r}), {space.uid})
         box = sandbox.make(SandboxConfig(kind={box.kind!r}))
-        print(box.run(["python3", "-c", {read!r}], space, timeout=20).out)
+        print(box.run(sandbox.Command(["python3", "-c", {read!r}], timeout=20), space).out)
         """)
     )
     shown = subprocess.run(
@@ -364,7 +365,7 @@ def test_typing_into_the_terminal(space: Workspace, tmp_path: Path) -> None:
         print("CONTROL")
         box = sandbox.make(SandboxConfig())
         space = Workspace(Path({str(space.root)!r}), {space.uid})
-        done = box.run(["bash", "-c", "exec 3<>/dev/tty && echo GOT"], space, timeout=20)
+        done = box.run(sandbox.Command(["bash", "-c", "exec 3<>/dev/tty && echo GOT"], timeout=20), space)
         print(done.exit_code, done.out, done.err)
     """)
     (tmp_path / "runner.py").write_text(script)

@@ -19,7 +19,7 @@ from sprint.config import SandboxConfig
 from sprint.disk_use import used
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
-from sprint.sandbox import probing
+from sprint.sandbox import Command, probing
 from sprint.sandbox.limits import DiskWatch
 from sprint.sandbox.none import Unconfined
 from tests.sandbox.conftest import IS_ROOT, UID, as_uid, sleepers, wait_for
@@ -38,7 +38,7 @@ def bwrap() -> sandbox.Sandbox:
 
 
 def sh(box: sandbox.Sandbox, space: Workspace, script: str, **options: object) -> proc.Completed:
-    return box.run(["bash", "-c", script], space, **{"timeout": 20.0, **options})  # type: ignore[arg-type]
+    return box.run(Command(["bash", "-c", script], **{"timeout": 20.0, **options}), space)  # type: ignore[arg-type]
 
 
 def test_a_probe_passes_where_the_sandbox_holds(either: sandbox.Sandbox) -> None:
@@ -170,7 +170,7 @@ def test_a_script_runs_as_if_it_were_in_the_arguments(
 ) -> None:
     argv = [shell, "-c", script, "name", "first", "second one"]
     plain = proc.run(argv, timeout=20, cwd=space.checkout)
-    done = either.run(argv, space, timeout=20)
+    done = either.run(Command(argv, timeout=20), space)
     assert (done.exit_code, done.out) == (plain.exit_code, plain.out)
     assert re.sub("eval: |-c: ", "", done.err) == re.sub("-c: ", "", plain.err)
 
@@ -181,10 +181,10 @@ def test_each_byte_that_a_word_can_hold_arrives(
 ) -> None:
     every = os.fsdecode(bytes(range(1, 256)))
     print_it = [shell, "-c", 'printf %s "$1"', "name"] if shell else ["printf", "%s"]
-    assert either.run([*print_it, every], space, timeout=20).stdout == os.fsencode(every)
+    assert either.run(Command([*print_it, every], timeout=20), space).stdout == os.fsencode(every)
     env = {"GIVEN": every, "no-name": "odd", "UID": "7"}
     script = 'printf %s "$GIVEN"; printenv no-name'
-    done = either.run(["bash", "-c", script], space, timeout=20, env=env)
+    done = either.run(Command(["bash", "-c", script], timeout=20, env=env), space)
     assert done.stdout == os.fsencode(every) + b"odd\n"
 
 
@@ -267,7 +267,7 @@ def test_standard_input_from_a_file_that_only_the_runner_may_read(
 
 
 def test_a_missing_program_is_the_commands_fault(either: sandbox.Sandbox, space: Workspace) -> None:
-    assert either.run(["no-such-program"], space, timeout=20).exit_code == 127
+    assert either.run(Command(["no-such-program"], timeout=20), space).exit_code == 127
 
 
 @pytest.mark.parametrize("script", ["echo a\0b", "echo \ud800", "true " + "x" * 200_000])
@@ -410,7 +410,7 @@ def test_a_command_costs_little(either: sandbox.Sandbox, space: Workspace) -> No
         subprocess.run(bare, check=True, **as_uid())
 
     def ours() -> None:
-        assert either.run(["true"], space, timeout=60).ok
+        assert either.run(Command(["true"], timeout=60), space).ok
 
     spent: dict[object, list[float]] = {alone: [], ours: []}
     for _ in range(15):

@@ -8,6 +8,7 @@ from pathlib import Path
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
+from sprint.sandbox import Command
 from tests.sandbox.conftest import attack, sleepers, wait_until
 
 
@@ -56,7 +57,9 @@ def test_many_short_commands_that_fill_the_disk(space: Workspace) -> None:
     """Each ends before anybody looks; all together they are seen, though others free as much meanwhile."""
     box = sandbox.make(SandboxConfig(disk_mb=100))
     killed_by = (
-        box.run(["bash", "-c", f"head -c 90000000 /dev/zero >f{number}"], space, timeout=20).killed_by
+        box.run(
+            Command(["bash", "-c", f"head -c 90000000 /dev/zero >f{number}"], timeout=20), space
+        ).killed_by
         for number in range(8)
     )
     assert next(killed_by) == ""
@@ -66,11 +69,11 @@ def test_many_short_commands_that_fill_the_disk(space: Workspace) -> None:
 def test_a_workspace_that_is_too_large_can_still_be_read(space: Workspace) -> None:
     box = sandbox.make(SandboxConfig(disk_mb=70))
     fill = "head -c 90000000 /dev/zero >f; sleep 20"
-    assert box.run(["sh", "-c", fill], space, timeout=20).killed_by == "disk"
-    done = box.run(["sh", "-c", "wc -c f; sleep 0.7"], space, timeout=20, writable_workspace=False)
+    assert box.run(Command(["sh", "-c", fill], timeout=20), space).killed_by == "disk"
+    done = box.run(Command(["sh", "-c", "wc -c f; sleep 0.7"], timeout=20, writable_workspace=False), space)
     assert done.killed_by == ""
     assert int(done.out.split()[0]) == (space.checkout / "f").stat().st_size > 70_000_000
-    assert box.run(["rm", "f"], space, timeout=20).ok
+    assert box.run(Command(["rm", "f"], timeout=20), space).ok
 
 
 def test_a_huge_file(space: Workspace) -> None:
@@ -101,7 +104,7 @@ def test_memory_backed_folders_are_small(space: Workspace) -> None:
 def test_a_flood_of_output(space: Workspace, tmp_path: Path) -> None:
     box = sandbox.make(SandboxConfig())
     copy = tmp_path / "copy"
-    done = box.run(["yes"], space, timeout=0.5, output_cap=10_000, output_file=copy)
+    done = box.run(Command(["yes"], timeout=0.5, output_cap=10_000, output_file=copy), space)
     assert done.killed_by == "timeout"
     assert done.truncated
     assert len(done.stdout) < 11_000

@@ -15,7 +15,7 @@ import pytest
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
-from sprint.sandbox import none, standing, starter, supervise
+from sprint.sandbox import Command, none, standing, starter, supervise
 from tests.sandbox.conftest import IS_ROOT, UID
 
 MOST = 200  # megabytes
@@ -69,7 +69,7 @@ def script(steps: str, seconds: float) -> str:
 
 def run_all(space: Workspace, scripts: list[str]) -> list[Completed]:
     box = sandbox.make(SandboxConfig(memory_mb=MOST))
-    return [box.run(["python3", "-c", steps], space, timeout=40) for steps in scripts]
+    return [box.run(Command(["python3", "-c", steps], timeout=40), space) for steps in scripts]
 
 
 def as_ordinary_user(space: Workspace, scripts: list[str]) -> list[Completed]:
@@ -121,7 +121,7 @@ def test_so_do_root_s_where_there_is_no_control_group(
         monkeypatch.setattr(module, "group", lambda _: nullcontext(None))
     box = sandbox.make(SandboxConfig(kind=kind, memory_mb=MOST))  # type: ignore[arg-type]
     attack, control = ATTACKS["children"]
-    done = box.run(["python3", "-c", script(attack, 30)], space, timeout=40)
+    done = box.run(Command(["python3", "-c", script(attack, 30)], timeout=40), space)
     assert (done.killed_by, done.out) == ("memory", "")
-    done = box.run(["python3", "-c", script(control, 0.6)], space, timeout=40)
+    done = box.run(Command(["python3", "-c", script(control, 0.6)], timeout=40), space)
     assert (done.killed_by, done.out) == ("", "fine\n")

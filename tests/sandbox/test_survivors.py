@@ -16,6 +16,7 @@ from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
+from sprint.sandbox import Command
 from tests.sandbox.conftest import RUNNER, Outside, end, sleepers, wait_until
 
 _SURVIVORS = {
@@ -41,7 +42,7 @@ def test_survivors_of_a_command_that_ended(
     end(control)
     assert control, "outside it does survive"
     wait_until(lambda: not sleepers(marker))
-    assert box.run(["bash", "-c", script], space, timeout=20).exit_code == 0
+    assert box.run(Command(["bash", "-c", script], timeout=20), space).exit_code == 0
     assert sleepers(marker) == []
 
 
@@ -60,7 +61,7 @@ def test_survivors_of_a_command_whose_time_ran_out(
         return ""
 
     script = f"{_SURVIVORS[how].format(marker)}\nsleep {marker}"
-    done = box.run(["bash", "-c", script], space, timeout=3600, watch=look)
+    done = box.run(Command(["bash", "-c", script], timeout=3600, watch=look), space)
     assert done.killed_by == "timeout"
     assert sleepers(marker) == []
 
@@ -74,9 +75,9 @@ def test_a_command_whose_starter_was_killed_is_no_result(space: Workspace, marke
         return ""
 
     with pytest.raises(SandboxError, match="the process that starts commands was ended; see whether"):
-        box.run(["bash", "-c", f"sleep {marker}; true"], space, timeout=20, watch=kill_it)
+        box.run(Command(["bash", "-c", f"sleep {marker}; true"], timeout=20, watch=kill_it), space)
     wait_until(lambda: not sleepers(marker))
-    assert box.run(["echo", "fine"], space, timeout=20).out == "fine\n"
+    assert box.run(Command(["echo", "fine"], timeout=20), space).out == "fine\n"
 
 
 def starters() -> list[int]:
@@ -103,7 +104,7 @@ def test_survivors_of_a_runner_that_was_killed(
             subprocess.run(argv)
         else:
             box = sandbox.make(SandboxConfig(kind={kind!r}))
-            box.run(argv, Workspace(Path({str(space.root)!r}), {space.uid}), timeout=60)
+            box.run(sandbox.Command(argv, timeout=60), Workspace(Path({str(space.root)!r}), {space.uid}))
         """)
     )
     process = subprocess.Popen([sys.executable, str(runner)], **RUNNER)

@@ -17,7 +17,7 @@ from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
-from sprint.sandbox import profile, system_files
+from sprint.sandbox import Command, profile, system_files
 from sprint.sandbox.stages import Stages
 from sprint.sandbox.system_files import SystemFiles
 from tests.sandbox.conftest import IS_ROOT, RUNNER, UID
@@ -69,7 +69,9 @@ def test_commands_see_what_the_host_has(space: Workspace) -> None:
         listing = f'find {path} -printf "%P %y\\n" | sort; find {path} -type f | sort | xargs -r cat'
         host = subprocess.run(["sh", "-c", listing], stdout=subprocess.PIPE, check=False).stdout
         if Path(path).is_dir() or (Path(path).is_file() and not Path(path).is_symlink()):
-            assert box.run(["sh", "-c", listing], space, timeout=20, output_cap=10**8).stdout == host, name
+            assert (
+                box.run(Command(["sh", "-c", listing], timeout=20, output_cap=10**8), space).stdout == host
+            ), name
 
 
 def test_nothing_of_it_can_be_written(space: Workspace) -> None:
@@ -78,7 +80,7 @@ def test_nothing_of_it_can_be_written(space: Workspace) -> None:
     assert said(box, space, script) == ""
     before = said(box, space, f"{LISTED}; cat passwd")
     for attempt in ("chmod 777 /etc", "echo x >>/etc/passwd", "mv /etc/group /etc/g", "umount /etc"):
-        assert not box.run(["sh", "-c", attempt], space, timeout=20).ok, attempt
+        assert not box.run(Command(["sh", "-c", attempt], timeout=20), space).ok, attempt
     assert said(box, space, f"{LISTED}; cat passwd") == before
 
 
@@ -158,7 +160,7 @@ from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 tempfile.tempdir = {str(own)!r}
 box = sandbox.make(SandboxConfig())
-box.run(["true"], Workspace(Path({str(space.root)!r}), {space.uid}), timeout=60)
+box.run(sandbox.Command(["true"], timeout=60), Workspace(Path({str(space.root)!r}), {space.uid}))
 print("there", flush=True)
 sys.stdin.read()
 """
@@ -190,6 +192,6 @@ def test_a_folder_for_temporary_files_that_only_root_may_enter_is_not_used(
 
 
 def said(box: sandbox.Sandbox, space: Workspace, script: str) -> str:
-    done = box.run(["sh", "-c", script], space, timeout=20)
+    done = box.run(Command(["sh", "-c", script], timeout=20), space)
     assert done.ok, done
     return done.out

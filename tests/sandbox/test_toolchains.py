@@ -13,7 +13,7 @@ import pytest
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
-from sprint.sandbox import toolchains
+from sprint.sandbox import Command, toolchains
 
 DECOY = "DECOY-token-4711"
 PROGRAMS = {  # by the folder that the PATH leads to, below a home: the program, and where it really lies
@@ -77,7 +77,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run(space: Workspace, script: str) -> str:
-    done = sandbox.make(SandboxConfig()).run(["bash", "-c", script], space, timeout=30)
+    done = sandbox.make(SandboxConfig()).run(Command(["bash", "-c", script], timeout=30), space)
     return done.out + done.err
 
 
@@ -150,7 +150,7 @@ def test_folders_of_the_sandboxes_own_are_left_out(tmp_path: Path) -> None:
 
 def test_python_is_there_besides_python3(box: sandbox.Sandbox, space: Workspace) -> None:
     code = "import sys; print(sys.version_info[0], *sys.argv[1:])"
-    done = box.run(["python", "-c", code, "a b"], space, timeout=30)
+    done = box.run(Command(["python", "-c", code, "a b"], timeout=30), space)
     assert (done.out, done.err) == ("3 a b\n", "")
 
 
@@ -167,5 +167,5 @@ def test_python_is_python3_where_the_system_has_only_that(
 
 
 def test_compiled_files_of_others_are_used(box: sandbox.Sandbox, space: Workspace) -> None:
-    done = box.run(["sh", "-c", "env"], space, timeout=30)
+    done = box.run(Command(["sh", "-c", "env"], timeout=30), space)
     assert "PYTHONPYCACHEPREFIX" not in done.out

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sprint.domain import Completed
+from sprint.sandbox import Command
 from sprint.worker import Job, handover
 
 _BLOCKED = ("BLOCKED.md", "BLOCKED")
@@ -55,4 +56,4 @@ def write(job: Job, path: str, text: str) -> None:
 
 
 def _run(job: Job, argv: Sequence[str], stdin: bytes = b"") -> Completed:
-    return job.sandbox.run(argv, job.workspace, timeout=_SECONDS, stdin=stdin)
+    return job.sandbox.run(Command(argv, timeout=_SECONDS, stdin=stdin), job.workspace)

@@ -11,6 +11,7 @@ from sprint import progress, prompts, transcript
 from sprint.config import AgentWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult, replace
 from sprint.errors import ConfigError, ModelError, SprintError
+from sprint.sandbox import Command
 from sprint.sprite.detector import Silence
 from sprint.task import Task
 from sprint.terminal_text import readable
@@ -180,17 +181,19 @@ class _Start:
         inside = ["/bin/sh", "-c", _SCRIPT, "sh", places.folder, places.summary, places.question]
         try:
             done = job.sandbox.run(
-                way.wrap([*inside, *launch.argv]),
+                Command(
+                    way.wrap([*inside, *launch.argv]),
+                    timeout=self._left,
+                    network=job.network or way.network,
+                    stdin=launch.stdin.encode("utf-8", "replace"),
+                    env={**launch.env, **way.env},
+                    read_only={**program.read_only, **way.read_only},
+                    output_cap=_OUTPUT_CAP,
+                    output_file=job.folder / LOG,
+                    watch=self._watch,
+                    on_line=self.story.line,
+                ),
                 job.workspace,
-                timeout=self._left,
-                network=job.network or way.network,
-                stdin=launch.stdin.encode("utf-8", "replace"),
-                env={**launch.env, **way.env},
-                read_only={**program.read_only, **way.read_only},
-                output_cap=_OUTPUT_CAP,
-                output_file=job.folder / LOG,
-                watch=self._watch,
-                on_line=self.story.line,
             )
         finally:
             self._save()

@@ -16,6 +16,7 @@ from sprint.clean_text import clean, fence
 from sprint.domain import CheckStatus, Completed, replace
 from sprint.errors import ForgeError
 from sprint.resources import Skill
+from sprint.sandbox import Command
 from sprint.sandbox.script import NESTED
 from sprint.terminal_text import decoded
 from sprint.worker import Job, review
@@ -110,18 +111,24 @@ class Toolbox:
         timeout = max(min(wanted, limit, self._seconds_left()), 1.0)
         path = self.outputs.new()
         check = self._checks.seen(call.command)
-        plain = [self._shell, "-c", _ONE_STREAM + call.command]
+        argv = [self._shell, "-c", _ONE_STREAM + call.command]
+        env = {} if self._job.network else dict(_OFFLINE)
+        if check is not None:
+            argv = [self._shell, "-c", MARKING, self._shell, str(check)]
+            env[NESTED] = call.command
         progress.append(self._job.folder, "doing", what="tool", text=call.command, seconds=timeout)
         done = self._job.sandbox.run(
-            plain if check is None else [self._shell, "-c", MARKING, self._shell, str(check)],
+            Command(
+                argv,
+                timeout=timeout,
+                network=self._job.network,
+                env=env,
+                output_cap=8 * LONGEST,
+                output_file=path if self.outputs.has_room() else None,
+                watch=self._job.watch,
+                on_line=self._pulse.line,
+            ),
             self._job.workspace,
-            timeout=timeout,
-            network=self._job.network,
-            env=({} if self._job.network else _OFFLINE) | ({} if check is None else {NESTED: call.command}),
-            output_cap=8 * LONGEST,
-            output_file=path if self.outputs.has_room() else None,
-            watch=self._job.watch,
-            on_line=self._pulse.line,
         )
         self._checks.done(check, is_whole=not done.killed_by)
         text = decoded(done.stdout + done.stderr).rstrip("\n")
@@ -207,7 +214,9 @@ class Toolbox:
         return self._script(["git", *arguments], b"", 60.0, 2_000_000)
 
     def _script(self, argv: Sequence[str], stdin: bytes, timeout: float, cap: int) -> Completed:
-        return self._job.sandbox.run(argv, self._job.workspace, timeout=timeout, stdin=stdin, output_cap=cap)
+        return self._job.sandbox.run(
+            Command(argv, timeout=timeout, stdin=stdin, output_cap=cap), self._job.workspace
+        )
 
     def _put_inside(self, name: str, data: bytes, *, append: bool) -> str:
         root = PurePosixPath(self._job.sandbox.inside(self._job.workspace)).parent

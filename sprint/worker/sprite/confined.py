@@ -19,6 +19,7 @@ from sprint import decoding, proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SprintError
+from sprint.sandbox import Command
 
 _FAILED = 125
 _STDIN_CAP = 256 << 20
@@ -52,15 +53,17 @@ def main(argv: Sequence[str]) -> int:
     box = sandbox.make(spec.sandbox)
     try:
         done = box.run(
-            list(argv[1:]),
+            Command(
+                list(argv[1:]),
+                timeout=spec.seconds,
+                network=spec.network,
+                stdin=sys.stdin.buffer.read(_STDIN_CAP) if spec.has_input else b"",
+                env=spec.env,
+                read_only={Path(path): inside for path, inside in spec.read_only.items()},
+                writable_workspace=spec.writable,
+                output_cap=spec.output_cap,
+            ),
             Workspace(Path(spec.root), spec.uid),
-            timeout=spec.seconds,
-            network=spec.network,
-            stdin=sys.stdin.buffer.read(_STDIN_CAP) if spec.has_input else b"",
-            env=spec.env,
-            read_only={Path(path): inside for path, inside in spec.read_only.items()},
-            writable_workspace=spec.writable,
-            output_cap=spec.output_cap,
         )
     except SprintError as error:
         print(error, file=sys.stderr)

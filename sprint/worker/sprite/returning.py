@@ -12,6 +12,7 @@ from typing import Any
 from sprint import transcript
 from sprint.domain import Endpoint, Usage
 from sprint.model.reply import priced
+from sprint.sandbox import Command
 from sprint.sprite.backend import BackendError
 from sprint.sprite.detector import Silence
 from sprint.sprite.visit import Visit
@@ -79,7 +80,7 @@ def fetch(job: Job, visit: Visit, ground: Ground, note: Note) -> dict[str, Any]:
 
 def _ignored(job: Job) -> list[str]:
     """The junk of this project, as its own checkout leaves it out."""
-    done = job.sandbox.run(["cat", ".git/info/exclude"], job.workspace, timeout=20)
+    done = job.sandbox.run(Command(["cat", ".git/info/exclude"], timeout=20), job.workspace)
     return [line for line in done.out.splitlines() if line.strip() and not line.startswith("#")][:500]
 
 
@@ -90,11 +91,13 @@ def _unpack(job: Job, bundle: bytes) -> None:
     except BundleError as error:
         raise HandoverError(f"what came from the sprite is not as it should be: {error}") from error
     done = job.sandbox.run(
-        ["sh", "-c", _UNPACK, "unpack", work, base, *_SUPERVISORS, *_SIGNALS],
+        Command(
+            ["sh", "-c", _UNPACK, "unpack", work, base, *_SUPERVISORS, *_SIGNALS],
+            timeout=_SECONDS,
+            stdin=pack,
+            env={key: value for key, value in ENVIRONMENT.items() if key != "HOME"},
+        ),
         job.workspace,
-        timeout=_SECONDS,
-        stdin=pack,
-        env={key: value for key, value in ENVIRONMENT.items() if key != "HOME"},
     )
     if not done.ok:
         said = done.killed_by or (done.err.strip().splitlines() or ["git said nothing"])[-1]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sprint.domain import Secret
 from sprint.errors import SprintError
+from sprint.sandbox import Command
 from sprint.sprite.visit import Visit
 from sprint.worker import Job
 from sprint.worker.sprite.ground import Ground
@@ -66,7 +67,8 @@ def _known(job: Job, commits: Sequence[str]) -> list[str]:
     if not commits:
         return []
     done = job.sandbox.run(
-        ["sh", "-c", _KNOWN, "known", *map(str, commits)], job.workspace, timeout=60, env=_environment()
+        Command(["sh", "-c", _KNOWN, "known", *map(str, commits)], timeout=60, env=_environment()),
+        job.workspace,
     )
     return done.out.split() if done.ok else []
 
@@ -74,11 +76,13 @@ def _known(job: Job, commits: Sequence[str]) -> list[str]:
 def _bundle(job: Job, known: Sequence[str]) -> bytes:
     """Made in the sandbox: the workspace's repository has been in the hands of the project's own commands."""
     done = job.sandbox.run(
-        ["sh", "-c", _SCRIPT, "bundle", job.run.base_sha, *(f"^{one}" for one in known)],
+        Command(
+            ["sh", "-c", _SCRIPT, "bundle", job.run.base_sha, *(f"^{one}" for one in known)],
+            timeout=_SECONDS,
+            env=_environment(),
+            output_cap=_CAP,
+        ),
         job.workspace,
-        timeout=_SECONDS,
-        env=_environment(),
-        output_cap=_CAP,
     )
     if not done.ok or done.truncated:
         said = done.killed_by or (done.err.strip().splitlines() or ["it is too large"])[-1]
