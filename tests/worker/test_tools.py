@@ -10,6 +10,8 @@ import pytest
 
 from sprint.domain import replace
 from sprint.errors import ForgeError
+from sprint.sandbox.bwrap import Bwrap
+from sprint.sandbox.standing import Standing, Wanted
 from tests.servers import replies
 from tests.servers.replies import call
 from tests.worker.conftest import Bench, contents
@@ -48,6 +50,24 @@ def test_commands_show_both_streams_in_order_and_how_they_ended(bench: Bench) ->
     )
     assert shown[0] == "one\ntwo\nthree\n[exit code 3]"
     assert shown[2].startswith("/work/repo\nbash")
+
+
+def test_reading_and_searching_use_the_sandbox_that_waits_for_a_command(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Standing] = []
+
+    def making(box: Bwrap, wanted: Wanted) -> Standing:
+        made.append(making_one(box, wanted))
+        return made[-1]
+
+    making_one = Bwrap._made
+    monkeypatch.setattr(Bwrap, "_made", making)
+    bench.file("a.txt").write_text("one\n")
+    looks = [command("true"), read("a.txt"), call("search", {"pattern": "one"}), read("a.txt")]
+    shown = do(bench, *looks)
+    assert shown[1:] == ["1\tone", "a.txt:1:one", "1\tone"]
+    assert len(made) == len(looks) + 1, "and one in vain, at the end"
 
 
 def test_a_command_that_takes_too_long_is_killed_with_what_it_said(bench: Bench) -> None:

@@ -65,8 +65,11 @@ RunScript = Callable[[Sequence[str], bytes, float, int], Completed]
 
 
 class FileTools:
-    def __init__(self, run: RunScript) -> None:
+    """`shell` is the one that commands run in: then the sandbox that waits for the next of them fits."""
+
+    def __init__(self, run: RunScript, shell: str) -> None:
         self._run = run
+        self._shell = shell
 
     def read(self, call: ReadFile, budget: int) -> str:
         """At most about `budget` characters of a file, whole lines behind their numbers. Raises BadCall."""
@@ -156,14 +159,17 @@ class FileTools:
     def put(self, path: str, data: bytes, *, append: bool) -> bool:
         """Write for the runner's own ends; False where that failed."""
         script = _APPEND if append else _WRITE
-        return self._run(["sh", "-c", script, "sh", path, ""], data, _SECONDS, 10_000).ok
+        return self._run(self._argv(script, path, ""), data, _SECONDS, 10_000).ok
+
+    def _argv(self, script: str, *arguments: str) -> list[str]:
+        return [self._shell, "-c", script, self._shell, *arguments]
 
     def _script(
         self, script: str, path: str, *more: str, stdin: bytes = b"", cap: int = 100_000
     ) -> Completed:
         if "\0" in path:
             raise BadCall("bad path", "A path cannot hold a NUL character.")
-        done = self._run(["sh", "-c", script, "sh", path, *more], stdin, _SECONDS, cap)
+        done = self._run(self._argv(script, path, *more), stdin, _SECONDS, cap)
         if done.ok:
             return done
         kind, message = _REASONS.get(done.exit_code, ("", ""))

@@ -80,14 +80,14 @@ class Toolbox:
     ) -> None:
         self._job = job
         self._seconds_left = seconds_left
-        self._files = FileTools(self._script)
+        self._shell = "bash" if proc.find("bash") else "sh"
+        self._files = FileTools(self._script, self._shell)
         self.outputs = Outputs(
             job.folder / "outputs", self._put_inside, job.limits.kept_mb * 1_000_000, outputs_so_far
         )
         self._skills = skills
         self._nonce = secrets.token_hex(8)
         self._pulse = progress.Pulse(job.folder)
-        self._shell = "bash" if proc.find("bash") else "sh"
         runnable = [check for check in job.run.base_checks if check.status is not CheckStatus.NOT_RUN]
         self._checks = CheckWatch([check.command for check in runnable], self._script)
         self.is_reviewed = is_reviewed
