@@ -20,6 +20,7 @@ from sprint.domain import Completed, Secret
 from sprint.errors import ForgeError, SprintError
 from sprint.git.server_errors import remote_fault
 from tests.servers.forge import DemoForge, Fault
+from tests.servers.loopback import Answer, LoopbackServer
 
 REPO = "octo/widgets"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -159,6 +160,18 @@ def test_a_missing_workflow_scope_is_recognised(forge: DemoForge, store: Path) -
     assert result is git.PushResult.REJECTED
     assert git.is_workflow_refusal(why)
     assert not git.is_workflow_refusal("pre-receive hook declined")
+
+
+def test_a_token_is_sent_at_once_and_to_no_other_server(forge: DemoForge, store: Path) -> None:
+    git.push(store, remote_of(forge), make(store), "refs/heads/x", expected="")
+    first = [seen for seen in forge.requests if seen.path.endswith("info/refs")]
+    assert [(seen.status, seen.has_token) for seen in first] == [(200, True)]
+    with LoopbackServer(lambda request: Answer(404)) as elsewhere:
+        moved = {"Location": f"{elsewhere.url}/octo/widgets.git/info/refs"}
+        forge.faults.append(Fault("info/refs", status=302, headers=moved, times=None))
+        with pytest.raises(ForgeError, match="moved"):
+            git.ls_remote(remote_of(forge))
+        assert elsewhere.requests == []
 
 
 # --- what fails ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -144,8 +145,10 @@ def talk(
 def _credentials(remote: Remote) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
     """Git options and file descriptors that let git, and only for this very host, find the token.
 
-    The token lives in memory that has no name (a memfd), handed down as an open descriptor. A credential
-    helper, unlike askpass, needs no executable on disk and is told protocol and host apart from each other.
+    The token lives in memory that has no name (a memfd), handed down as an open descriptor: as a header that
+    is sent at once, for else each dialogue begins with a refusal, and for a credential helper, which is asked
+    where the header is refused. Unlike askpass it needs no executable on disk and is told protocol and host
+    apart from each other.
     """
     if not remote.token or not remote.is_http:
         yield (), ()
@@ -153,15 +156,25 @@ def _credentials(remote: Remote) -> Iterator[tuple[tuple[str, ...], tuple[int, .
     token = remote.token.reveal()
     if not token.isprintable() or not token.isascii():
         raise SprintError(f"the token for {remote.origin} has characters that no token has")
-    fd = os.memfd_create("credential", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, token.encode())
+    pair = b64encode(f"{_USERNAME}:{token}".encode()).decode()
+    header = f'[http "{remote.origin}/"]\n\textraHeader = "Authorization: Basic {pair}"\n'
+    with _unnamed(token) as fd, _unnamed(header) as settings:
         helper = (
             '!f() { test "$1" = get || exit 0; while IFS== read -r k v; do case "$k" in'
             ' protocol) p=$v;; host) h=$v;; esac; done; test "$p://$h" = "' + remote.origin + '" || exit 0;'
             f" echo username={_USERNAME}; printf password=; cat /proc/self/fd/{fd}; echo; }}; f"
         )
-        yield ("-c", f"credential.{remote.origin}.helper={helper}"), (fd,)
+        options = ("-c", f"credential.{remote.origin}.helper={helper}")
+        yield (*options, "-c", f"include.path=/proc/self/fd/{settings}"), (fd, settings)
+
+
+@contextlib.contextmanager
+def _unnamed(text: str) -> Iterator[int]:
+    """A descriptor of memory without a name that holds it."""
+    fd = os.memfd_create("credential", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+        yield fd
     finally:
         os.close(fd)
 
