@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import pkgutil
 import threading
 
 
 def load(*names: str) -> None:
-    """Import modules of others, in a thread. What fails here fails again, and is told, where it is needed.
+    """Import modules of others, in a thread; "package.*" is a package with all that is in it. What fails here
+    fails again, and is told, where it is needed.
 
     None of ours: two threads that import two modules of one circle may see one of them half-made.
     """
@@ -18,4 +20,7 @@ def load(*names: str) -> None:
 def _load(names: tuple[str, ...]) -> None:
     for name in names:
         with contextlib.suppress(Exception):
-            importlib.import_module(name)
+            found = importlib.import_module(name.removesuffix(".*"))
+            if name.endswith(".*"):
+                inner = [module.name for module in pkgutil.iter_modules(found.__path__)]
+                _load(tuple(f"{found.__name__}.{one}" for one in inner))

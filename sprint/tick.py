@@ -22,7 +22,10 @@ from sprint.settle.repository import blocked
 from sprint.tick_report import TickReport
 
 # By prompts and policy; importing them takes as long as a claim.
-_NEEDED_BY_RUNS = ("jinja2", "detect_secrets.core.plugins.util", "detect_secrets.filters")
+_NEEDED_BY_RUNS = (
+    *("detect_secrets.core.plugins.util", "detect_secrets.filters", "detect_secrets.plugins.*"),
+    "jinja2",
+)
 _RACES = 20  # how many issues a tick may lose to other hosts before it leaves the rest to them
 
 _log = logging.getLogger(__name__)
