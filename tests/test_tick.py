@@ -24,6 +24,8 @@ from sprint.config import load, resolve
 from sprint.context import open_context
 from sprint.domain import Claim, Completed, Outcome, Secret
 from sprint.git import Remote
+from sprint.sandbox import bwrap
+from sprint.sandbox.standing import Standing
 from sprint.tick import tick
 from tests.around import around
 from tests.servers.forge import DemoForge, Fault
@@ -421,11 +423,22 @@ def test_what_keeps_a_run_from_beginning_costs_the_issue_no_attempt(
     assert [(row["outcome"], row["attempt"]) for row in site.rows()] == [("pr_opened", "1")]
 
 
+@pytest.mark.parametrize(
+    ("checks", "sandboxes"),
+    [
+        pytest.param([CHECK], 10, id="with a check"),  # which runs thrice, and is listed after
+        pytest.param([], 7, id="without"),  # a trial, the tools, one that stands in vain, the change
+    ],
+)
 def test_a_small_tick_starts_few_programs(
-    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    gitea: DemoForge,
+    make_site: MakeSite,
+    monkeypatch: pytest.MonkeyPatch,
+    checks: list[str],
+    sandboxes: int,
 ) -> None:
     backlog(gitea)
-    site, now = make_site(gitea, FIXED), datetime.now(UTC)
+    site, now = make_site(gitea, FIXED, repo={"checks": checks}), datetime.now(UTC)
     here = around(site.path, site.environ)
     config = load(site.path / "sprint.yaml", here)
     context = open_context(config, resolve(config, REPO), here)
@@ -439,18 +452,24 @@ def test_a_small_tick_starts_few_programs(
 
     def counted(argv: Sequence[str], **more: Any) -> Completed:
         talks = {"fetch", "push", "ls-remote"}.intersection(argv)
-        what = "dialogue" if talks else "sandbox" if "bwrap" in argv else argv[0]
+        what = "dialogue" if talks else argv[0]
         thread = threading.current_thread()
         started[what] += thread is own or thread.name == "beside"  # not the server's
         return run(argv, **more)
 
+    class Counted(Standing):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            started["sandbox"] += 1
+            super().__init__(*args, **more)
+
     monkeypatch.setattr(proc, "run", counted)
+    monkeypatch.setattr(bwrap, "Standing", Counted)
     report = tick(context)
     assert report.run is not None
     assert report.run.outcome is Outcome.PR_OPENED
     assert started["dialogue"] <= 5, "the claims, the base, and three pushes"
     assert started["git"] <= 25
-    assert started["sandbox"] <= 8, "a trial, the check thrice, two tools, what is left, the change"
+    assert started["sandbox"] <= sandboxes
 
 
 def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
