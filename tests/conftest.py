@@ -19,6 +19,7 @@ import pytest
 from sprint.sandbox import toolchains
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
+from tests.temporary import open_to_all
 
 _SCRUBBED = re.compile(
     r"(GITEA|FORGEJO|GITHUB|GH|OPENAI|OPENROUTER|OLLAMA|ANTHROPIC|SPRINT|HERMES|GIT|XDG)_.*"
@@ -135,10 +136,17 @@ def forge_server(request: pytest.FixtureRequest, make_forge: Callable[..., DemoF
 @pytest.fixture
 def workspaces() -> Iterator[Path]:
     """A folder for workspaces that other users can pass through, which tmp_path is not."""
-    folder = Path(tempfile.mkdtemp(prefix="sprint-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="sprint-test-", dir=open_to_all()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def slash_tmp() -> Iterator[Path]:
+    """A folder in /tmp, of which a sandbox has its own."""
+    with tempfile.TemporaryDirectory(prefix="sprint-test-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

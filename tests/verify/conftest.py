@@ -15,6 +15,7 @@ import pytest
 from sprint import sandbox, verify
 from sprint.config import SandboxConfig
 from sprint.domain import CheckResult, Workspace
+from tests.temporary import open_to_all
 
 IS_ROOT = os.getuid() == 0
 UID = 30_000 + os.getpid() % 10_000 if IS_ROOT else os.getuid()
@@ -42,7 +43,7 @@ def space(workspaces: Path) -> Workspace:
 @pytest.fixture(scope="module")
 def runners_pytest() -> Iterator[Path]:
     """The pytest that runs this very test: there is no network to install another from."""
-    with tempfile.TemporaryDirectory(prefix="sprint-test-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="sprint-test-", dir=open_to_all()) as folder:
         for name in ("pytest", "pluggy", "iniconfig", "packaging", "pygments"):
             for file in importlib.metadata.files(name) or ():
                 if ".." not in file.parts and file.suffix == ".py":

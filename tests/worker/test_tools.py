@@ -346,13 +346,15 @@ def test_edits_keep_line_ends_bytes_and_modes(bench: Bench) -> None:
     assert bench.file("x").stat().st_mode & 0o777 == 0o755
 
 
-def test_no_path_and_no_link_leads_out_of_the_workspace(bench: Bench, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
+def test_no_path_and_no_link_leads_out_of_the_workspace(bench: Bench, slash_tmp: Path) -> None:
+    secret = slash_tmp / "secret.txt"
     secret.write_text("decoy-4711")
     bench.job.folder.joinpath("x").write_text("decoy-4711")
     shown = do(
         bench,
-        command(f"ln -s {tmp_path} out; ln -s /etc etc; ln -s a/b inside; echo fine >real; ln -s real alias"),
+        command(
+            f"ln -s {slash_tmp} out; ln -s /etc etc; ln -s a/b inside; echo fine >real; ln -s real alias"
+        ),
         read(str(secret)),
         read("out/secret.txt"),
         read("../../../etc/passwd"),
@@ -371,7 +373,7 @@ def test_no_path_and_no_link_leads_out_of_the_workspace(bench: Bench, tmp_path: 
     assert "does not exist" in shown[7]
     assert shown[8] == "1\tfine"
     assert secret.read_text() == "decoy-4711"
-    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"secret.txt", "results"}
+    assert [path.name for path in slash_tmp.iterdir()] == ["secret.txt"]
 
 
 def test_the_forge_is_read_for_the_model_and_cleaned(bench: Bench) -> None:
