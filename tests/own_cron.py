@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ set -e
 mount --bind "$OWN_CRON/spool" /var/spool/cron/crontabs
 mount --bind "$OWN_CRON/cron.d" /etc/cron.d
 mount --bind "$OWN_CRON/run" /run
+exec 9<"$FILES"
 mount -t tmpfs shm /dev/shm  # where faketime has a file by process number, which is the same each time
+case $FILES in /dev/shm/*)
+    mkdir "$FILES"
+    mount --no-canonicalize --bind /proc/self/fd/9 "$FILES"
+    cd "$PWD"
+esac
+exec 9<&-
 if [ -e /etc/crontab ]; then mount --bind /dev/null /etc/crontab; fi
 exec "$@"
 """
@@ -81,7 +89,7 @@ class OwnCron:
         return [*enter, "--mount-proc", "sh", "-c", _MOUNTS, "sh", *command]
 
     def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
-        return {**environ, "OWN_CRON": str(self.root)}
+        return {**environ, "OWN_CRON": str(self.root), "FILES": tempfile.gettempdir()}
 
     def sprints(self, *steps: list[str], environ: Mapping[str, str]) -> list[Step]:
         """Several commands one after the other, in one process for speed; each with what it leaves."""
