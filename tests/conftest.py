@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import re
@@ -26,6 +27,12 @@ _SCRUBBED = re.compile(
     r"|(?i:(http|https|all|no)_proxy)|EDITOR|VISUAL|PAGER"
 )
 _IDENTITY = {"NAME": "Tess Tester", "EMAIL": "tess@example.org"}
+
+
+def pytest_collection_finish() -> None:
+    """No collection of garbage need look again through thousands of tests and all modules: they stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
