@@ -81,3 +81,26 @@ def test_each_answer_is_a_turn_of_an_agent_that_tells_no_steps(tmp_path: Path) -
     story.close("", "", 0)
     used, _ = transcript.usage(tmp_path)
     assert (story.turns, used.turns, used.prompt_tokens, used.completion_tokens) == (6, 6, 600, 60)
+
+
+class Way(NoWay):
+    """What passed through it is told by the test."""
+
+    def __init__(self) -> None:
+        self.used = Usage()
+
+    def usage(self) -> Usage:
+        return self.used
+
+
+def test_answers_that_came_at_once_are_turns_whose_cost_is_known(tmp_path: Path) -> None:
+    """hermes tells no steps: a model may have answered twice before anybody looks for the first time."""
+    way = Way()
+    story = Story(tmp_path, hermes, way, Silence(), lambda session: None)
+    way.used = Usage(turns=2, prompt_tokens=2000, completion_tokens=34, cost_usd=0.002)
+    story.tick()
+    way.used = Usage(turns=3, prompt_tokens=3000, completion_tokens=51, cost_usd=0.003)
+    story.tick()
+    story.close("", "", 0)
+    told, _ = transcript.usage(tmp_path)
+    assert told == Usage(turns=3, prompt_tokens=3000, completion_tokens=51, cost_usd=pytest.approx(0.003))

@@ -80,7 +80,7 @@ class Story:
         self._detector = Detector(silence, time.monotonic())
         self._turn: _Turn | None = None
         self._turns = transcript.usage(folder)[0].turns
-        self._told = Usage()  # of the way's usage what is in the transcript
+        self._told = Usage(cost_usd=0.0)  # of the way's usage what is in the transcript: nothing yet
         self._latest = Usage()  # and what it was when it last grew
         self._calls: dict[str, tuple[Called, float]] = {}
         self._asked = 0
@@ -220,7 +220,7 @@ class Story:
     def _append(self, turn: _Turn, used: Usage) -> None:
         told, self._told = self._told, used
         self._turns += 1
-        costs = (used.cost_usd, told.cost_usd if told.turns else 0.0)
+        costs = (used.cost_usd, told.cost_usd)
         transcript.append(
             self._folder,
             "assistant",
