@@ -65,7 +65,11 @@ ATTACKS: dict[str, Callable[..., None]] = {
 }
 
 
-@pytest.mark.parametrize("test", ATTACKS.values(), ids=ATTACKS)
+# With their own marks: some of them only root can try.
+_MARKED = [pytest.param(test, marks=getattr(test, "pytestmark", ())) for test in ATTACKS.values()]
+
+
+@pytest.mark.parametrize("test", _MARKED, ids=ATTACKS)
 def test_it_fails_there_too(
     test: Callable[..., None],
     space: Workspace,

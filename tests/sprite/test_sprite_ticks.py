@@ -235,9 +235,9 @@ used = {"input_tokens": 500, "cache_read_input_tokens": 500, "output_tokens": 10
 if model == "away":
     print(json.dumps({"type": "result", "is_error": True, "result": "API Error: 529 overloaded"}), flush=True)
     sys.exit(1)
-print(json.dumps({"type": "assistant", "message": {"id": "m1", "usage": used, "content": []}}), flush=True)
 path = pathlib.Path("widgets.py")
 path.write_text(path.read_text().replace("n + n + 1", "n + n"))
+print(json.dumps({"type": "assistant", "message": {"id": "m1", "usage": used, "content": []}}), flush=True)
 if model == "slow":
     time.sleep(600)
 print(json.dumps({"type": "result", "subtype": "success", "result": "Mended.", "usage": used}), flush=True)
