@@ -20,7 +20,7 @@ import pytest
 
 from sprint.config import load
 from sprint.domain import Phase, Run, replace
-from sprint.gateway.own_process import start
+from sprint.gateway.own_process import serves, start
 from sprint.runs import RunStore
 from tests.agents.model import ScriptedModel
 from tests.around import around
@@ -147,7 +147,7 @@ def test_it_ends_at_the_deadline_and_when_told_to(site: Site, run: Run, how: str
         ) as process,
     ):
         folder = store.folder(run.id) / "gateway"
-        assert wait_until(lambda: is_open(folder / "model.http"))
+        assert wait_until(lambda: serves(store.folder(run.id))), "its key is there, too"
         if how == "deadline":
             store.save(replace(run, deadline=datetime.now(UTC)))
         else:
