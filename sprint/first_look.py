@@ -13,6 +13,7 @@ from sprint.domain import Repository
 from sprint.errors import ConfigError, ForgeError
 from sprint.forge import Forge, connect
 from sprint.runs import RunStore
+from sprint.sharing import Sharing
 from sprint.surroundings import Surroundings
 
 
@@ -21,6 +22,13 @@ class Seen(NamedTuple):
 
     forge: Forge
     repository: Repository
+
+
+class Ahead(NamedTuple):
+    """Why a tick is over already, or ""; and whether to read the claims is what it does first."""
+
+    idle: str = ""
+    begins_with_picking: bool = False
 
 
 def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
@@ -56,27 +64,22 @@ def look(config: Config, repo: RepoConfig, around: Surroundings) -> Seen:
     return Seen(forge, fit_repository(forge, repo))
 
 
-def why_idle(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> str:
-    """Why a tick is over already, or "". Asks no forge; runs under way and known faults are for the tick."""
-    if _has_unfinished(config, repo, repository, around):
-        return ""
-    return capacity.why_not_now(sharing.of(config, around), repo, repository)
+def ahead(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> Ahead:
+    """Asks no forge; runs under way and known faults are for the tick."""
+    shared = sharing.of(config, around)
+    if _has_unfinished(config, repo, repository, shared):
+        return Ahead()
+    # One that was renamed is locked before, by its other name.
+    is_next = repository.name == repo.name
+    return Ahead(idle=capacity.why_not_now(shared, repo, repository), begins_with_picking=is_next)
 
 
-def begins_with_picking(
-    config: Config, repo: RepoConfig, repository: Repository, around: Surroundings
-) -> bool:
-    """Whether the first thing that a tick has to do is to read the claims. A repository that was renamed is
-    locked before, by its other name."""
-    return repository.name == repo.name and not _has_unfinished(config, repo, repository, around)
-
-
-def _has_unfinished(config: Config, repo: RepoConfig, repository: Repository, around: Surroundings) -> bool:
+def _has_unfinished(config: Config, repo: RepoConfig, repository: Repository, shared: Sharing) -> bool:
     """Whether a run is under way or lost, or a fault is known: the tick looks at that first."""
     store, name = RunStore(config.paths.results), repository.name
     others = {other.name for other in config.repos if other.forge == repo.forge} - {repo.name, name}
     under_way = (run for run in store.under_way(repo.forge, proc.hostname()) if run.repo not in others)
-    if store.lost() or any(under_way) or sharing.of(config, around).left_behind(repo.forge, name):
+    if store.lost() or any(under_way) or shared.left_behind(repo.forge, name):
         return True
     faults = health.repository_block(
         config.paths.results, repo.forge, name, config_hash=health.config_hash(repo)

@@ -212,8 +212,8 @@ def _ticked(
     from sprint import first_look
 
     seen = first_look.look(config, repo, around)
-    idle = first_look.why_idle(config, repo, seen.repository, around)
-    if idle and not repo.dashboard:
+    ahead = first_look.ahead(config, repo, seen.repository, around)
+    if (idle := ahead.idle) and not repo.dashboard:
         return TickReport(seen.repository.name, idle=idle)
     from sprint.context import open_context
 
@@ -221,8 +221,8 @@ def _ticked(
     if idle:
         report = TickReport(seen.repository.name, idle=idle)
     else:
-        is_next = first_look.begins_with_picking(config, repo, seen.repository, around)
-        report = _worked(context, options, Beside(context.claims.board) if is_next else None)
+        early = Beside(context.claims.board) if ahead.begins_with_picking else None
+        report = _worked(context, options, early)
     if repo.dashboard and options.issue is None and options.pull is None:
         from sprint import dashboard
 
