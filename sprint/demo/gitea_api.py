@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sprint.demo import git_server
@@ -39,6 +40,13 @@ class Call:
     login: str | None
     args: Mapping[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # of the answer
+    _refs: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def refs(self, repo: StoredRepo) -> dict[str, str]:
+        """A repository's references, read once for all that the answer tells of it."""
+        if repo.path not in self._refs:
+            self._refs[repo.path] = git_server.refs(repo.path)
+        return self._refs[repo.path]
 
     @property
     def repo(self) -> StoredRepo:
@@ -155,7 +163,7 @@ class GiteaApi:
         open_ones = [issue for issue in repo.issues.values() if issue.state == "open"]
         return {
             "full_name": repo.name,
-            "empty": not any(ref.startswith("refs/heads/") for ref in git_server.refs(repo.path)),
+            "empty": not any(ref.startswith("refs/heads/") for ref in call.refs(repo)),
             "private": True,
             "archived": False,
             "html_url": f"{call.url}/{repo.name}",
@@ -192,7 +200,7 @@ class GiteaApi:
     def pull_json(self, call: Call, issue: StoredIssue) -> dict[str, Any]:
         assert issue.pull is not None
         repo = self.repository_json(call, call.repo)
-        heads = git_server.refs(call.repo.path)
+        heads = call.refs(call.repo)
         sides = {
             side: {"label": name, "ref": name, "sha": heads.get(f"refs/heads/{name}", ""), "repo": repo}
             for side, name in (("head", issue.pull.head), ("base", issue.pull.base))

@@ -50,13 +50,13 @@ def routes(listed: Listed, *, commit_id: str, no_status: str) -> dict[str, Handl
 def _heads(call: Call) -> dict[str, str]:
     prefix = "refs/heads/"
     return {
-        ref.removeprefix(prefix): sha for ref, sha in git_server.refs(call.repo.path).items() if prefix in ref
+        ref.removeprefix(prefix): sha for ref, sha in call.refs(call.repo).items() if prefix in ref
     }
 
 
 def _log(call: Call) -> list[str]:
     start = call.query.get("sha") or call.repo.default_branch
-    refs = git_server.refs(call.repo.path)
+    refs = call.refs(call.repo)
     sha = refs.get(f"refs/heads/{start}", start)
     if not set(sha) <= set("0123456789abcdef"):
         raise ApiError(404, "Not Found")

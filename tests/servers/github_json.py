@@ -48,7 +48,7 @@ def association(call: Call, repo: StoredRepo, login: str) -> str:
 def repository(call: Call, repo: StoredRepo) -> dict[str, Any]:
     html = f"{call.url}/{repo.name}"
     right = call.store.right(repo, call.login)
-    is_empty = not any(ref.startswith("refs/heads/") for ref in git_server.refs(repo.path))
+    is_empty = not any(ref.startswith("refs/heads/") for ref in call.refs(repo))
     return {
         "id": repo.id,
         "node_id": f"R_{repo.id}",

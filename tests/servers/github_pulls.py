@@ -118,7 +118,7 @@ def _head_repo(call: Call, owner: str) -> str:
 
 
 def _check_commits(call: Call, source: str, head: str, base: str) -> None:
-    refs = git_server.refs(call.repo.path)
+    refs = call.refs(call.repo)
     ends = [refs.get(f"refs/heads/{branch}") for branch in (base, head)]
     if source != call.repo.name or not ends[0] or not ends[1]:
         return
