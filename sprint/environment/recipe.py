@@ -67,6 +67,11 @@ class Recipe(Struct, frozen=True):
     key: str = ""
     note: str = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no command at all."""
+        return not (self.setup or self.build or self.checks)
+
 
 def recipe_for(project: Project, commit: str) -> Recipe:
     """Configured commands, else what is proposed by the commit's own files. Raises SprintError."""

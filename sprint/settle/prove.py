@@ -176,6 +176,9 @@ def _checked(current: UnderWay, commit: str) -> tuple[Proof, CheckResult | None]
     checkout = environment.Checkout(f"{run.id}-proof", commit, run.base_branch, run.branch)
     at_base = run.environment or EnvironmentUse()
     project = replace(current.project, mirror=current.objects)
+    had_none = not (run.base_checks or at_base.setup or at_base.build)
+    if had_none and environment.recipe_for(project, commit).is_empty:
+        return verify.compare((), ()), None
     prepared = environment.prepare(project, checkout, at_base, watching=watching)
     try:
         if failed := prepared.failed:
