@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sprint import ledger, progress, prompts, workspace
+from sprint.beside import Beside
 from sprint.claim import uncounted
 from sprint.context import Context
 from sprint.domain import (
@@ -46,19 +47,29 @@ def conclude(context: Context, claim: Claim | None, run: Run, *, released: Claim
     if _is_told(run) or (claim is not None and _is_patch_kept(context, run)):
         _tell_if_possible(context, run, _receipt(run, claim, released))
     _give_back(context, run)
-    if claim is not None:
-        _release(context, claim, run)
-    kept = "" if run.outcome and run.outcome.verdict is Verdict.PASSED else run.workspace
-    workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
-    if kept:
-        _leave_to_people(run)
-    workspace.drop_objects(context.store.folder(run.id))
+    clearing = Beside(lambda _watch: _clear(context, run))
+    try:
+        if claim is not None:
+            _release(context, claim, run)
+    except BaseException:
+        clearing.stop()
+        raise
+    clearing.result()
     run = replace(run, phase=Phase.SETTLED)
     progress.append(
         context.store.folder(run.id), "phase", phase=run.phase, outcome=run.outcome, pr_url=run.pr_url
     )
     context.store.save(run)
     return run
+
+
+def _clear(context: Context, run: Run) -> None:
+    """Remove what the run leaves that nobody needs."""
+    kept = "" if run.outcome and run.outcome.verdict is Verdict.PASSED else run.workspace
+    workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
+    if kept:
+        _leave_to_people(run)
+    workspace.drop_objects(context.store.folder(run.id))
 
 
 def _leave_to_people(run: Run) -> None:
