@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 from msgspec import Struct
 
@@ -12,11 +12,11 @@ from sprint.backlog import Backlog
 from sprint.beside import Beside
 from sprint.claim import Board
 from sprint.context import Context
-from sprint.domain import Claim, Phase, Purpose, Run, replace
+from sprint.domain import Claim, Issue, Phase, Pick, Purpose, Run, replace
 from sprint.errors import Busy, ConfigError, ForgeError, SprintError
 from sprint.lock import lock, lock_path
 from sprint.new_run import claim_issue
-from sprint.settle import mirroring, settle, settle_task, taken_over
+from sprint.settle import Mirrored, mirroring, settle, settle_task, taken_over
 from sprint.settle.lost import look_for_lost
 from sprint.settle.repository import blocked
 from sprint.tick_report import TickReport
@@ -162,77 +162,105 @@ def _with_new_runs(context: Context, report: TickReport, board: Board | None, wa
     if board.pause:
         return replace(report, idle=board.pause.says(context.repository.name))
     backlog = Backlog(context, only=wanted.issue, force=wanted.force)
-    report = _followed(context, report, board.claims, backlog, wanted.pull)
+    report, mirrored = _followed(context, report, board.claims, backlog, wanted.pull)
     if wanted.pull and not report.run:
         said = [one.says for one in report.followed] or [f"#{wanted.pull} is no open pull request of ours"]
         return replace(report, idle=said[0])
     if wanted.pull or (report.run and report.run.phase is Phase.SETTLED):
         return report
-    return _begun(context, report, board.claims if report.run is None else context.claims.read(), backlog)
+    claims = board.claims if report.run is None else context.claims.read()
+    with closing(_Mirror(context, mirrored if report.run is None else None)) as mirror:
+        return _begun(context, report, claims, backlog, mirror)
 
 
 def _followed(
     context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog, only: int | None
-) -> TickReport:
-    """Our pull requests come before new issues: begin the rounds that they need and there is room for."""
+) -> tuple[TickReport, Mirrored | None]:
+    """Our pull requests come before new issues: begin the rounds that they need and there is room for.
+
+    Also the mirror, where it was brought up to date for that.
+    """
     if not (context.repo_config.follow.enabled or only) or backlog.only:
-        return report
+        return report, None
     followed = follow.look(context, claims, backlog.open_pulls, only=only)
     backlog.waits_for_us = {one.number: one.waits_for_us for one in followed.decisions}
     report = replace(report, followed=followed.decisions)
     own = {run.issue for run in report.waiting}
     for needed in followed.needed:
         if len(capacity.worked_on(claims, own)) >= context.repo_config.pick.at_once:
-            return report
+            break
         if (begun := follow.begin(context, needed)) is None:
             continue
         run = settle(context, *begun, is_new=True)
         report = replace(report, run=run)
         if run.phase is Phase.SETTLED:
+            break
+        own.add(run.issue)
+        report = replace(report, waiting=(*report.waiting, run))
+    return report, followed.mirrored
+
+
+class _Mirror:
+    """The repository's mirror for the next run, brought up to date beside its claim. `known`: if it is."""
+
+    def __init__(self, context: Context, known: Mirrored | None) -> None:
+        self._context = context
+        self.mirrored = known
+
+    def begin(self) -> None:
+        self.mirrored = self.mirrored or mirroring(self._context, None, self._context.base)
+
+    def forget(self) -> None:
+        """The run after the next one begins at what the base is then."""
+        self.mirrored = None
+
+    def close(self) -> None:
+        if self.mirrored:
+            self.mirrored.stop()
+
+
+def _begun(
+    context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog, mirror: _Mirror
+) -> TickReport:
+    own = {run.issue for run in report.waiting}
+    lost = 0
+    while (
+        backlog.only or len(unsettled := capacity.worked_on(claims, own)) < context.repo_config.pick.at_once
+    ):
+        pick = backlog.pick(claims)
+        backlog.keep(pick)
+        backlog.forget_closed(claims)
+        report = replace(report, passed_over=pick.passed_over)
+        if pick.issue is None:
+            return replace(report, idle=pick.why_none)
+        try:
+            made = _claimed(context, pick, pick.issue, claims.get(pick.issue.number), backlog.force, mirror)
+        except Busy as error:  # each sprite has its run, or other hosts' runs keep what is left for today
+            return replace(report, idle=str(error))
+        if made is None:
+            _log.info("#%d: another host claimed it first", pick.issue.number)
+            backlog.pass_over(pick.issue, "another host claimed it first")
+            claims, lost = context.claims.read(), lost + 1
+            if lost == _RACES:
+                return replace(report, idle="other hosts were faster each time")
+            continue
+        run = settle(context, *made, is_new=True, mirrored=mirror.mirrored)
+        mirror.forget()
+        report = replace(report, run=run)
+        if run.phase is Phase.SETTLED or backlog.only:
             return report
         own.add(run.issue)
         report = replace(report, waiting=(*report.waiting, run))
-    return report
+    return report if report.run else replace(report, idle=capacity.crowd(claims, unsettled))
 
 
-def _begun(context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog) -> TickReport:
-    own = {run.issue for run in report.waiting}
-    lost, mirrored = 0, None
-    try:
-        while (
-            backlog.only
-            or len(unsettled := capacity.worked_on(claims, own)) < context.repo_config.pick.at_once
-        ):
-            pick = backlog.pick(claims)
-            backlog.keep(pick)
-            backlog.forget_closed(claims)
-            report = replace(report, passed_over=pick.passed_over)
-            if pick.issue is None:
-                return replace(report, idle=pick.why_none)
-            previous = claims.get(pick.issue.number)
-            try:
-                worker = assign.able(context, assign.wanted(context, pick.issue))
-                early_imports.load(*_NEEDED_BY_RUNS)
-                context.sandbox.probe()
-                publish.check(context.forge, context.repository, context.repo_config.publish)
-                mirrored = mirrored or mirroring(context, None, context.base)
-                made = claim_issue(context, pick, pick.issue, worker, previous, backlog.force)
-            except Busy as error:  # each sprite has its run, or other hosts' runs keep what is left for today
-                return replace(report, idle=str(error))
-            if made is None:
-                _log.info("#%d: another host claimed it first", pick.issue.number)
-                backlog.pass_over(pick.issue, "another host claimed it first")
-                claims, lost = context.claims.read(), lost + 1
-                if lost == _RACES:
-                    return replace(report, idle="other hosts were faster each time")
-                continue
-            run = settle(context, *made, is_new=True, mirrored=mirrored)
-            mirrored, report = None, replace(report, run=run)
-            if run.phase is Phase.SETTLED or backlog.only:
-                return report
-            own.add(run.issue)
-            report = replace(report, waiting=(*report.waiting, run))
-        return report if report.run else replace(report, idle=capacity.crowd(claims, unsettled))
-    finally:
-        if mirrored:
-            mirrored.stop()
+def _claimed(
+    context: Context, pick: Pick, issue: Issue, previous: Claim | None, is_forced: bool, mirror: _Mirror
+) -> tuple[Run, Claim] | None:
+    """What a run on that issue needs is there, and it is claimed; None where another host was faster."""
+    worker = assign.able(context, assign.wanted(context, issue))
+    early_imports.load(*_NEEDED_BY_RUNS)
+    context.sandbox.probe()
+    publish.check(context.forge, context.repository, context.repo_config.publish)
+    mirror.begin()
+    return claim_issue(context, pick, issue, worker, previous, is_forced)

@@ -472,6 +472,23 @@ def test_a_small_tick_starts_few_programs(
     assert started["sandbox"] <= sandboxes
 
 
+def test_the_mirror_that_a_look_at_a_new_pull_request_takes_serves_the_next_run(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    backlog(gitea)
+    site = make_site(gitea, [*FIXED, *FIXED])
+    assert site.sprint("run", REPO).returncode == 0
+    gitea.add_issue(REPO, "double() is wrong", "It adds one.")
+    gitea.requests.clear()
+    assert site.sprint("run", REPO).returncode == 0
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"] * 2
+    asked = [seen.path for seen in gitea.requests]
+    first_push = next(number for number, path in enumerate(asked) if path.endswith("git-receive-pack"))
+    fetched = [number for number, path in enumerate(asked) if path.endswith("git-upload-pack")]
+    assert len(fetched) <= 4, "the claims and the mirror: each the references, then the objects"
+    assert max(fetched) < first_push
+
+
 def test_a_pull_request_that_the_forge_refuses_for_good_ends_the_run(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:

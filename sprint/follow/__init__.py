@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from sprint.follow.tell import tell, untell
 from sprint.logs import run_log
 from sprint.new_run import new_run, room_for
 from sprint.pick import own_branch
+from sprint.settle import Mirrored
 from sprint.settle.wanted import not_wanted
 
 _log = logging.getLogger(__name__)
@@ -51,8 +53,11 @@ class Needed(Struct, frozen=True):
 
 
 class Followed(Struct, frozen=True):
+    """`mirrored` is the repository's mirror, where it was brought up to date for the base of new runs."""
+
     decisions: tuple[Decided, ...] = ()
     needed: tuple[Needed, ...] = ()
+    mirrored: Mirrored | None = None
 
 
 def look(
@@ -69,8 +74,14 @@ def look(
     remembered. Raises ForgeError.
     """
     ours = [one for one in _ours(context, claims, pulls) if only in (None, one[0].number)]
-    looks = Looks(context, is_kept=is_kept, is_fresh=only is not None)
-    looks.begin([pull for pull, _ in ours])
+    with closing(Looks(context, is_kept=is_kept, is_fresh=only is not None)) as looks:
+        looks.begin([pull for pull, _ in ours])
+        return _looked_at(context, looks, ours, is_kept=is_kept)
+
+
+def _looked_at(
+    context: Context, looks: Looks, ours: Sequence[tuple[PullRequest, Claim]], *, is_kept: bool
+) -> Followed:
     decided, needed = [], []
     for pull, found in ours:
         claim = found
@@ -93,7 +104,7 @@ def look(
         if issue is not None:
             needed.append(Needed(pull, claim, decision, issue))
     looks.save(pull.number for pull, _ in ours)
-    return Followed(tuple(decided), tuple(needed))
+    return Followed(tuple(decided), tuple(needed), looks.mirrored)
 
 
 def _ours(

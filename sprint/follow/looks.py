@@ -10,18 +10,19 @@ What was seen is a cache of this host's: lost, it costs requests and nothing els
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from sprint import git, json_file, workspace
+from sprint import git, json_file
 from sprint.context import Context
 from sprint.domain import Claim, PullRequest, Trigger
 from sprint.errors import SprintError
 from sprint.follow.decide import Decision, Seen
+from sprint.settle import Mirrored, mirroring
 
 _CI_AT_ONCE = 5
 _SAME_MOMENT = timedelta(seconds=10)
@@ -57,13 +58,13 @@ class _Memory(msgspec.Struct):
 
 
 class Looks:
-    """One repository's, in one tick. Every method but `save` raises ForgeError."""
+    """One repository's, in one tick. Every method but `save` and `close` raises ForgeError."""
 
     def __init__(self, context: Context, *, is_kept: bool = True, is_fresh: bool = False) -> None:
         self._context = context
         self._is_kept = is_kept
         self._is_fresh = is_fresh  # nothing is remembered, nor forgotten of the others
-        self._mirrors: dict[str, Path] = {}  # by the base that was asked about
+        self._mirrors: dict[str, Mirrored] = {}  # by the base that is asked about
         owner, name = context.repository.name.split("/")
         cache = context.config.paths.cache
         self._path: Path = cache / "follow" / context.repo_config.forge / owner / f"{name}.json"
@@ -74,12 +75,18 @@ class Looks:
         self._reread: int | None = None
         self._read: set[int] = set()
 
-    def begin(self, pulls: Iterable[PullRequest]) -> None:
+    def begin(self, pulls: Sequence[PullRequest]) -> None:
         """Look at the bases of these, and choose whose CI is asked for."""
-        bases = sorted({f"refs/heads/{pull.base}" for pull in pulls})
+        bases, usual = {pull.base for pull in pulls}, self._context.base
+        if any(pull.base == usual and self._is_new(pull) for pull in pulls):
+            # Whether it conflicts will be asked: the mirror is wanted anyway, and tells where the base is.
+            bases.remove(usual)
+            self._begin_mirror(usual)
         if bases:
-            heads = git.ls_remote(self._context.remote, *bases)
+            heads = git.ls_remote(self._context.remote, *sorted(f"refs/heads/{base}" for base in bases))
             self._bases = {ref.removeprefix("refs/heads/"): sha for ref, sha in heads.items()}
+        if usual in self._mirrors:
+            self._bases[usual] = self._mirrors[usual].result()[1]
         numbers = {pull.number for pull in pulls}
         known = {n: look for n, look in self._memory.known.items() if n in numbers}
         waiting = [n for n, look in known.items() if not look.is_ci_final]
@@ -88,6 +95,16 @@ class Looks:
         oldest = min(read, key=read.__getitem__, default=None)
         is_old = oldest is not None and read[oldest] < self._context.forge.clock() - _REREAD
         self._reread = oldest if is_old else None
+
+    @property
+    def mirrored(self) -> Mirrored | None:
+        """The mirror as it was brought up to date for the base that new runs begin at, if it was."""
+        return self._mirrors.get(self._context.base)
+
+    def close(self) -> None:
+        """Leave what was begun and is not done."""
+        for mirrored in self._mirrors.values():
+            mirrored.stop()
 
     def last(self, pull: PullRequest) -> Look | None:
         return self._memory.known.get(pull.number)
@@ -212,8 +229,7 @@ class Looks:
         context, base = self._context, self._base_of(pull)
         if not base:
             return None, False
-        is_in_fork = pull.head_repo.lower() != context.repository.name.lower()
-        if is_in_fork or not self._is_kept:  # in a dry run nothing may be fetched
+        if not self._is_by_git(pull):
             can_merge = context.forge.pull(context.repository.name, pull.number).mergeable
             return (not can_merge if can_merge or is_second_look else None), False
         mirror = self._mirror(pull.base)
@@ -226,14 +242,22 @@ class Looks:
         except git.GitError:
             return True, True
 
+    def _is_by_git(self, pull: PullRequest) -> bool:
+        """Not of forks; and in a dry run nothing may be fetched."""
+        return self._is_kept and pull.head_repo.lower() == self._context.repository.name.lower()
+
+    def _is_new(self, pull: PullRequest) -> bool:
+        look = self.last(pull)
+        return (look is None or look.head != pull.head_sha) and self._is_by_git(pull)
+
     def _mirror(self, base: str) -> Path:
         """With the branches as they were at the first question about one that is proposed for that base."""
+        self._begin_mirror(base)
+        return self._mirrors[base].result()[0]
+
+    def _begin_mirror(self, base: str) -> None:
         if base not in self._mirrors:
-            context = self._context
-            forge, name = context.repo_config.forge, context.repository.name
-            cache = context.config.paths.cache
-            self._mirrors[base], _ = workspace.update_mirror(cache, forge, name, context.remote, branch=base)
-        return self._mirrors[base]
+            self._mirrors[base] = mirroring(self._context, None, base)
 
 
 def _is_past(pull: PullRequest, now: datetime) -> bool:

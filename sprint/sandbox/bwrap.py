@@ -50,20 +50,14 @@ class Bwrap:
         if proc.find("bwrap") is None:
             raise SandboxError(f"bubblewrap is not installed; {_INSTALL}")
         verdict.remembered(self._cache, self._config, lambda: probing.probe(self))
+        self._starter.begin()
 
     def run(self, command: Command, workspace: Workspace) -> Completed:
-        uid = unprivileged(workspace)
         if refused := impossible(command.argv, command.env):
             return refused
-        view = profile.View(
-            workspace=workspace.root,
-            is_writable=command.writable_workspace,
-            has_network=command.network,
-            read_only={**_toolchains(), **_readable(self._config), **command.read_only},
-        )
+        wanted = self._wanted(command, workspace)
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
-        told, fixed = script.settable(command.env)
-        wanted = Wanted(view, uid, script.waiting_for(command.argv), command.has_input, fixed)
+        told, _ = script.settable(command.env)
 
         def see_through(standing: Standing) -> Completed:
             def start(*, has_input: bool) -> Started:
@@ -80,6 +74,17 @@ class Bwrap:
         # What only looks at a workspace is not to blame for its size.
         return replace(done, killed_by=done.killed_by or (disk.after() if command.writable_workspace else ""))
 
+    def _wanted(self, command: Command, workspace: Workspace) -> Wanted:
+        view = profile.View(
+            workspace=workspace.root,
+            is_writable=command.writable_workspace,
+            has_network=command.network,
+            read_only={**_toolchains(), **_readable(self._config), **command.read_only},
+        )
+        _, fixed = script.settable(command.env)
+        shell = script.waiting_for(command.argv)
+        return Wanted(view, unprivileged(workspace), shell, command.has_input, fixed)
+
     def _ended(self, wanted: Wanted, see_through: Callable[[Standing], Completed]) -> Completed:
         """How a command ended in the sandbox that waits for it, or in one made now."""
         ready = self._next if self._next and self._next.wanted == wanted else None
@@ -94,10 +99,13 @@ class Bwrap:
             return made.judged(see_through(made))
 
     @contextlib.contextmanager
-    def ahead(self) -> Iterator[None]:
+    def ahead(self, like: tuple[Command, Workspace] | None = None) -> Iterator[None]:
         """With each command the sandbox of another one like it is made, which waits for its words."""
         self._is_ahead = True
         try:
+            if like:
+                with contextlib.suppress(SandboxError):  # the first command finds out why
+                    self._make_next(self._wanted(*like))
             yield
         finally:
             self._is_ahead = False

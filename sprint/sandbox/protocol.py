@@ -59,12 +59,14 @@ class Sandbox(Protocol):
         ...
 
     def probe(self) -> None:
-        """Run something in it. Raises SandboxError, with the remedy, where that does not work."""
+        """Run something in it, and have ready what all commands need. Raises SandboxError, with the remedy,
+        where that does not work."""
         ...
 
-    def ahead(self) -> AbstractContextManager[None]:
+    def ahead(self, like: tuple[Command, Workspace] | None = None) -> AbstractContextManager[None]:
         """While it lasts, what the next command needs may be made before it is asked for. Nothing of that is
-        shared with a command before it, and nothing is left when the block or the runner ends."""
+        shared with a command before it, and nothing is left when the block or the runner ends. `like`: how
+        the first command will be, in all but its words and its variables."""
         ...
 
     def run(self, command: Command, workspace: Workspace) -> Completed:

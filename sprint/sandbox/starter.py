@@ -56,6 +56,13 @@ class Starter:
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
 
+    def begin(self) -> None:
+        """Have it come to be while the caller does something else. Raises SandboxError."""
+        try:
+            self._channel = self._channel or self._begun()
+        except OSError as error:
+            raise _cannot_start(error) from error
+
     def start(self, job: Job, handed: Handed, *, has_input: bool) -> Started:
         """Start a command, which has what is in `handed`. Raises SandboxError."""
         limits = {getattr(resource, f"RLIMIT_{name.upper()}"): value for name, value in job.limits.items()}
@@ -86,7 +93,7 @@ class Starter:
                 return
             except OSError as error:
                 if channel is None:
-                    raise SandboxError(f"no command can be started: {error.strerror or error}") from error
+                    raise _cannot_start(error) from error
 
     def _begun(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -99,6 +106,10 @@ class Starter:
                 raise SandboxError(f"{error}; reinstall sprint") from error
         weakref.finalize(self, _end, ours, process)
         return ours
+
+
+def _cannot_start(error: OSError) -> SandboxError:
+    return SandboxError(f"no command can be started: {error.strerror or error}")
 
 
 def _end(channel: socket.socket, process: subprocess.Popen[bytes]) -> None:

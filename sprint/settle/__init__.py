@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from sprint import prompts
-from sprint.beside import Beside
 from sprint.context import Context
 from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Prompt, Run, replace
 from sprint.errors import SprintError
@@ -29,13 +27,13 @@ from sprint.settle.propose import propose
 from sprint.settle.prove import prove, prove_update
 from sprint.settle.regained import regained
 from sprint.settle.spending import exceeded, over_limits, record_growth
-from sprint.settle.under_way import NO_PROMPT, UnderWay
+from sprint.settle.under_way import NO_PROMPT, Mirrored, UnderWay
 from sprint.settle.wanted import Wanted
 from sprint.settle.work import job_of
 from sprint.worker import Status
 from sprint.worker.sprite import asked
 
-__all__ = ["mirroring", "row_of", "settle", "settle_task"]
+__all__ = ["Mirrored", "mirroring", "row_of", "settle", "settle_task"]
 
 _TASK_LOCK = "task.lock"
 
@@ -48,7 +46,7 @@ def settle(
     claim: Claim | None,
     *,
     is_new: bool = False,
-    mirrored: Beside[tuple[Path, str]] | None = None,
+    mirrored: Mirrored | None = None,
 ) -> Run:
     """Bring a run as far as it can come now; returns it settled, or as it is where work goes on elsewhere.
 

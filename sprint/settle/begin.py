@@ -26,7 +26,7 @@ from sprint.domain import (
 from sprint.settle import merged_base, repository
 from sprint.settle.carry import carry
 from sprint.settle.early import ended_early
-from sprint.settle.under_way import UnderWay
+from sprint.settle.under_way import Mirrored, UnderWay
 from sprint.settle.work import job_of
 from sprint.worker import Status
 
@@ -88,7 +88,7 @@ def _at_the_head(current: UnderWay) -> UnderWay:
     return current.advance(Phase.CLAIMED, start_checks=checks, leftovers=leftovers)
 
 
-def mirroring(context: Context, run: Run | None, base: str) -> Beside[tuple[Path, str]]:
+def mirroring(context: Context, run: Run | None, base: str) -> Mirrored:
     """A run's mirror brought up to date beside whatever is done meanwhile, and the commit of that branch."""
     cache, remote = context.config.paths.cache, context.remote
     forge, repo = (run.forge, run.repo) if run else (context.repo_config.forge, context.repository.name)

@@ -22,6 +22,7 @@ from sprint.worker import Status, Worker
 
 _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
+Mirrored = Beside[tuple[Path, str]]  # `workspace.update_mirror`, under way
 
 
 class UnderWay(Struct, frozen=True):
@@ -37,7 +38,7 @@ class UnderWay(Struct, frozen=True):
     status: Status | None = None
     is_just_proven: bool = False  # by this very process, which has handed nothing in yet
     looks: list[Any] = []  # at what is in the workspace, for the worker; `Work` each
-    mirrored: Beside[tuple[Path, str]] | None = None  # update_mirror for the base, begun before the claim
+    mirrored: Mirrored | None = None  # for its base, begun before the claim
 
     @property
     def space(self) -> Workspace:

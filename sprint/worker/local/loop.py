@@ -70,7 +70,8 @@ class Loop:
         what was done stays, and the loop goes on from there."""
         end = None
         try:
-            with self._job.sandbox.ahead():  # the next one is made meanwhile
+            # What the next command needs is made meanwhile.
+            with self._job.sandbox.ahead((self._tools.usual_command, self._job.workspace)):
                 while end is None:
                     end = self._step()
         finally:

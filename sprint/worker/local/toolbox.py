@@ -94,6 +94,11 @@ class Toolbox:
         self.is_as_inspected = False  # what was handed in is what was looked at last
         self.definitions = offer.tools(skills)
 
+    @property
+    def usual_command(self) -> Command:
+        """What the model's commands are like, without their words."""
+        return Command([self._shell, "-c", ""], timeout=1, network=self._job.network)
+
     def do(self, call: Call, budget: OutputBudget) -> Result:
         """Do one call. What is wrong with it is for the model, in the result. Raises SandboxError."""
         started = time.monotonic()
