@@ -3,7 +3,7 @@
 import gc
 
 # A start makes many objects and no garbage: with Python's own threshold a seventh of it goes into looking.
-gc.set_threshold(50_000)
+gc.set_threshold(100_000)
 
 import contextlib  # noqa: E402
 import logging  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -18,7 +19,10 @@ from sprint.errors import SandboxError
 _PREFIX = "sprint-staged-"
 _MODE = 0o711
 _TREES = "made"  # what is in it has no mount on it
-_ELSEWHERE = Path("/tmp")  # noqa: S108 - everybody may enter it; what is made there is by mkdtemp
+# Everybody may enter these; what is made there is by mkdtemp.
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108
+_ELSEWHERE = Path("/tmp")  # noqa: S108
+_ROOM = 16_000_000  # bytes, for copies of what is small
 
 
 def reachable(path: Path, uid: int) -> bool:
@@ -64,15 +68,34 @@ class Stages:
     def _own(self, uid: int) -> Path:
         """Locked for as long as there is somebody who uses it."""
         while self._folder is None:
-            parent = Path(tempfile.gettempdir())
-            parent = parent if reachable(parent / "any", uid) else _ELSEWHERE
-            _sweep(parent)
+            parent, *others = _parents(uid)
+            for place in (parent, *others):
+                _sweep(place)
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             folder.chmod(_MODE)
             if (lock := _locked(folder)) is not None:  # else another one has swept it away
                 self._folder = folder
                 weakref.finalize(self, _end, folder, lock)
         return self._folder
+
+
+def _parents(uid: int) -> list[Path]:
+    """Where they may be made, the best first: in memory, where files come and go fastest, unless TMPDIR says
+    where what is temporary belongs. Raises FileNotFoundError."""
+    usual = [Path(tempfile.gettempdir()), _ELSEWHERE]
+    places = usual if "TMPDIR" in os.environ else [_IN_MEMORY, *usual]
+    found = [place for place in dict.fromkeys(places) if _is_usable(place, uid)]
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "no folder for temporary files can be used", str(places[-1]))
+    return found
+
+
+def _is_usable(place: Path, uid: int) -> bool:
+    try:
+        has_room = shutil.disk_usage(place).free > _ROOM
+    except OSError:
+        return False
+    return has_room and os.access(place, os.W_OK | os.X_OK) and reachable(place / "any", uid)
 
 
 @contextlib.contextmanager

@@ -324,7 +324,8 @@ def test_a_workspace_below_a_folder_that_only_the_runner_may_enter(
 ) -> None:
     own = Path(tempfile.mkdtemp(dir=workspaces))
     own.chmod(0o711)
-    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    monkeypatch.setenv("TMPDIR", str(own))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     space = make_space(tmp_path)
     assert sh(bwrap, space, "echo 1 >made && cat made").out == "1\n"
     assert (space.checkout / "made").exists()

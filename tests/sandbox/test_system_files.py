@@ -17,7 +17,7 @@ from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
-from sprint.sandbox import Command, profile, system_files
+from sprint.sandbox import Command, profile, stages, system_files
 from sprint.sandbox.stages import Stages
 from sprint.sandbox.system_files import SystemFiles
 from tests.sandbox.conftest import IS_ROOT, RUNNER, UID
@@ -30,7 +30,8 @@ def own(workspaces: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's sandboxes put what they stage."""
     folder = Path(tempfile.mkdtemp(dir=workspaces))
     folder.chmod(0o711)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     return folder
 
 
@@ -135,7 +136,22 @@ def test_a_file_that_was_changed_is_seen_as_it_is_now(own: Path, etc: Path) -> N
     assert not (shown(system, etc)[0] / "file").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is none on this system")
+def test_it_is_in_memory_unless_a_folder_is_named(
+    own: Path, etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, _ = shown(SystemFiles(Stages()), etc)
+    monkeypatch.delenv("TMPDIR")
+    usual, _ = shown(SystemFiles(Stages()), etc)
+    monkeypatch.setattr(stages, "_is_usable", lambda place, uid: place == own)  # the other is full
+    full, _ = shown(SystemFiles(Stages()), etc)
+    assert named.is_relative_to(own)
+    assert usual.is_relative_to("/dev/shm")
+    assert full.is_relative_to(own)
+
+
 def test_what_cannot_be_made_is_said(own: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_ELSEWHERE", own / "missing")
     monkeypatch.setattr(tempfile, "tempdir", str(own / "missing/folder"))
     with pytest.raises(SandboxError, match=r"cannot stage .+: .+; "):
         shown(SystemFiles(Stages()), etc)
@@ -153,12 +169,12 @@ def test_what_a_killed_runner_left_is_taken_away_by_the_next(own: Path, space: W
     foreign = own / "sprint-staged-foreign"  # no stage: made by whoever else may write there
     foreign.mkdir(mode=0o700)
     script = f"""
-import os, signal, sys, tempfile
+import os, signal, sys
 from pathlib import Path
 from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
-tempfile.tempdir = {str(own)!r}
+os.environ["TMPDIR"] = {str(own)!r}
 box = sandbox.make(SandboxConfig())
 box.run(sandbox.Command(["true"], timeout=60), Workspace(Path({str(space.root)!r}), {space.uid}))
 print("there", flush=True)
@@ -186,7 +202,8 @@ sys.stdin.read()
 def test_a_folder_for_temporary_files_that_only_root_may_enter_is_not_used(
     tmp_path: Path, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     assert said(sandbox.make(SandboxConfig()), space, "cat /etc/hosts").startswith("127.0.0.1 ")
     assert list(tmp_path.iterdir()) == []
 

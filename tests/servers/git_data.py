@@ -49,9 +49,7 @@ def routes(listed: Listed, *, commit_id: str, no_status: str) -> dict[str, Handl
 
 def _heads(call: Call) -> dict[str, str]:
     prefix = "refs/heads/"
-    return {
-        ref.removeprefix(prefix): sha for ref, sha in call.refs(call.repo).items() if prefix in ref
-    }
+    return {ref.removeprefix(prefix): sha for ref, sha in call.refs(call.repo).items() if prefix in ref}
 
 
 def _log(call: Call) -> list[str]:
