@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ def _parked(scratch: Path) -> Iterator[str]:
 
 
 def _claims(root: Path) -> Iterator[str]:
+    """In a process of its own, for the server's work is none of a read's."""
     with DemoForge("gitea", root) as forge:
         forge.add_repo(REPO, FILES)
         forge.add_issue(REPO, "Issue 1")
@@ -45,8 +47,6 @@ def _claims(root: Path) -> Iterator[str]:
         remote = Remote(f"{forge.url}/{REPO}.git", Secret(forge.token))
         claims = Claims(root / "claims.git", remote, "me")
         for what in ("the first", "a later"):
-            cpu = measure.own_cpu()
-            wall = measure.seconds(claims.read)
-            spent = measure.own_cpu() - cpu
+            (cost,) = measure.as_user(os.geteuid(), lambda: [str(measure.spent(claims.read))])
             assert len(claims.read()) == CLAIMS
-            yield f"{what} read of {CLAIMS} claims: {wall:.2f} s wall, {spent:.2f} s CPU (aim: 0.4)"
+            yield f"{what} read of {CLAIMS} claims: {cost} (aim: 0.4 s CPU)"

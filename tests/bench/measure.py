@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import resource
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sprint.domain import Workspace
+
+_TIMED = Path(__file__).with_name("timed.py")
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,30 @@ def command(
 ) -> Cost:
     """What one process took, with its children's CPU; its peak memory is its own largest. `is_quiet`: what it
     says on stderr is of no interest."""
-    started = time.perf_counter()
-    nothing = Path(os.devnull)
+    nothing, (ours, theirs) = Path(os.devnull), os.pipe()
     with (
+        os.fdopen(ours, "rb") as told,
         nothing.open("wb") as nowhere,
         (stdin or nothing).open("rb") as given,
-        (stdout or nothing).open("wb") as told,
+        (stdout or nothing).open("wb") as said,
     ):
         errors = nowhere if is_quiet else None
-        child = subprocess.Popen(list(argv), cwd=cwd, env=dict(env), stdin=given, stdout=told, stderr=errors)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - started
-    assert child.returncode == expect, f"{argv} exited {child.returncode}"
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        timed = [sys.executable, "-I", "-S", str(_TIMED), str(theirs), *argv]
+        child = subprocess.Popen(
+            timed,
+            cwd=cwd,
+            env=dict(env),
+            stdin=given,
+            stdout=said,
+            stderr=errors,
+            pass_fds=[theirs],
+        )
+        os.close(theirs)
+        used = json.loads(told.read())
+        child.wait()
+    code = used.pop("code")
+    assert code == expect, f"{argv} exited {code}"
+    return Cost(**used)
 
 
 def median(costs: Sequence[Cost]) -> Cost:
