@@ -18,6 +18,11 @@ import msgspec  # noqa: E402, F401
 if sys.modules["typing_extensions"] is None:
     del sys.modules["typing_extensions"]
 
+from sprint import deferred  # noqa: E402
+
+# It imports importlib.metadata, a third of all that urllib3 takes, for an HTTP/2 that nobody asks for here.
+deferred.defer("urllib3.http2")
+
 from sprint.cli import main  # noqa: E402
 
 

@@ -2,18 +2,22 @@
 
 detect-secrets imports requests, by which it would ask servers whether a secret is a live one, and that takes
 longer than all its rules. Such a package is put in its place empty: its modules can be imported from it as
-ever, and the first name that only its own code gives has that code run. So nobody can tell, but by the time.
+ever, and the first name that only its own code gives has that code run. So nobody can tell, but by the time;
+unless the package gives another thing the name of one of its modules.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # with it come thirty modules
+    from importlib.abc import Loader
 
 _BEGUN = "__sprint_begun__"
 
@@ -28,7 +32,7 @@ def defer(package: str, **meanwhile: Any) -> None:
     sys.meta_path.insert(0, _Finder(package, meanwhile))
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def __init__(self, package: str, meanwhile: Mapping[str, Any]) -> None:
         self._package = package
         self._meanwhile = meanwhile
@@ -40,11 +44,12 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec and spec.loader and spec.submodule_search_locations is not None:
-            spec.loader = _Deferring(spec.loader, self._meanwhile if fullname == self._package else {})
+            meanwhile = self._meanwhile if fullname == self._package else {}
+            spec.loader = _Deferring(spec.loader, meanwhile)  # type: ignore[assignment]
         return spec
 
 
-class _Deferring(Loader):
+class _Deferring:
     def __init__(self, real: Loader, meanwhile: Mapping[str, Any]) -> None:
         self.real = real
         self._meanwhile = meanwhile
@@ -61,6 +66,8 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked for by those who look at any module
             raise AttributeError(name)
+        if not vars(self).get(_BEGUN) and PathFinder.find_spec(f"{self.__name__}.{name}", self.__path__):
+            return importlib.import_module(f"{self.__name__}.{name}")  # `from package import module`
         with _lock:
             if not vars(self).get(_BEGUN):
                 vars(self)[_BEGUN] = True  # its own code may come back here
@@ -68,7 +75,7 @@ class _Deferred(ModuleType):
                 assert spec
                 assert isinstance(spec.loader, _Deferring)
                 spec.loader.real.exec_module(self)
-                self.__class__ = ModuleType  # type: ignore[assignment]
+                self.__class__ = ModuleType
         try:
             return vars(self)[name]
         except KeyError:

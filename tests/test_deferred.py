@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,18 @@ def test_its_modules_are_there_and_its_own_code_runs_when_a_name_of_it_is_wanted
     assert shapes.kinds is sys.modules[f"{package}.shapes.kinds"]
     with pytest.raises(AttributeError, match="has no attribute 'Square'"):
         shapes.Square  # noqa: B018
+
+
+def test_to_import_a_module_from_it_has_its_own_code_not_run(package: str) -> None:
+    deferred.defer(f"{package}.tools")
+    (Path(sys.path[0]) / package / "tools").mkdir()
+    (Path(sys.path[0]) / package / "tools" / "__init__.py").write_text("raise RuntimeError\n")
+    (Path(sys.path[0]) / package / "tools" / "saw.py").write_text("TEETH = 20\n")
+    given: dict[str, Any] = {}
+    exec(f"from {package}.tools import saw", given)
+    assert given["saw"].TEETH == 20
+    with pytest.raises(RuntimeError):
+        sys.modules[f"{package}.tools"].HAMMER  # noqa: B018
 
 
 def test_threads_that_want_it_at_once_all_get_it(package: str) -> None:
