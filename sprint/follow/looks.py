@@ -19,7 +19,7 @@ import msgspec
 
 from sprint import git, json_file
 from sprint.context import Context
-from sprint.domain import Claim, PullRequest, Trigger
+from sprint.domain import Claim, PullRequest, Remark, Trigger
 from sprint.errors import SprintError
 from sprint.follow.decide import Decision, Seen
 from sprint.settle import Mirrored, mirroring
@@ -85,8 +85,6 @@ class Looks:
         if bases:
             heads = git.ls_remote(self._context.remote, *sorted(f"refs/heads/{base}" for base in bases))
             self._bases = {ref.removeprefix("refs/heads/"): sha for ref, sha in heads.items()}
-        if usual in self._mirrors:
-            self._bases[usual] = self._mirrors[usual].result()[1]
         numbers = {pull.number for pull in pulls}
         known = {n: look for n, look in self._memory.known.items() if n in numbers}
         waiting = [n for n, look in known.items() if not look.is_ci_final]
@@ -112,15 +110,15 @@ class Looks:
     def seen(self, pull: PullRequest, claim: Claim) -> Seen | None:
         """All about a pull request; None where nothing moved since a look that left nothing to do."""
         look = self.last(pull)
-        is_same = look is not None and look.head == pull.head_sha and look.base_sha == self._base_of(pull)
-        is_idle = (
+        has_its_head = look is not None and look.head == pull.head_sha
+        is_calm = (
             look is not None
-            and is_same
+            and has_its_head
             and look.is_final
             and (look.updated_at, look.claim) == (_stamp(pull), claim.sha)
             and pull.number != self._reread
         )
-        if is_idle and pull.number not in self._ci_due:
+        if is_calm and self._is_at_the_same_base(pull) and pull.number not in self._ci_due:
             return None
         forge, name = self._context.forge, self._context.repository.name
         now = forge.clock()
@@ -129,23 +127,25 @@ class Looks:
         statuses = tuple(forge.statuses(name, pull.head_sha))
         failing = {status.context for status in statuses if status.state == "failure"}
         is_green = bool(statuses) and all(status.state == "success" for status in statuses)
-        greens = (look.greens if look and look.head == pull.head_sha else 0) + 1
+        greens = (look.greens if look and has_its_head else 0) + 1
+        # What needs no mirror comes first: that may still be under way.
+        remarks = () if is_calm else self._remarks(pull)
+        is_same = has_its_head and self._is_at_the_same_base(pull)
         if look and is_same and look.has_conflict is not None:
             merging: tuple[bool | None, bool] = look.has_conflict, look.is_behind
         else:
             merging = self._merging(pull, is_second_look=is_same)
         has_conflict, is_behind = merging
+        if is_calm and (is_behind or not is_same):
+            remarks = self._remarks(pull)
         must_be_current: bool | None = False
         if is_behind and has_conflict is False and self._context.repo_config.follow.update == "needed":
             must_be_current = forge.must_be_current(name, pull)
         base_failures, is_base_known = self._base_failures(pull, failing, now)
-        is_read = is_behind or not is_idle
-        if is_read:
-            self._read.add(pull.number)
         return Seen(
             pull=pull,
             now=now,
-            remarks=tuple(forge.remarks(name, pull.number)) if is_read else (),
+            remarks=remarks,
             statuses=statuses,
             base_failures=base_failures,
             is_base_known=is_base_known,
@@ -189,7 +189,17 @@ class Looks:
         except SprintError as error:
             _log.warning("%s", error)
 
+    def _remarks(self, pull: PullRequest) -> tuple[Remark, ...]:
+        self._read.add(pull.number)
+        return tuple(self._context.forge.remarks(self._context.repository.name, pull.number))
+
+    def _is_at_the_same_base(self, pull: PullRequest) -> bool:
+        look = self.last(pull)
+        return look is not None and look.base_sha == self._base_of(pull)
+
     def _base_of(self, pull: PullRequest) -> str:
+        if pull.base not in self._bases and pull.base in self._mirrors:
+            self._bases[pull.base] = self._mirrors[pull.base].result()[1]
         return self._bases.get(pull.base, "")
 
     def _pushers(self, pull: PullRequest) -> frozenset[str] | None:
@@ -219,8 +229,7 @@ class Looks:
 
     def _base_since(self, pull: PullRequest, now: datetime) -> datetime:
         last = self.last(pull)
-        is_same = last is not None and last.base_sha == self._base_of(pull)
-        return last.base_at if last and is_same and last.base_at else now
+        return last.base_at if last and last.base_at and self._is_at_the_same_base(pull) else now
 
     def _merging(self, pull: PullRequest, *, is_second_look: bool) -> tuple[bool | None, bool]:
         """Whether it conflicts with its base (None: not known), and whether that has moved on since it was

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint import git
+from sprint.beside import Beside
 from sprint.clean_text import safe_line
 from sprint.domain import Issue
 from sprint.errors import ForgeError
@@ -35,10 +36,11 @@ def history(forge: Forge, repo: str, issue: Issue, mirror: Path, base: str, bran
         return ()
     refs = git.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/", git_dir=mirror, check=False)
     others = [name for name in refs.out.splitlines() if name != branch]
+    pulls = Beside(lambda _watch: _listed(_pulls(forge, repo, issue.number)))
     return (
         f"Commits that name it: {_listed(_commits(mirror, issue, base, branch, has_others=bool(others)))}",
         f"Branches named after it: {_listed(_branches(mirror, issue.number, base, others))}",
-        f"Pull requests about it: {_listed(_pulls(forge, repo, issue.number))}",
+        f"Pull requests about it: {pulls.result()}",
     )
 
 
