@@ -97,6 +97,21 @@ def sleepers(marker: str) -> list[int]:
     return found
 
 
+def wait_until_all_are_reaped() -> None:
+    """A limit on root's commands counts what earlier tests have left, while the machine's first process does
+    not reap it."""
+    wait_until(lambda: not IS_ROOT or UID not in _uids())
+
+
+def _uids() -> set[int]:
+    """Of all processes, those included that have ended and nobody has reaped."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.add(path.stat().st_uid)
+    return found
+
+
 def wait_for(marker: str, number: int) -> str:
     """A script that ends once so many sleepers are there, as seen from where it runs."""
     count = f"grep -lsa '^sleep.{marker}' /proc/[0-9]*/cmdline | wc -l"

@@ -21,7 +21,7 @@ from sprint.errors import SandboxError
 from sprint.sandbox import Command
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.starter import Job, Starter
-from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, sleepers, wait_until
+from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, sleepers, wait_until, wait_until_all_are_reaped
 
 
 @pytest.fixture
@@ -166,6 +166,7 @@ def test_no_dead_process_is_left_to_the_machine(box: sandbox.Sandbox, space: Wor
 
 
 def test_time_and_limits_count_from_the_words(space: Workspace) -> None:
+    wait_until_all_are_reaped()
     box = sandbox.make(SandboxConfig(memory_mb=100, processes=40))
     hog = "import time\nx = b'x' * 150_000_000\ntime.sleep(5)"
     with box.ahead():

@@ -9,10 +9,11 @@ from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.sandbox import Command
-from tests.sandbox.conftest import attack, sleepers, wait_until
+from tests.sandbox.conftest import attack, sleepers, wait_until, wait_until_all_are_reaped
 
 
 def test_a_fork_bomb(space: Workspace, marker: str) -> None:
+    wait_until_all_are_reaped()
     script = f"for i in $(seq 200); do sleep {marker} & done 2>/dev/null; wait"
     most = 0
 
