@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
 from sprint import spend
-from sprint.config import Config, Limits
+from sprint.config import Config, Limits, SpriteWorkerConfig
 from sprint.domain import Run, Together
-from sprint.errors import ConfigError
+from sprint.errors import ConfigError, SprintError
+from sprint.lock import lock
+from sprint.runs import RunStore
 from sprint.surroundings import Surroundings
 
+_PATIENCE_SECONDS = 30.0
 _PACKAGES = ("procrastinate", "psycopg", "psycopg_pool")
 
 
@@ -81,22 +85,72 @@ class Sharing(Protocol):
 
 
 class Alone(Struct, frozen=True):
-    """A host by itself: its files are all there is."""
+    """A host by itself: its files are all there is.
 
-    results: Path
+    Whoever asks a model here sees what all others have spent before it asks again. An agent elsewhere with a
+    key of its own is seen when a tick looks: of the day's ceiling it keeps what it may spend.
+    """
+
+    config: Config
 
     def why_not_now(self, ceiling: float) -> str:
-        spent = spend.spent_today(self.results)
-        return f"today's ceiling is reached: ${spent:.2f} of ${ceiling:.2f}" if spent >= ceiling else ""
+        spent, kept = spend.spent_today(self._results), self._kept()
+        return _full(spent, kept, ceiling) if spent + kept >= ceiling else ""
 
     def reserve(self, run: Run, limits: Limits) -> str:
+        if limits.usd_per_day is None or not self._is_seen_late(run):
+            return ""
+        with self._one_at_a_time():
+            spent, kept = spend.spent_today(self._results), self._kept(without=run.id)
+            left = limits.usd_per_day - spent - kept
+            if left <= 0:
+                return _full(spent, kept, limits.usd_per_day)
+            spend.keep(self._store.folder(run.id), left if limits.usd is None else min(limits.usd, left))
         return ""
 
     def kept(self, run_id: str) -> float:
-        return math.inf
+        known = spend.kept(self._store.folder(run_id))
+        return math.inf if known is None else known
 
     def more(self, run_id: str, usd: float, ceiling: float) -> str:
+        own = self.kept(run_id)
+        is_enough = usd < own - spend.A_TRIFLE if own < math.inf else not self._kept(without=run_id)
+        if is_enough:  # so far as nobody else spends, which whoever asks has seen
+            return ""
+        with self._one_at_a_time():
+            spent, kept = spend.spent_today(self._results), self._kept(without=run_id)
+            if spent + kept >= ceiling:
+                return f"limits.usd_per_day: {_full(spent, kept, ceiling)}"
+            if own < math.inf:
+                spend.keep(self._store.folder(run_id), usd + ceiling - spent - kept)
         return ""
+
+    @property
+    def _results(self) -> Path:
+        return self.config.paths.results
+
+    @property
+    def _store(self) -> RunStore:
+        return RunStore(self._results)
+
+    def _kept(self, *, without: str = "") -> float:
+        """Dollars that runs under way keep and have not spent, as far as was seen; but the one of that id."""
+        store, kept = self._store, 0.0
+        for run_id in store.active_ids():
+            if run_id != without and (usd := spend.kept(store.folder(run_id))) is not None:
+                with contextlib.suppress(SprintError):  # of what cannot be read all may be to come
+                    usd -= store.load(run_id).spent.cost_usd or 0.0
+                kept += max(usd, 0.0)
+        return kept
+
+    def _one_at_a_time(self) -> AbstractContextManager[None]:
+        return lock(self._results / "spend.lock", wait=_PATIENCE_SECONDS, what="day's ceiling")
+
+    def _is_seen_late(self, run: Run) -> bool:
+        """And by what it costs; where no price is known, no ceiling in dollars can hold."""
+        worker = self.config.worker(run.worker)
+        has_own_key = isinstance(worker, SpriteWorkerConfig) and worker.key == "file"
+        return has_own_key and spend.has_price(self.config, run)
 
     def saved(self, run: Run) -> None:
         pass
@@ -120,13 +174,18 @@ class Alone(Struct, frozen=True):
         return False
 
     def together(self) -> Together:
-        return Together(self.results)
+        return Together(self._results)
+
+
+def _full(spent: float, kept: float, ceiling: float) -> str:
+    own = f", and ${kept:.2f} kept by runs under way" if kept else ""
+    return f"today's ceiling is reached: ${spent:.2f} of ${ceiling:.2f}{own}"
 
 
 def of(config: Config, around: Surroundings) -> Sharing:
     """As configured; nobody is asked yet. Raises ConfigError where a fleet's URL or packages are missing."""
     if config.fleet is None:
-        return Alone(config.paths.results)
+        return Alone(config)
     with packages():
         from sprint.fleet.shared import shared
     return shared(config, around)

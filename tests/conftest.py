@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +28,12 @@ _SCRUBBED = re.compile(
     r"|(?i:(http|https|all|no)_proxy)|EDITOR|VISUAL|PAGER"
 )
 _IDENTITY = {"NAME": "Tess Tester", "EMAIL": "tess@example.org"}
+
+
+def pytest_configure() -> None:
+    """Commands can be interrupted, also where a script began the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -5,14 +5,14 @@ What counts for today is what is recorded as spent, and of each run under way wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sprint.config import Config, Limits, ModelConfig, Price
+from sprint.config import Config, Limits
 from sprint.domain import Run
 from sprint.fleet.database import Connection, asking
 from sprint.fleet.shipping import HELD_FOR, one_at_a_time
+from sprint.spend import has_price
 
 _SPENT = "SELECT coalesce(sum(usd), 0) FROM sprint_spend WHERE day = (now() AT TIME ZONE 'UTC')::date"
 _KEPT = """
@@ -38,31 +38,13 @@ def amount(config: Config, run: Run, limits: Limits) -> tuple[float, str]:
     reserve = config.fleet.reserve_usd if config.fleet else 0.0
     if not getattr(config.worker(run.worker), "uses_model", True):
         return 0.0, "its worker asks no model"
-    prices = list(_prices(config, run))
     if limits.usd is None:
         usd, why = reserve, "fleet.reserve_usd, for limits.usd is null"
-    elif not prices or None in prices:
+    elif not has_price(config, run):
         usd, why = reserve, "fleet.reserve_usd, for the model's price is unknown"
     else:
         usd, why = limits.usd, ""
     return min(usd, limits.usd_per_day or usd), why
-
-
-def _prices(config: Config, run: Run) -> Iterator[Price | None]:
-    """Of the models that a run may ask, in turn; a worker's own stands in the first one's place."""
-    models = list(_chain(config.model)) if config.model else []
-    worker = config.worker(run.worker)
-    own = getattr(worker, "model", "")
-    if own and own not in [model.name for model in models]:
-        yield getattr(worker, "price", None)
-        models = models[1:]
-    yield from (model.price for model in models)
-
-
-def _chain(model: ModelConfig) -> Iterator[ModelConfig]:
-    yield model
-    for fallback in model.fallbacks:
-        yield from _chain(fallback)
 
 
 def counted(database: Connection, *, without: str = "") -> tuple[float, float]:

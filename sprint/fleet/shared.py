@@ -7,12 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeVar
 
-from sprint import host, json_file, standing_alarms
+from sprint import host, spend, standing_alarms
 from sprint.config import Config, Limits
 from sprint.domain import Phase, Run, Secret, Together
 from sprint.errors import SprintError
@@ -26,13 +24,6 @@ from sprint.surroundings import Surroundings
 _SILENCE_SECONDS = 30.0  # after it did not answer, it is not asked for each little thing
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """runs/<id>/kept.json: dollars of the ceiling, from the run's beginning."""
-
-    usd: float
 
 
 _log = logging.getLogger(__name__)
@@ -86,18 +77,15 @@ class Shared:
 
     def kept(self, run_id: str) -> float:
         """As the run's folder has it, which needs no database; of one that was taken over, the database."""
-        known = json_file.read_if_sound(self._kept_file(run_id), _Kept)
+        known = spend.kept(self._store.folder(run_id))
         if known is not None:
-            return known.usd
+            return known
         usd = self._ask(lambda database: reservations.kept_by(database, run_id))
         self._keep(run_id, usd)
         return usd
 
     def _keep(self, run_id: str, usd: float) -> None:
-        json_file.write(self._kept_file(run_id), _Kept(usd))
-
-    def _kept_file(self, run_id: str) -> Path:
-        return self._store.folder(run_id) / "kept.json"
+        spend.keep(self._store.folder(run_id), usd)
 
     def more(self, run_id: str, usd: float, ceiling: float) -> str:
         with self._lock:
