@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sprint.domain import Claim, Outcome, Secret, replace
 from sprint.errors import ForgeError
 from sprint.renewal import Lease
 from tests.servers.forge import DemoForge, Fault
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -354,9 +354,7 @@ def test_between_renewals_the_issue_alone_is_looked_at(
 
     with Lease(here, taken, asked_in_full, glance=glance) as lease:
         assert seen.wait(30)
-        deadline = time.monotonic() + 30
-        while not lease.reason_to_stop() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert wait_until(lambda: bool(lease.reason_to_stop()))
         assert lease.reason_to_stop() == "the issue was closed"
         assert lease.claim == taken, "nothing was pushed for it"
 

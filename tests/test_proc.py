@@ -11,24 +11,16 @@ import pytest
 
 from sprint import proc
 from sprint.errors import SprintError
+from tests.waiting import is_alive, wait_until
 
 
 def sh(script: str, **options: object) -> proc.Completed:
     return proc.run(["sh", "-c", script], **{"timeout": 20, **options})  # type: ignore[arg-type]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def gone_soon(pid: int) -> bool:
-    deadline = time.monotonic() + 5
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(pid)
+    """Long before the minute that these children sleep is over."""
+    return wait_until(lambda: not is_alive(pid), 5)
 
 
 def test_output_and_exit_code_come_back() -> None:

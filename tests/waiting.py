@@ -1,4 +1,4 @@
-"""Waiting for what another process does, without a guess how long that takes."""
+"""Waiting for what another process or thread does, without a guess how long that takes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+_PAUSE = 0.02
+
 
 def wait_until(is_true: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether it came true in time."""
     waiting = threading.Event()
-    for _ in range(int(seconds / 0.05)):
+    for _ in range(int(seconds / _PAUSE)):
         if is_true():
             return True
-        waiting.wait(0.05)
+        waiting.wait(_PAUSE)
     return False
+
+
+def is_alive(pid: int) -> bool:
+    """What has ended and is not reaped yet counts as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def until_agents_ended(root: Path, seconds: float = 60.0) -> None:

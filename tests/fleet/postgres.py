@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.waiting import is_alive, wait_until
 
 PASSWORD = "p%40ss-w0rd-that-nobody-prints"  # as it stands in the URL; the server trusts its socket
 
@@ -37,11 +38,10 @@ class Postgres:
         """As by the kernel: the server and all that serves a connection, at once."""
         pid = self.pid()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
+        killed = [pid, *map(int, children)]
+        for one in killed:
             os.kill(one, signal.SIGKILL)
-        for one in (pid, *map(int, children)):
-            while _lives(one):
-                time.sleep(0.01)
+        assert wait_until(lambda: not any(map(is_alive, killed)))
         # Where nobody reaps them, their numbers look alive.
         for left in (self.folder / "data" / "postmaster.pid", *self.folder.glob(".s.PGSQL*")):
             left.unlink()
@@ -80,13 +80,6 @@ class Postgres:
             **become,
         )
         assert done.returncode == 0, done.stderr.decode()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

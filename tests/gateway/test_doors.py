@@ -19,6 +19,7 @@ import pytest
 from sprint.gateway import DOORS, server
 from sprint.sandbox import Command
 from tests.gateway.conftest import Inside, Page, Site, Upstream, Visitor, hand_over
+from tests.waiting import wait_until
 
 JAR = "/org/acme/gadget/1.0/gadget-1.0.jar"
 
@@ -149,10 +150,7 @@ def test_the_newest_doors_stay_open(site: Site, monkeypatch: pytest.MonkeyPatch)
         visitors = [stack.enter_context(contextlib.closing(Visitor(gateway))) for _ in range(3)]
         assert [one.get("maven", JAR).body for one in visitors[1:]] == [b"the jar"] * 2
         oldest = visitors[0].listening["maven"]
-        deadline = time.monotonic() + 20
-        while oldest.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not oldest.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert wait_until(lambda: not oldest.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def test_a_run_may_lie_deep(site: Site, tmp_path: Path) -> None:

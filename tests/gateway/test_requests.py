@@ -14,6 +14,7 @@ import pytest
 
 from sprint.gateway import exchange, server
 from tests.gateway.conftest import Page, Site, Upstream, Visitor
+from tests.waiting import wait_until
 
 FILE = "/maven/org/acme/gadget/1.0/gadget-1.0.jar"
 GOOD = b"GET /org/acme/gadget/1.0/gadget-1.0.jar HTTP/1.1\r\nHost: a\r\n"
@@ -136,10 +137,7 @@ def test_who_takes_nothing_is_given_up(
         with visitor.connect("maven") as client:
             client.sendall(GOOD + b"\r\n")
             assert client.recv(8) == b"HTTP/1.1"
-            deadline = time.monotonic() + 20
-            while _serving() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert not _serving()
+            assert wait_until(lambda: not _serving())
         upstream.pages[FILE] = Page(b"the jar")
         assert works(visitor)
 

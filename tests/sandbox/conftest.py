@@ -20,6 +20,7 @@ from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
 from sprint.sandbox import Command
+from tests.waiting import wait_until
 
 IS_ROOT = os.getuid() == 0
 # Of its own for each test process: limits count what a uid has everywhere.
@@ -100,7 +101,7 @@ def sleepers(marker: str) -> list[int]:
 def wait_until_all_are_reaped() -> None:
     """A limit on root's commands counts what earlier tests have left, while the machine's first process does
     not reap it."""
-    wait_until(lambda: not IS_ROOT or UID not in _uids())
+    assert wait_until(lambda: not IS_ROOT or UID not in _uids())
 
 
 def _uids() -> set[int]:
@@ -116,13 +117,6 @@ def wait_for(marker: str, number: int) -> str:
     """A script that ends once so many sleepers are there, as seen from where it runs."""
     count = f"grep -lsa '^sleep.{marker}' /proc/[0-9]*/cmdline | wc -l"
     return f'until [ "$({count})" -ge {number} ]; do sleep 0.01; done'
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def attack(

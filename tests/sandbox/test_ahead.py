@@ -21,7 +21,8 @@ from sprint.errors import SandboxError
 from sprint.sandbox import Command
 from sprint.sandbox.handed import Handed
 from sprint.sandbox.starter import Job, Starter
-from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, sleepers, wait_until, wait_until_all_are_reaped
+from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, sleepers, wait_until_all_are_reaped
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_the_next_command_finds_one_that_waits_and_no_trace_of_the_last(
 ) -> None:
     with box.ahead():
         run(box, space, "echo left >/dev/shm/left; export LEFT=1; cd ..; sleep 300 &")
-        wait_until(lambda: len(waiting(space)) > 0)
+        assert wait_until(lambda: len(waiting(space)) > 0)
         stands = set(waiting(space))
         seen = run(
             box,
@@ -91,7 +92,7 @@ def test_the_next_one_is_made_while_a_command_runs_and_neither_sees_the_other(
 
     def on_line(line: bytes) -> None:
         if not stood:
-            wait_until(lambda: len(name_spaces(space)) == 2)
+            assert wait_until(lambda: len(name_spaces(space)) == 2)
             stood.update(name_spaces(space))
             (space.checkout / "both").touch()
 
@@ -152,9 +153,9 @@ def test_what_is_ended_before_it_is_a_sandbox_leaves_no_child(marker: str) -> No
     job = Job(["sh", "-c", script], {"PATH": proc.SEARCH_PATH}, "/", None, {}, is_boxed=True)
     starter = Starter()
     started = starter.start(job, Handed(), has_input=False)
-    wait_until(lambda: len(sleepers(marker)) > 0)
+    assert wait_until(lambda: len(sleepers(marker)) > 0)
     started.close()
-    wait_until(lambda: sleepers(marker) == [])
+    assert wait_until(lambda: sleepers(marker) == [])
 
 
 def test_no_dead_process_is_left_to_the_machine(box: sandbox.Sandbox, space: Workspace) -> None:
@@ -162,7 +163,7 @@ def test_no_dead_process_is_left_to_the_machine(box: sandbox.Sandbox, space: Wor
         for _ in range(12):
             run(box, space, "true")
         # They count against what the user may have.
-        wait_until(lambda: len(bubblewraps(space, dead=True)) <= 3)
+        assert wait_until(lambda: len(bubblewraps(space, dead=True)) <= 3)
 
 
 def test_time_and_limits_count_from_the_words(space: Workspace) -> None:
@@ -183,11 +184,11 @@ def test_time_and_limits_count_from_the_words(space: Workspace) -> None:
 def test_one_that_died_is_not_used(box: sandbox.Sandbox, space: Workspace) -> None:
     with box.ahead():
         run(box, space, "true")
-        wait_until(lambda: len(waiting(space)) > 0)
+        assert wait_until(lambda: len(waiting(space)) > 0)
         for pid in waiting(space):
             with suppress(ProcessLookupError):  # one takes the others along
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not waiting(space))
+        assert wait_until(lambda: not waiting(space))
         assert run(box, space, "echo fine") == "fine\n"
 
 
@@ -215,8 +216,8 @@ def test_none_outlives_a_runner_that_was_killed(space: Workspace, tmp_path: Path
             assert process.stdout is not None
             assert process.stdout.readline() == b"there\n"
             if when == "it waits":
-                wait_until(lambda: len(waiting(space)) > 0)
+                assert wait_until(lambda: len(waiting(space)) > 0)
         finally:
             process.kill()
-    wait_until(lambda: not waiting(space))
-    wait_until(lambda: not bubblewraps(space))
+    assert wait_until(lambda: not waiting(space))
+    assert wait_until(lambda: not bubblewraps(space))

@@ -17,7 +17,8 @@ import pytest
 from sprint import sandbox
 from sprint.domain import Workspace
 from sprint.sandbox import Command
-from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, end, sleepers, wait_until
+from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, end, sleepers
+from tests.waiting import wait_until
 
 DECOY = "decoy-5ad1f0c2"
 
@@ -32,7 +33,7 @@ def test_the_environment_of_every_visible_process(
     script = f"cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep {DECOY[:5]}"
     victim = subprocess.Popen(["sleep", marker], **as_uid())
     try:
-        wait_until(lambda: bool(sleepers(marker)))
+        assert wait_until(lambda: bool(sleepers(marker)))
         assert DECOY in outside(script)
         assert DECOY not in attack(space, script).out
     finally:
@@ -66,12 +67,12 @@ def test_what_a_command_is_told_cannot_be_read_by_other_users_of_the_host(
     script = f": {told} $GIVEN; sleep {marker}"
     control = subprocess.Popen(["sh", "-c", f"{script}; true"], **as_uid())
     try:
-        wait_until(lambda: bool(sleepers(marker)))
+        assert wait_until(lambda: bool(sleepers(marker)))
         assert told in all_arguments()
     finally:
         end([*sleepers(marker), control.pid])
         control.wait()
-    wait_until(lambda: not sleepers(marker))
+    assert wait_until(lambda: not sleepers(marker))
     done = box.run(Command(["bash", "-c", script], timeout=20, env={"GIVEN": given}, watch=look), space)
     assert done.killed_by == "seen"
     assert marker in seen[0]
@@ -253,7 +254,7 @@ print(s.recv(99))'"""
 def test_signals_and_traces_of_processes_outside(space: Workspace, outside: Outside, marker: str) -> None:
     victim = subprocess.Popen(["sleep", marker], **as_uid())
     try:
-        wait_until(lambda: bool(sleepers(marker)))
+        assert wait_until(lambda: bool(sleepers(marker)))
         look = f"kill -0 {victim.pid} && cat /proc/{victim.pid}/maps | grep -c sleep"
         assert int(outside(look)) > 0
         done = attack(space, f"{look}; kill -9 -1; kill -9 {victim.pid}")

@@ -9,7 +9,8 @@ from sprint import sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.sandbox import Command
-from tests.sandbox.conftest import attack, sleepers, wait_until, wait_until_all_are_reaped
+from tests.sandbox.conftest import attack, sleepers, wait_until_all_are_reaped
+from tests.waiting import wait_until
 
 
 def test_a_fork_bomb(space: Workspace, marker: str) -> None:

@@ -17,7 +17,8 @@ from sprint.config import SandboxConfig
 from sprint.domain import Workspace
 from sprint.errors import SandboxError
 from sprint.sandbox import Command
-from tests.sandbox.conftest import RUNNER, Outside, end, sleepers, wait_until
+from tests.sandbox.conftest import RUNNER, Outside, end, sleepers
+from tests.waiting import wait_until
 
 _SURVIVORS = {
     "background": "sleep {0} &",
@@ -41,7 +42,7 @@ def test_survivors_of_a_command_that_ended(
     control = sleepers(marker)
     end(control)
     assert control, "outside it does survive"
-    wait_until(lambda: not sleepers(marker))
+    assert wait_until(lambda: not sleepers(marker))
     assert box.run(Command(["bash", "-c", script], timeout=20), space).exit_code == 0
     assert sleepers(marker) == []
 
@@ -76,7 +77,7 @@ def test_a_command_whose_starter_was_killed_is_no_result(space: Workspace, marke
 
     with pytest.raises(SandboxError, match="the process that starts commands was ended; see whether"):
         box.run(Command(["bash", "-c", f"sleep {marker}; true"], timeout=20, watch=kill_it), space)
-    wait_until(lambda: not sleepers(marker))
+    assert wait_until(lambda: not sleepers(marker))
     assert box.run(Command(["echo", "fine"], timeout=20), space).out == "fine\n"
 
 
@@ -109,13 +110,13 @@ def test_survivors_of_a_runner_that_was_killed(
     )
     process = subprocess.Popen([sys.executable, str(runner)], **RUNNER)
     try:
-        wait_until(lambda: len(sleepers(marker)) == 3)
+        assert wait_until(lambda: len(sleepers(marker)) == 3)
         process.kill()
         process.wait()
         if kind == "control":
             assert len(sleepers(marker)) == 3
         else:
-            wait_until(lambda: not sleepers(marker))
+            assert wait_until(lambda: not sleepers(marker))
     finally:
         process.kill()
         process.wait()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import requests
 
 from tests.servers.loopback import Answer, Fault, LoopbackServer, Request, json_answer
+from tests.waiting import wait_until
 
 
 def echo(request: Request) -> Answer:
@@ -91,7 +91,7 @@ def test_a_hang_ends_with_the_server(server: LoopbackServer) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    wait_until(lambda: server.faults[0].hits == 1)
+    assert wait_until(lambda: server.faults[0].hits == 1)
     server.stop()
     asking.join(10)
     assert not asking.is_alive()
@@ -119,10 +119,3 @@ def test_tests_reach_loopback_only() -> None:
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo("example.org", 443)
     socket.getaddrinfo("localhost", 80)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        threading.Event().wait(0.005)

@@ -27,16 +27,10 @@ from sprint.worker.local import conversation
 from sprint.worker.local.worker import LocalPerformer
 from tests.around import around
 from tests.servers import replies
+from tests.waiting import wait_until
 from tests.worker.conftest import NO_CONFIG, Bench
 
 WRITE = replies.call("write_file", {"path": "a.txt", "content": "hello\n"})
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 def _interrupt(signum: int, frame: Any) -> None:
@@ -80,7 +74,7 @@ def test_a_killed_worker_is_found_dead_with_what_it_used_and_goes_on(bench: Benc
     process, local = in_another_process(bench, slow_after(2))
     run = bench.job.run
     try:
-        until(lambda: len(bench.events("assistant")) == 3)
+        assert wait_until(lambda: len(bench.events("assistant")) == 3)
         assert local.poll(run).liveness is Liveness.RUNNING
         with pytest.raises(Busy):
             local.resume(bench.job, "Me too.")
@@ -102,7 +96,7 @@ def test_a_killed_worker_is_found_dead_with_what_it_used_and_goes_on(bench: Benc
 
 def test_a_stop_ends_it_with_its_evidence_within_two_seconds(bench: Bench) -> None:
     process, local = in_another_process(bench, slow_after(1))
-    until(lambda: len(bench.events("assistant")) == 2)
+    assert wait_until(lambda: len(bench.events("assistant")) == 2)
     started = time.monotonic()
     local.stop(bench.job.run)
     assert time.monotonic() - started < 2
@@ -120,7 +114,7 @@ def test_a_stop_ends_it_with_its_evidence_within_two_seconds(bench: Bench) -> No
 def test_a_stop_while_the_model_is_silent_ends_it_within_two_seconds(bench: Bench) -> None:
     process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
     assert bench.server is not None
-    until(lambda: len(bench.server.asked) == 1)
+    assert wait_until(lambda: len(bench.server.asked) == 1)
     started = time.monotonic()
     local.stop(bench.job.run)
     assert time.monotonic() - started < 2
@@ -131,7 +125,7 @@ def test_a_stop_while_the_model_is_silent_ends_it_within_two_seconds(bench: Benc
 def test_a_signal_while_the_model_is_silent_leaves_it_to_be_gone_on_with(bench: Bench) -> None:
     process, local = in_another_process(bench, lambda asked, number: replies.never_answers())
     assert bench.server is not None
-    until(lambda: len(bench.server.asked) == 1)
+    assert wait_until(lambda: len(bench.server.asked) == 1)
     started = time.monotonic()
     os.kill(process.pid or 0, signal.SIGTERM)
     process.join(20)
