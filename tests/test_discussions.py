@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,10 +64,7 @@ def parked(server: DemoForge, forge: Forge, *, said: str = "Please.", hours: int
 
 
 def requests_for(server: DemoForge, act: Callable[[], object]) -> list[str]:
-    before = len(server.requests)
-    act()
-    time.sleep(0.02)
-    return [seen.path for seen in server.requests[before:] if not seen.path.endswith(REPO)]
+    return [seen.path for seen in server.asked(act) if not seen.path.endswith(REPO)]
 
 
 def news(forge: Forge, tick: Callable[[], Discussions], claim: Claim) -> bool:

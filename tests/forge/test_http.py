@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from sprint.forge.http import Api
 from sprint.retries import ATTEMPTS
 from tests.servers.loopback import Answer as Served
 from tests.servers.loopback import Fault, LoopbackServer, Request, Seen, json_answer
+from tests.waiting import wait_until
 
 TOKEN = "t0ken-of-the-test"
 
@@ -44,10 +44,8 @@ def fine(request: Request) -> Served:
 
 
 def asked(server: LoopbackServer, count: int) -> list[Seen]:
-    """The requests that came, `count` of them: the log is written after the answer is sent."""
-    deadline = time.monotonic() + 5
-    while len(server.requests) < count and time.monotonic() < deadline:
-        server.stopping.wait(0.01)
+    """The requests that came, `count` of them: what the client gave up may be in the log late."""
+    wait_until(lambda: len(server.requests) >= count, 5)
     assert len(server.requests) == count
     return server.requests
 

@@ -74,6 +74,12 @@ class FaultyServer(loopback.LoopbackServer):
         """The tokens looked for in Authorization headers, to say in `requests` who brought one."""
         return []
 
+    def asked(self, act: Callable[[], object]) -> list[Seen]:
+        """The requests that `act` makes. None is missing: each is in the log before its answer is whole."""
+        before = len(self.requests)
+        act()
+        return self.requests[before:]
+
     def wait(self, seconds: float) -> None:
         """Wait, but never longer than the server lives. Raises HangUp once it stops."""
         if self.stopping.wait(seconds):
