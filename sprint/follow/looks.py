@@ -96,8 +96,10 @@ class Looks:
 
     @property
     def mirrored(self) -> Mirrored | None:
-        """The mirror as it was brought up to date for the base that new runs begin at, if it was."""
-        return self._mirrors.get(self._context.base)
+        """The mirror as it was brought up to date for the base that new runs begin at; None where it was not,
+        or is not known to have come to its end."""
+        base = self._context.base
+        return self._mirrors.get(base) if base in self._bases else None
 
     def close(self) -> None:
         """Leave what was begun and is not done."""
