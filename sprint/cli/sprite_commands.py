@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sprint.cli.options import AddCommand, Parser, configuration, positive
 from sprint.config import Config
@@ -204,6 +204,7 @@ def _add_work(action: _Action) -> None:
     work.add_argument("--timeout", default="", metavar="X", help="for all of it, as in 30m (limits.minutes)")
     work.add_argument("--max-iterations", type=positive, metavar="N", help="with --ralph (50)")
     work.add_argument("--env-file", type=Path, metavar="F", help="KEY=VALUE lines for the agent, mode 0600")
+    work.add_argument("--env", type=_seen_by_all, help=argparse.SUPPRESS)  # as bb had it
     work.add_argument(
         "--wait", action="store_true", help="until it has ended, then collect (with --issue: later ticks do)"
     )
@@ -257,6 +258,14 @@ def _collect(args: argparse.Namespace, desk: _Desk) -> int:
     from sprint.dispatch.task_run import collect
 
     return collect(desk.config, args.name, desk.around, wait=args.wait, as_json=args.json)
+
+
+def _seen_by_all(_values: str) -> NoReturn:
+    """Says nothing of them: what is wrong is mailed and logged."""
+    raise argparse.ArgumentTypeError(
+        "all users of this machine see what stands here: put KEY=VALUE lines into a file of mode 0600, and "
+        "name it with --env-file"
+    )
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -137,6 +137,7 @@ def test_what_may_not_be_published_is_told(make: Make, gitea: DemoForge) -> None
         (("bramble", "x", "--repo", REPO, "--agent", "aider"), "--agent: 'aider' is none of claude, codex"),
         (("bramble", "x", "--repo", REPO, "--max-iterations", "3"), "goes with --ralph"),
         (("bramble", "x", "--repo", REPO, "--branch", "a..b"), "no name that git accepts"),
+        (("bramble", "x", "--repo", REPO, "--env", "ANTHROPIC_AUTH_TOKEN=moonshine"), "with --env-file"),
         (("bramble", "x", "--repo", REPO, "--env-file", "open.env"), "chmod 600"),
         (("bramble", "x", "--repo", REPO, "--env-file", "both.env"), "ANTHROPIC_AUTH_TOKEN"),
         (
@@ -155,6 +156,7 @@ def test_nothing_is_begun_that_does_not_hold(make: Make, args: tuple[str, ...], 
     (site.path / "key.env").chmod(0o600)
     error = said(site, "dispatch", *args, "--execute", code=2)
     assert says in error
+    assert "moonshine" not in error
     assert error.count("\n") == 1
 
 

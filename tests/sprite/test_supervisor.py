@@ -253,6 +253,9 @@ def test_what_is_wrong_is_said_before_anything_begins(machine: Machine, tmp_path
         assert (done.returncode, said in done.stderr) == (2, True), (args, done.stderr)
         assert done.stderr.count("\n") == 1
     assert "secret" in machine.call("start", "--task-file", "-", stdin="use ghp_abcdef").stderr
+    as_bb = machine.call("start", "--task-file", "-", "--env", "ANTHROPIC_AUTH_TOKEN=moonshine").stderr
+    assert "with --env-file" in as_bb
+    assert "moonshine" not in as_bb
     assert not (machine.repo / ".bb-agent").exists()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 KINDS = ("claude", "codex", "kimi-code", "opencode")
 _FLAGS: tuple[tuple[str, str, str, str], ...] = (
@@ -68,8 +68,16 @@ def add_start_flags(parser: argparse.ArgumentParser) -> None:
         about = f"{text} [{variable}{f', {default}' if default else ''}]"
         others = ("--sprite",) if flag == "--name" else ()  # as bb calls it
         parser.add_argument(flag, *others, metavar="X", help=about.strip())
+    parser.add_argument("--env", type=_seen_by_all, help=argparse.SUPPRESS)  # else it is short for --env-file
     for flag, variable, text in _SWITCHES:
         parser.add_argument(flag, action="store_true", default=None, help=f"{text} [{variable}]")
+
+
+def _seen_by_all(_values: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        "all users of this machine see what stands here: put KEY=VALUE lines into a file of mode 0600, and "
+        "name it with --env-file; --agent-env is for what is no secret"
+    )
 
 
 class Given:
