@@ -140,6 +140,27 @@ def test_an_agent_that_does_nothing_is_ended_and_begun_again(machine: Machine) -
     assert not machine.alive(LONG)
 
 
+@pytest.mark.parametrize("place", ["repo", "repo/below", "linked"])
+def test_what_it_writes_itself_is_no_work(machine: Machine, place: str) -> None:
+    """Wherever its files are in the checkout, they are no progress, and not published with the work."""
+    (machine.repo / "below").mkdir()
+    machine.git("worktree", "add", "-q", str(machine.folder / "linked"))
+    where = machine.folder / place
+    own = {
+        "BB_EVENT_LOG": "logs/events.jsonl",
+        "BB_OUTPUT_LOG": "agent.out",
+        "BB_STATE_FILE": "state.json",
+        "BB_PID_FILE": "one.pid",
+    }
+    hangs = ("exec sleep 60", "--stall-timeout", "1500ms", "--max-restarts", "0")
+    assert machine.runs(*hangs, "--repo-dir", str(where), **own).returncode == 1
+    events = [json.loads(line)["event"] for line in (where / "logs/events.jsonl").read_text().splitlines()]
+    assert "agent.stall_detected" in events
+    assert "agent.progress" not in events
+    listed = ["git", "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(listed, cwd=where, check=True, capture_output=True, text=True).stdout == ""
+
+
 def test_an_agent_in_a_circle_is_off_the_rails_and_not_begun_again(machine: Machine) -> None:
     call = {"type": "tool_use", "id": "1", "name": "Bash", "input": {"command": "make"}}
     answer = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "no rule"}]}

@@ -63,7 +63,7 @@ def _be_a_daemon(settings: Settings, tell: int) -> NoReturn:
     code = 1
     try:
         claim = take_over(settings.pid_file)
-        errors = os.open(settings.folder / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        errors = os.open(settings.errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDWR)
         for source, number in ((null, 0), (errors, 1), (errors, 2)):
             os.dup2(source, number)

@@ -40,7 +40,7 @@ def claim_in(path: Path) -> Claim | None:
 def take_over(path: Path) -> Claim:
     """Be the one that supervises here. What one that was killed left running is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)  # held until we end
+    lock = os.open(lock_of(path), os.O_RDWR | os.O_CREAT, 0o600)  # held until we end
     before = claim_in(path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,6 +52,10 @@ def take_over(path: Path) -> Claim:
     mine = Claim(os.getpid(), started(os.getpid()), _boot(), secrets.token_hex(8))
     replace(path, dataclasses.asdict(mine))
     return mine
+
+
+def lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def number_in(path: Path) -> int:

@@ -81,7 +81,7 @@ class Supervisor:
         self._agent: subprocess.Popen[bytes] | None = None
         self._exits: list[float] = []
         self._breaks = 0
-        self._repo = WatchedCheckout(settings.repo_dir, self._environ)
+        self._repo = WatchedCheckout(settings.repo_dir, self._environ, settings.written)
         self._seen = self._base = ""  # a fingerprint, a commit
         self._wake, self._waker = socket.socketpair()
         self.state: dict[str, Any] = {

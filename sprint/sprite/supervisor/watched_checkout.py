@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 COMPLETE = ("TASK_COMPLETE", "TASK_COMPLETE.md")
@@ -17,19 +17,22 @@ _MOST_FILES = 2000  # changed ones that are looked at
 
 
 class WatchedCheckout:
-    """`environ` is that of all that is started there."""
+    """`environ` is that of all that is started there, `own` the files that the supervisor writes itself."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], own: Sequence[Path] = ()) -> None:
         self._folder = folder
+        inside = [path.relative_to(folder) for path in own if path.is_relative_to(folder)]
+        new = [path.with_name(f".{path.name}.*") for path in inside]  # while one is replaced
+        self._own = [path.as_posix() for path in (*inside, *new)]
         self._environ = {**environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
     def prepare(self, branch: str) -> None:
         """On `branch`, if one is named, without the last task's end, and with nothing of ours in a commit."""
         for name in (*COMPLETE, *BLOCKED):  # a false success else
             (self._folder / name).unlink(missing_ok=True)
-        git = self._folder / ".git"
-        if git.is_dir():
-            _leave_out(git / "info" / "exclude")
+        if exclude := self._git("rev-parse", "--git-path", "info/exclude"):
+            above = self._git("rev-parse", "--show-prefix") or ""
+            _leave_out(self._folder / exclude, [f"/{above}{name}" for name in (*_LEFT_OUT, *self._own)])
         if branch and self._git("checkout", "-q", branch) is None:
             self._git("checkout", "-q", "-b", branch)
 
@@ -80,10 +83,10 @@ class WatchedCheckout:
         return (text.rstrip("\n") if "--porcelain" not in args else text) if done.returncode == 0 else None
 
 
-def _leave_out(path: Path) -> None:
+def _leave_out(path: Path, names: Sequence[str]) -> None:
     path.parent.mkdir(exist_ok=True)
     there = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-    missing = [f"/{name}" for name in _LEFT_OUT if f"/{name}" not in there]
+    missing = [name for name in names if name not in there]
     if missing:
         path.write_text("\n".join([*there, *missing]) + "\n")
 
