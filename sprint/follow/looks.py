@@ -19,7 +19,7 @@ import msgspec
 
 from sprint import git, json_file
 from sprint.context import Context
-from sprint.domain import Claim, PullRequest, Remark, Trigger
+from sprint.domain import Claim, PullRequest, Remark, Status, Trigger
 from sprint.errors import SprintError
 from sprint.follow.decide import Decision, Seen
 from sprint.settle import Mirrored, mirroring
@@ -111,15 +111,7 @@ class Looks:
 
     def seen(self, pull: PullRequest, claim: Claim) -> Seen | None:
         """All about a pull request; None where nothing moved since a look that left nothing to do."""
-        look = self.last(pull)
-        has_its_head = look is not None and look.head == pull.head_sha
-        is_calm = (
-            look is not None
-            and has_its_head
-            and look.is_final
-            and (look.updated_at, look.claim) == (_stamp(pull), claim.sha)
-            and pull.number != self._reread
-        )
+        is_calm = self._is_calm(pull, claim)
         if is_calm and self._is_at_the_same_base(pull) and pull.number not in self._ci_due:
             return None
         forge, name = self._context.forge, self._context.repository.name
@@ -127,23 +119,16 @@ class Looks:
         if not pull.is_open or (claim.follow.head and pull.head_sha != claim.follow.head):
             return Seen(pull, now, pushers=self._pushers(pull))
         statuses = tuple(forge.statuses(name, pull.head_sha))
-        failing = {status.context for status in statuses if status.state == "failure"}
-        is_green = bool(statuses) and all(status.state == "success" for status in statuses)
-        greens = (look.greens if look and has_its_head else 0) + 1
         # What needs no mirror comes first: that may still be under way.
         remarks = () if is_calm else self._remarks(pull)
-        is_same = has_its_head and self._is_at_the_same_base(pull)
-        if look and is_same and look.has_conflict is not None:
-            merging: tuple[bool | None, bool] = look.has_conflict, look.is_behind
-        else:
-            merging = self._merging(pull, is_second_look=is_same)
-        has_conflict, is_behind = merging
+        is_same = self._has_its_head(pull) and self._is_at_the_same_base(pull)
+        has_conflict, is_behind = self._merging(pull, is_same=is_same)
         if is_calm and (is_behind or not is_same):
             remarks = self._remarks(pull)
         must_be_current: bool | None = False
         if is_behind and has_conflict is False and self._context.repo_config.follow.update == "needed":
             must_be_current = forge.must_be_current(name, pull)
-        base_failures, is_base_known = self._base_failures(pull, failing, now)
+        base_failures, is_base_known = self._base_failures(pull, statuses, now)
         return Seen(
             pull=pull,
             now=now,
@@ -155,7 +140,7 @@ class Looks:
             is_behind=is_behind,
             must_be_current=must_be_current,
             pushers=None if claim.follow.head else self._pushers(pull),
-            greens=greens if is_green else 0,
+            greens=self._greens(pull, statuses),
         )
 
     def keep(self, seen: Seen, claim: Claim, decision: Decision) -> None:
@@ -191,6 +176,26 @@ class Looks:
         except SprintError as error:
             _log.warning("%s", error)
 
+    def _is_calm(self, pull: PullRequest, claim: Claim) -> bool:
+        """Whether the last look left nothing to do, and nothing that the list shows has moved since."""
+        look = self.last(pull)
+        if look is None or not look.is_final or pull.number == self._reread:
+            return False
+        then = (look.head, look.updated_at, look.claim)
+        return then == (pull.head_sha, _stamp(pull), claim.sha)
+
+    def _has_its_head(self, pull: PullRequest) -> bool:
+        """Whether the last look saw the commit that is proposed now."""
+        look = self.last(pull)
+        return look is not None and look.head == pull.head_sha
+
+    def _greens(self, pull: PullRequest, statuses: Sequence[Status]) -> int:
+        """How many looks in a row, with this one, found all of its head's CI green."""
+        if not statuses or any(status.state != "success" for status in statuses):
+            return 0
+        look = self.last(pull)
+        return (look.greens if look and self._has_its_head(pull) else 0) + 1
+
     def _remarks(self, pull: PullRequest) -> tuple[Remark, ...]:
         self._read.add(pull.number)
         return tuple(self._context.forge.remarks(self._context.repository.name, pull.number))
@@ -209,7 +214,7 @@ class Looks:
         return None if found is None else frozenset(found)
 
     def _base_failures(
-        self, pull: PullRequest, failing: set[str], now: datetime
+        self, pull: PullRequest, statuses: Sequence[Status], now: datetime
     ) -> tuple[frozenset[str], bool]:
         """Which of the checks that fail on it fail on its base as well, and whether that is known; asked for
         only where some do.
@@ -218,6 +223,7 @@ class Looks:
         is not held against a pull request until it is known, or an hour has passed.
         """
         base, last = self._base_of(pull), self.last(pull)
+        failing = {status.context for status in statuses if status.state == "failure"}
         if not failing or not base:
             return frozenset(), True
         there = self._context.forge.statuses(self._context.repository.name, base)
@@ -233,16 +239,20 @@ class Looks:
         last = self.last(pull)
         return last.base_at if last and last.base_at and self._is_at_the_same_base(pull) else now
 
-    def _merging(self, pull: PullRequest, *, is_second_look: bool) -> tuple[bool | None, bool]:
+    def _merging(self, pull: PullRequest, *, is_same: bool) -> tuple[bool | None, bool]:
         """Whether it conflicts with its base (None: not known), and whether that has moved on since it was
-        merged in: by git itself where its branch is in the repository. A forge says that there is a conflict
-        also while it is still looking, and is believed when it says so twice; of forks it tells no more."""
+        merged in: as it was seen last where neither has moved (`is_same`), and by git itself where its branch
+        is in the repository. A forge says that there is a conflict also while it is still looking, and is
+        believed when it says so twice; of forks it tells no more."""
+        look = self.last(pull)
+        if look and is_same and look.has_conflict is not None:
+            return look.has_conflict, look.is_behind
         context, base = self._context, self._base_of(pull)
         if not base:
             return None, False
         if not self._is_by_git(pull):
             can_merge = context.forge.pull(context.repository.name, pull.number).mergeable
-            return (not can_merge if can_merge or is_second_look else None), False
+            return (not can_merge if can_merge or is_same else None), False
         mirror = self._mirror(pull.base)
         if None in git.resolve_all(mirror, f"{pull.head_sha}^{{commit}}", f"{base}^{{commit}}"):
             return None, False  # it moved on meanwhile
@@ -258,8 +268,7 @@ class Looks:
         return self._is_kept and pull.head_repo.lower() == self._context.repository.name.lower()
 
     def _is_new(self, pull: PullRequest) -> bool:
-        look = self.last(pull)
-        return (look is None or look.head != pull.head_sha) and self._is_by_git(pull)
+        return not self._has_its_head(pull) and self._is_by_git(pull)
 
     def _mirror(self, base: str) -> Path:
         """With the branches as they were at the first question about one that is proposed for that base."""
