@@ -65,34 +65,14 @@ def launch(
     token: Secret | None = None,
 ) -> None:
     """Start it as the note's launch, unless that was started before. Raises BackendError."""
-    folder, run = f".sprint/runs/{job.run.id}", job.run
-    text = notes.prompt(job.folder, note.launch).read_text("utf-8").replace(ROOT, ground.root)
-    is_relayed = ground.boxed
-    programs = (on_machine.PROGRAM, *([on_machine.RELAY] if is_relayed else []))
-    for name in programs:
-        visit.backend.put(visit.sprite, f".sprint/{name}", on_machine.content(name))
-    visit.backend.put(visit.sprite, f"{folder}/prompt-{note.launch}.md", text.encode())
     env = {**start.env, **_git_env(job, token), **asked.env}
-    lines = "".join(f"{name}={value}\n" for name, value in env.items())
-    visit.backend.put(visit.sprite, f"{folder}/agent-{note.launch}.env", lines.encode())
-    task = {
-        f"{folder}/prompt-{note.launch}.md": "prompt.md",
-        f"{folder}/agent-{note.launch}.env": "agent.env",
-    }
-    for place, text in enumerate(start.files.values()):
-        file = f"{folder}/home-{note.launch}-{place}"
-        visit.backend.put(visit.sprite, file, text.encode())
-        task[file] = f"home-{place}"
-    if start.callback:
-        key = callbacks.make_key(job.folder)
-        visit.backend.put(visit.sprite, f"{folder}/{callbacks.KEY}", key.encode())
-    if start.callback and not ground.held:
-        task[f"{folder}/{callbacks.KEY}"] = callbacks.KEY
-    seconds = max(min(job.limits.minutes * 60, (run.deadline - datetime.now(UTC)).total_seconds()), 30.0)
+    task = _put_programs(visit, ground) | _put_task(job, visit, ground, note, start, env)
+    left = (job.run.deadline - datetime.now(UTC)).total_seconds()
+    seconds = max(min(job.limits.minutes * 60, left), 30.0)
     most = seconds + 60
     visit.ask(
         "launch",
-        run=run.id,
+        run=job.run.id,
         slug=ground.slug,
         number=note.launch,
         cwd=ground.cwd,
@@ -107,8 +87,39 @@ def launch(
         ],
         callback=start.callback if ground.held else "",
         fresh=_FRESH,
-        task={**{f".sprint/{name}": name for name in programs}, **task},
+        task=task,
     )
+
+
+def _put_programs(visit: Visit, ground: Ground) -> dict[str, str]:
+    """What watches over an agent, and what leads to its model; where they are, to their names beside it."""
+    names = (on_machine.PROGRAM, *([on_machine.RELAY] if ground.boxed else []))
+    for name in names:
+        visit.backend.put(visit.sprite, f".sprint/{name}", on_machine.content(name))
+    return {f".sprint/{name}": name for name in names}
+
+
+def _put_task(
+    job: Job, visit: Visit, ground: Ground, note: Note, start: Start, env: Mapping[str, str]
+) -> dict[str, str]:
+    """All that an agent is handed for one launch; where it is, to its name beside the agent."""
+    folder = f".sprint/runs/{job.run.id}"
+    task: dict[str, str] = {}
+
+    def put(file: str, text: str, name: str) -> None:
+        visit.backend.put(visit.sprite, f"{folder}/{file}", text.encode())
+        if name:
+            task[f"{folder}/{file}"] = name
+
+    prompt = notes.prompt(job.folder, note.launch).read_text("utf-8").replace(ROOT, ground.root)
+    put(f"prompt-{note.launch}.md", prompt, "prompt.md")
+    put(f"agent-{note.launch}.env", "".join(f"{name}={value}\n" for name, value in env.items()), "agent.env")
+    for place, text in enumerate(start.files.values()):
+        put(f"home-{note.launch}-{place}", text, f"home-{place}")
+    if start.callback:
+        # Where the agent is held, the errand makes the call, and the agent gets no key.
+        put(callbacks.KEY, callbacks.make_key(job.folder), "" if ground.held else callbacks.KEY)
+    return task
 
 
 def _git_env(job: Job, token: Secret | None) -> dict[str, str]:

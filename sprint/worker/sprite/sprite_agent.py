@@ -140,13 +140,7 @@ class Agent:
         """What to start in that place. Raises SprintError where its model has no way there."""
         kind, section = self.kind, self._section
         if kind is None or section is None:
-            places = Places.below(ground.root)
-            env = {"SPRINT_SUMMARY": places.summary, "SPRINT_QUESTION": places.question}
-            env["SPRINT_PROMPT"] = f"{ground.root}/task/prompt.md"
-            if (callback := self._callback(job)) and not ground.held:
-                key_file = f"{ground.root}/task/{callbacks.KEY}"
-                env |= {"WEBHOOK_URL": callback, "WEBHOOK_SECRET_FILE": key_file, "SPRINT_RUN": job.run.id}
-            return Start(["/bin/sh", "-c", self._config.command], env, callback=callback)
+            return self._start_of_command(job, ground)
         program = kind.find(section) if ground.confined else _there(kind, section)
         base_url, key, models, door = self._way(job, kind, ground)
         work = Assignment(
@@ -188,6 +182,15 @@ class Agent:
         enter, shown = entrance()
         folder = self._services.store.folder(job.run.id) / own_process.FOLDER / "inside"
         return replace(start, enter=enter, read_only={**program.read_only, **shown, folder: INSIDE})
+
+    def _start_of_command(self, job: Job, ground: Ground) -> Start:
+        places = Places.below(ground.root)
+        env = {"SPRINT_SUMMARY": places.summary, "SPRINT_QUESTION": places.question}
+        env["SPRINT_PROMPT"] = f"{ground.root}/task/prompt.md"
+        if (callback := self._callback(job)) and not ground.held:
+            key_file = f"{ground.root}/task/{callbacks.KEY}"
+            env |= {"WEBHOOK_URL": callback, "WEBHOOK_SECRET_FILE": key_file, "SPRINT_RUN": job.run.id}
+        return Start(["/bin/sh", "-c", self._config.command], env, callback=callback)
 
     def _callback(self, job: Job) -> str:
         url = self._services.config.public.url
