@@ -49,6 +49,20 @@ def add(command: AddCommand) -> None:
         "pushed and removed, which may start CI",
     )
 
+    _add_init(command)
+    _add_schedule(command)
+    _add_monitor(command)
+    _add_serve(command)
+    _add_pause(command)
+
+    gateway = command("gateway", "serve one run's way to its model, until the run is over", _gateway)
+    gateway.add_argument("run", metavar="RUN", help="a run's id or the beginning of it")
+    gateway.add_argument(
+        "--speaks", choices=("messages", "responses", "chat"), help="default: what the run's agent speaks"
+    )
+
+
+def _add_init(command: AddCommand) -> None:
     init = command(
         "init", "write a commented sprint.yaml from what is found here; never over another", _init, _INITS
     )
@@ -74,17 +88,6 @@ def add(command: AddCommand) -> None:
     )
     init.add_argument("--token-file", type=Path, metavar="FILE", help="where the forge's token is kept")
     init.add_argument("--worker", default="", metavar="KIND", help="who works on them, such as hermes")
-
-    _add_schedule(command)
-    _add_monitor(command)
-    _add_serve(command)
-    _add_pause(command)
-
-    gateway = command("gateway", "serve one run's way to its model, until the run is over", _gateway)
-    gateway.add_argument("run", metavar="RUN", help="a run's id or the beginning of it")
-    gateway.add_argument(
-        "--speaks", choices=("messages", "responses", "chat"), help="default: what the run's agent speaks"
-    )
 
 
 def _add_pause(command: AddCommand) -> None:

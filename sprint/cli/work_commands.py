@@ -27,32 +27,7 @@ sprint show 20261121T1333 --json       for programs
 
 
 def add(command: AddCommand) -> None:
-    run = command("run", "one tick: pick the oldest fit issue and bring it to a pull request", _run, _RUNS)
-    run.add_argument(
-        "repos",
-        nargs="*",
-        metavar="OWNER/REPO",
-        help="default: all that are configured; OWNER/REPO#N or an issue's address: as with --issue",
-    )
-    run.add_argument("--all", action="store_true", help="all configured repositories, in so many words")
-    run.add_argument("--issue", type=positive, metavar="N", help="take this issue, whatever its age")
-    run.add_argument("--pr", type=positive, metavar="N", help="follow this pull request of ours, and only it")
-    run.add_argument(
-        "--force", action="store_true", help="with --issue: despite its labels, claim or back-off"
-    )
-    run.add_argument("--worker", default="", metavar="NAME", help="who works, whatever is configured")
-    run.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing anywhere")
-    run.add_argument(
-        "--prompt", action="store_true", help="with --dry-run: also what the worker would be told"
-    )
-    run.add_argument("--jobs", type=positive, default=1, metavar="N", help="repositories at once (default 1)")
-    run.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        help="at a terminal: what came of it, not what happens meanwhile",
-    )
-    run.add_argument("--json", action="store_true", help="one JSON object a line in place of text")
+    _add_run(command)
 
     check = command("check", "set-up and checks of a repository as it is: no model, no claim", _check)
     check.add_argument("repo", metavar="OWNER/REPO")
@@ -82,6 +57,35 @@ def add(command: AddCommand) -> None:
         "--sprite", action="store_true", help="have the work done on a sprite that is a folder here"
     )
     demo.add_argument("--keep", type=Path, metavar="DIR", help="leave everything in DIR to look at")
+
+
+def _add_run(command: AddCommand) -> None:
+    run = command("run", "one tick: pick the oldest fit issue and bring it to a pull request", _run, _RUNS)
+    run.add_argument(
+        "repos",
+        nargs="*",
+        metavar="OWNER/REPO",
+        help="default: all that are configured; OWNER/REPO#N or an issue's address: as with --issue",
+    )
+    run.add_argument("--all", action="store_true", help="all configured repositories, in so many words")
+    run.add_argument("--issue", type=positive, metavar="N", help="take this issue, whatever its age")
+    run.add_argument("--pr", type=positive, metavar="N", help="follow this pull request of ours, and only it")
+    run.add_argument(
+        "--force", action="store_true", help="with --issue: despite its labels, claim or back-off"
+    )
+    run.add_argument("--worker", default="", metavar="NAME", help="who works, whatever is configured")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing anywhere")
+    run.add_argument(
+        "--prompt", action="store_true", help="with --dry-run: also what the worker would be told"
+    )
+    run.add_argument("--jobs", type=positive, default=1, metavar="N", help="repositories at once (default 1)")
+    run.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="at a terminal: what came of it, not what happens meanwhile",
+    )
+    run.add_argument("--json", action="store_true", help="one JSON object a line in place of text")
 
 
 def _run(args: argparse.Namespace, around: Surroundings) -> int:
