@@ -113,9 +113,6 @@ class Followed(Struct, frozen=True):
         }[trigger]
 
 
-NOT_FOLLOWED = Followed()
-
-
 class Occasion(Struct, frozen=True):
     """What a follow-up run answers, as follow.json in its folder holds it.
 

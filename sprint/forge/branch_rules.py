@@ -30,7 +30,6 @@ class Rule(Struct):
 
     type: str = ""
     parameters: dict[str, Any] | None = None
-    ruleset_source: str = ""
 
 
 # What each type of GitHub's does to a push of ours; those that are left out do nothing to it.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 from urllib.parse import quote, urlsplit
 
@@ -218,14 +217,7 @@ class GitHub(RestForge):
             can_push = None  # the account may; what a fine-grained token may is not told
         if found.archived or not found.has_issues:
             can_comment = False
-        return Rights(
-            login=self.whoami(),
-            can_push=can_push,
-            can_comment=can_comment,
-            can_change_workflows=None if scopes is None else "workflow" in scopes,
-            scopes=scopes,
-            expires_at=_expiry(answer.headers.get("GitHub-Authentication-Token-Expiration", "")),
-        )
+        return Rights(login=self.whoami(), can_push=can_push, can_comment=can_comment)
 
     def branch_rules(self, repo: str, branch: str) -> list[str] | None:
         try:
@@ -285,11 +277,3 @@ def _scopes(headers: Mapping[str, str]) -> tuple[str, ...] | None:
     """A classic token's scopes; None for the other kinds, which have none or do not tell."""
     parts = headers.get("X-OAuth-Scopes", "").split(",")
     return tuple(scope for part in parts if (scope := part.strip())) or None
-
-
-def _expiry(text: str) -> datetime | None:
-    for form in ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z"):
-        with contextlib.suppress(ValueError):
-            moment = datetime.strptime(text.strip(), form)
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None

@@ -16,17 +16,11 @@ if TYPE_CHECKING:
 
 
 class Rights(Struct, frozen=True):
-    """What our account and token may do with a repository that they can read. None: the forge does not tell.
-
-    `scopes` are the token's own, where it is of a kind that has them.
-    """
+    """What our account and token may do with a repository that they can read; None where nobody tells."""
 
     login: str
     can_push: bool | None = None
     can_comment: bool | None = None
-    can_change_workflows: bool | None = None
-    scopes: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
 
 
 class Forge(Protocol):

@@ -147,7 +147,6 @@ class LineCommentWire(Struct):
     line: int | None = None
     diff_hunk: str | None = None
     pull_request_review_id: int | None = None
-    in_reply_to_id: int | None = None
     author_association: str = ""
 
 
@@ -159,7 +158,6 @@ class TimelineWire(Struct):
 class ActivityWire(Struct):
     activity_type: str = ""
     actor: User | None = None
-    timestamp: datetime | None = None
 
 
 class StatusWire(Struct):
@@ -171,7 +169,6 @@ class StatusWire(Struct):
 
 
 class StatusesWire(Struct):
-    total_count: Count = 0
     statuses: list[StatusWire] | None = None
 
 

@@ -50,10 +50,6 @@ class Assembly(Struct):
     def is_endless(self) -> bool:
         return self.size > LONGEST
 
-    @property
-    def has_broken_call(self) -> bool:
-        return any(not slot.is_whole for slot in self._slots)
-
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls in the order they came, each with an id of its own."""
         seen: set[str] = set()

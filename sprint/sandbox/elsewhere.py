@@ -42,7 +42,7 @@ def box(
 
     `read_only` maps paths there to where they appear, `shown` are paths that appear where they are if they
     are there, as those of `sandbox.readable`; programs are looked for in their `bin`. Otherwise as
-    Sandbox.run.
+    in Command.
     """
     view = profile.View(
         Path(root), writable, network, {Path(path): inside for path, inside in (read_only or {}).items()}

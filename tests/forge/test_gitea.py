@@ -335,7 +335,7 @@ def test_rights(server: responses.RequestsMock, kind: Any) -> None:
             f"{API}/repos/{REPO}/{what}", status=422, json={"message": "[Title]: Required"}, match=nothing
         )
     rights = forge.rights(REPO)
-    assert (rights.login, rights.can_push, rights.can_comment, rights.scopes) == ("bot", True, True, None)
+    assert (rights.login, rights.can_push, rights.can_comment) == ("bot", True, True)
     for change in ({"archived": True}, {"mirror": True}, {"permissions": {"push": False}}):
         server.upsert("GET", f"{API}/repos/{REPO}", json={**repo, **change})
         assert forge.rights(REPO).can_push is False

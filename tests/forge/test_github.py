@@ -292,13 +292,13 @@ def test_who_can_write_is_not_known_while_the_server_does_not_say(
 @pytest.mark.parametrize(
     ("headers", "private", "expected"),
     [
-        ({"X-OAuth-Scopes": "repo, workflow"}, True, (True, True, True)),
-        ({"X-OAuth-Scopes": "repo"}, True, (True, True, False)),
-        ({"X-OAuth-Scopes": "public_repo"}, False, (True, True, False)),
-        ({"X-OAuth-Scopes": "public_repo"}, True, (False, False, False)),
-        ({"X-OAuth-Scopes": "gist"}, False, (False, False, False)),
-        ({"X-OAuth-Scopes": ""}, False, (None, None, None)),
-        ({}, True, (None, None, None)),
+        ({"X-OAuth-Scopes": "repo, workflow"}, True, (True, True)),
+        ({"X-OAuth-Scopes": "repo"}, True, (True, True)),
+        ({"X-OAuth-Scopes": "public_repo"}, False, (True, True)),
+        ({"X-OAuth-Scopes": "public_repo"}, True, (False, False)),
+        ({"X-OAuth-Scopes": "gist"}, False, (False, False)),
+        ({"X-OAuth-Scopes": ""}, False, (None, None)),
+        ({}, True, (None, None)),
     ],
 )
 def test_rights_by_the_tokens_scopes(
@@ -310,30 +310,17 @@ def test_rights_by_the_tokens_scopes(
 ) -> None:
     server.get(f"{API}/user", json={"login": "bot"})
     repo = {"full_name": REPO, "size": 1, "private": private, "permissions": {"push": True}}
-    expiry = {"GitHub-Authentication-Token-Expiration": "2026-11-08 10:00:00 UTC"}
-    server.get(f"{API}/repos/{REPO}", json=repo, headers={**headers, **expiry})
-    rights = forge.rights(REPO)
-    assert (rights.can_push, rights.can_comment, rights.can_change_workflows) == expected
-    assert rights.expires_at == datetime(2026, 11, 8, 10, tzinfo=UTC)
-    assert rights.login == "bot"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2026-11-08 10:00:00 +0200", datetime(2026, 11, 8, 8, tzinfo=UTC)),
-        ("soon", None),
-    ],
-)
-def test_when_the_token_expires(
-    server: responses.RequestsMock, forge: Forge, text: str, expected: datetime | None
-) -> None:
-    server.get(f"{API}/user", json={"login": "bot"})
-    repo = {"full_name": REPO, "size": 1, "has_issues": False, "permissions": {"push": False}}
-    headers = {"GitHub-Authentication-Token-Expiration": text}
     server.get(f"{API}/repos/{REPO}", json=repo, headers=headers)
     rights = forge.rights(REPO)
-    assert (rights.expires_at, rights.can_push, rights.can_comment) == (expected, False, False)
+    assert (rights.login, rights.can_push, rights.can_comment) == ("bot", *expected)
+
+
+def test_who_may_only_read_where_there_are_no_issues(server: responses.RequestsMock, forge: Forge) -> None:
+    server.get(f"{API}/user", json={"login": "bot"})
+    repo = {"full_name": REPO, "size": 1, "has_issues": False, "permissions": {"push": False}}
+    server.get(f"{API}/repos/{REPO}", json=repo)
+    rights = forge.rights(REPO)
+    assert (rights.can_push, rights.can_comment) == (False, False)
 
 
 def test_logs_on_another_host_are_not_for_the_model(server: responses.RequestsMock, forge: Forge) -> None:

@@ -29,7 +29,6 @@ class Settings:
     command: tuple[str, ...]
     fallback_commands: tuple[tuple[str, ...], ...]
     model: str
-    unattended: bool  # may do everything without asking: --yolo, --full-auto
     env: Mapping[str, str] = dataclasses.field(repr=False)
     prompt: str = dataclasses.field(repr=False)
     repo: str
@@ -90,7 +89,6 @@ def settings_of(args: argparse.Namespace, environ: Mapping[str, str]) -> Setting
         command=command(given, prompt),
         fallback_commands=tuple(tuple(shlex.split(one)) for one in text("--fallback-commands").splitlines()),
         model=text("--model"),
-        unattended=given.is_free,
         env=agent_env(given),
         prompt=prompt,
         repo=text("--task-repo"),

@@ -174,7 +174,7 @@ class Loop:
         if not calls and text:
             written = dialects.find(text)
             if written == ():
-                return self._wordless_turn(reply, text, _CALL_AS_TEXT, "calls written as text")
+                return self._wordless_turn(text, _CALL_AS_TEXT, "calls written as text")
             calls = tuple(
                 ToolCall(f"text_{self._talk.usage.turns}_{number}", call.name, call.arguments)
                 for number, call in enumerate(written or ())
@@ -186,10 +186,10 @@ class Loop:
             self._wordless = self._empty = 0
             return self._do_calls(reply, text, calls)
         if reply.finish_reason == "length":
-            return self._wordless_turn(reply, text, _CUT_OFF, "answers cut off at their limit")
+            return self._wordless_turn(text, _CUT_OFF, "answers cut off at their limit")
         if not text:
             return self._empty_turn()
-        return self._wordless_turn(reply, text, _NO_CALL, "text without a tool call")
+        return self._wordless_turn(text, _NO_CALL, "text without a tool call")
 
     def _empty_turn(self) -> End | None:
         """An empty message would be refused when it is sent back, so only the answer to it is kept."""
@@ -199,7 +199,7 @@ class Loop:
         self._say(_EMPTY)
         return None
 
-    def _wordless_turn(self, reply: Reply, text: str, answer: str, what: str) -> End | None:
+    def _wordless_turn(self, text: str, answer: str, what: str) -> End | None:
         self._wordless += 1
         self._talk.messages.append({"role": "assistant", "content": text or "(cut off)"})
         if self._wordless <= NUDGES:
