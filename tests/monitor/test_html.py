@@ -122,8 +122,21 @@ def test_text_shows_what_is_hidden_in_it() -> None:
 def test_a_report_without_anything_to_report(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "No alarms" in text
-    assert "No run yet" in text
-    assert text.count("Nothing yet") == 5
+    assert "No run yet. <code>sprint run --dry-run</code>" in text
+    assert text.count('<div class="tile">') == 1
+    assert "Spent today" in text
+    assert "Nothing yet" not in text
+
+
+def test_one_pass_rate_of_seven_days(tmp_path: Path) -> None:
+    """The chart ends with the figure that the report begins with: up to now, not by whole days."""
+    failed = a_row(6.8 * 24, outcome="limit", run_id="older")
+    write_ledger(tmp_path / "results", failed, a_row(24, run_id="newer"))
+    report = reported(tmp_path)
+    rate = next(panel for panel in panels.panels(report) if panel.key == "rate")
+    assert report.figures.windows[1].total.pass_rate == 0.5
+    assert rate.lead == "50%"
+    assert "<b>50%</b><span>1 passed, 1 failed</span>" in written(tmp_path, report)
 
 
 def test_an_unreadable_ledger_comes_first(tmp_path: Path) -> None:

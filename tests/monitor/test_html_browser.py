@@ -172,7 +172,17 @@ def test_numbers_fit_their_columns(browser: Browser, pages: Pages, width: int) -
         "one => [one.textContent, one.getClientRects().length, one.scrollWidth - one.clientWidth])"
     )
     assert any(text == "price unknown" for text, _, _ in heights)
+    assert browser.run(_CUT_OFF) == []
     assert [text for text, lines, over in heights if lines > 1 or over > 1] == []
+
+
+# Cells and heads of what runs take that are outside their panel, or on more than one line.
+_CUT_OFF = """
+const panel = document.querySelector('.panel-usage').getBoundingClientRect();
+return [...document.querySelectorAll('.usage td, .usage thead th')].filter(one => one.checkVisibility())
+  .map(one => [one.textContent, one.getBoundingClientRect()])
+  .filter(([, box]) => box.right > panel.right || box.height > 40).map(([text]) => text);
+"""
 
 
 def test_what_hostile_people_wrote_is_text(browser: Browser, pages: Pages) -> None:

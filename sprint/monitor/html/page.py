@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 
 from sprint import __version__, files
 from sprint.clean_text import safe_line
-from sprint.monitor.units import dollars, percent, plural, span, work
+from sprint.monitor import units
+from sprint.monitor.units import dollars, plural, span, work
 from sprint.terminal_text import readable, shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+NOTHING = "\N{EN DASH}"  # where there is no figure
 _URL_CAP = 2000
 
 
@@ -138,6 +140,10 @@ _SPELLED = {
     "old_passed": "passed (before)",
     "old_failed": "failed (before)",
 }
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else units.percent(share)
 
 
 def took(seconds: float) -> str:

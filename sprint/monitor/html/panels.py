@@ -13,9 +13,9 @@ from sprint.domain import Verdict
 from sprint.monitor.figures import VERDICTS, Cause, Day, Figures, PullCounts, Report, Tally
 from sprint.monitor.html import charts
 from sprint.monitor.html.charts import About, Axis, Series
-from sprint.monitor.html.page import label
+from sprint.monitor.html.page import label, moment, percent
 from sprint.monitor.tally import PERIOD
-from sprint.monitor.units import dollars, percent, plural
+from sprint.monitor.units import dollars, plural
 
 _DAYS, _MOST_DAYS = 30, 90
 _RATE_DAYS = 7
@@ -162,8 +162,11 @@ def _layers(counts: Mapping[str, int]) -> list[_Layer]:
 
 def _rate(stretch: _Stretch, figures: Figures) -> Panel:
     by_date = {day.day: day.total for day in figures.days}
+    until_now = [window.total for window in figures.windows if window.hours == 24 * _RATE_DAYS]
 
     def lately(day: date) -> Tally:
+        if until_now and day == stretch.dates[-1]:  # today is not over
+            return until_now[0]
         dates = ((day - timedelta(days=back)).isoformat() for back in range(_RATE_DAYS))
         return sum((by_date.get(name, Tally()) for name in dates), Tally())
 
@@ -183,7 +186,7 @@ def _rate(stretch: _Stretch, figures: Figures) -> Panel:
     return Panel(
         key="rate",
         title="Pass rate",
-        lead=percent(known[-1]) if known else "-",
+        lead=percent(known[-1]) if known else "",
         note=f"passed of those that passed or failed, in the {_RATE_DAYS} days up to each day",
         svg=charts.line(about, stretch.labels, [line], scale) if known else "",
         legend=(),
@@ -282,7 +285,7 @@ def _pulls(pulls: PullCounts) -> Panel:
     listed = ", ".join(f"{count} {name}" for name, count in shown.items())
     about = About("pulls", "Pull requests by state", listed, "{:.0f}")
     series = [Series(name, _STATE_COLOURS[name], [count]) for name, count in shown.items()]
-    asked = f"as of {pulls.asked_at:%Y-%m-%d %H:%M} UTC" if pulls.asked_at else "the forge was not asked yet"
+    asked = f"as of {moment(pulls.asked_at)} UTC" if pulls.asked_at else "the forge was not asked yet"
     return Panel(
         key="pulls",
         title="Pull requests",

@@ -96,9 +96,9 @@ def _facts(run: Run, usage: Usage, model: str) -> list[Fact]:
     return [
         *facts,
         Fact("Worker", f"{run.worker} {run.worker_version}".rstrip()),
-        Fact("Model", model or "-"),
+        Fact("Model", model or page.NOTHING),
         Fact("Turns", f"{usage.turns:,}"),
-        Fact("Tokens", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}"),
+        Fact("Tokens, in + out", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}"),
         Fact("Cost", dollars(usage.cost_usd)),
     ]
 
