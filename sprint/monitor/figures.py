@@ -14,6 +14,7 @@ Times are UTC. A *run* is a row of results.csv; it belongs to the moment at whic
   in all time only, and `future_rows` says how many there are.
 - **The period**: --since until now, else the last 30 days. Causes, medians and cost per run are over it.
 - **Cause**: an outcome that failed and the first words of its detail, numbers and names of runs left out.
+- **Asking**: the period's runs that ended with a question to people, and no later run is of the same issue.
 - **Median**: the middle one of the period's runs, the lower of two; time from claim to end, turns of the
   model, dollars of the runs whose price is known.
 - **Spend**: the sum of what runs with a known price cost. `unpriced` counts the runs that called a model
@@ -172,8 +173,9 @@ class Figures(Struct, frozen=True):
     """What one pass over the ledger says. `bad_lines` is how many lines are no row; `bad_examples`, some.
 
     `windows` in the order 24 hours, 7 days, 30 days, all time; `days` and `repos` sorted, days without a run
-    left out; `causes` the most frequent first; `latest` the newest first. `unreadable` is the reason where
-    the ledger could not be read, and then everything else is empty.
+    left out; `causes` the most frequent first; `latest` the newest first, and so `asking`, the
+    newest five of `asking_count`. `unreadable` is the reason where the ledger could not be read, and then
+    everything else is empty.
     """
 
     made_at: datetime
@@ -186,6 +188,8 @@ class Figures(Struct, frozen=True):
     usage: tuple[WorkerUsage, ...] = ()
     repos: tuple[RepoRuns, ...] = ()
     latest: tuple[LedgerRow | OldRow, ...] = ()
+    asking: tuple[LedgerRow | OldRow, ...] = ()
+    asking_count: int = 0
     pull_urls: frozenset[str] = frozenset()
     rounds: Mapping[str, int] = {}  # follow-ups pushed, by the pull request's address
     triggers: Mapping[str, int] = {}  # what follow-ups were begun for

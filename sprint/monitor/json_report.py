@@ -27,7 +27,8 @@ unknown. The definitions of all figures are in figures.py. The object's keys:
 - `services`: `[{name, url, is_up, said}]`
 - `hosts`: `[{id, name, version, seen_at, has_worker, jobs, repos, worker_id, is_drained}]`, of a fleet: whose
   figures these are; `fleet_problem`: why they are not the newest
-- `latest`: `[RUN]`, the newest first
+- `latest`: `[RUN]`, the newest first; `asking`: `[RUN]`, the newest five of `asking_count`
+  whose question is open
 - `ledger`: `{rows, old_rows, future_rows, bad_lines, bad_examples: [{number, text, reason}], unreadable}`
 
 TALLY is `{passed, failed, neither, unproven, pass_rate, pass_rate_without_unproven}`: `unproven` of those
@@ -74,6 +75,8 @@ def dumps(report: Report, *, indent: int = 2) -> str:
         "hosts": report.hosts,
         "fleet_problem": report.fleet_problem,
         "latest": figures.latest,
+        "asking": figures.asking,
+        "asking_count": figures.asking_count,
         "ledger": {
             "rows": figures.rows,
             "old_rows": figures.old_rows,

@@ -62,6 +62,7 @@ def _parts(report: Report) -> Iterator[Text | Table]:
     yield from _hosts(report)
     yield Text()
     yield from report_repos.active(report)
+    yield from report_repos.waiting(report)
     issues = [repo.open_issues for repo in report.repos if repo.open_issues is not None]
     if len(issues) > 1:
         yield head("OPEN ISSUES: ", f"{sum(issues):,} in {plural(len(issues), 'repository', 'repositories')}")

@@ -12,7 +12,7 @@ from sprint.domain import LedgerRow, Verdict
 from sprint.ledger.rows import OldRow
 from sprint.monitor.figures import ActiveRun, Report, RepoStatus, verdict_of
 from sprint.monitor.text_parts import grid, head
-from sprint.monitor.units import PROOFS, ago, plural, span, work
+from sprint.monitor.units import PROOFS, ago, plural, span, waits, work
 
 _MANY_RUNS = 8
 _RUNS_LISTED = 3  # of a repository, with their names
@@ -39,6 +39,24 @@ def active(report: Report) -> Iterator[Text | Table]:
         if run.environment:
             table.add_row("", Text(f"environment {safe_line(run.environment, 100)}", "dim"), "", "", "")
     if report.active:
+        yield table
+    yield Text()
+
+
+def waiting(report: Report) -> Iterator[Text | Table]:
+    """What people are to do: look at pull requests, and answer."""
+    asking = report.figures.asking
+    said = waits(report)
+    if not said:
+        return
+    yield head("WAITING FOR PEOPLE: ", ", ".join(said))
+    table = grid("", "")
+    for row in asking:
+        if isinstance(row, LedgerRow):
+            table.add_row("", f"{row.repo} #{row.issue}", Text(safe_line(row.detail, 160)))
+    if more := report.figures.asking_count - len(asking):
+        table.add_row("", Text(f"and {more:,} more", "dim"), "")
+    if asking:
         yield table
     yield Text()
 

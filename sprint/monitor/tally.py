@@ -32,6 +32,7 @@ from sprint.monitor.usage import UsageCount
 
 LAST_OF_A_REPO = 6
 LATEST = 40
+ASKING = 5
 _LOOKED_AT_ONCE = 32  # blocks of rows: a repository's last runs are mostly in the last of them
 _CAUSES = 5000  # kept while counting; beyond that, rare ones count under their outcome alone
 PERIOD = timedelta(days=30)  # without --since
@@ -100,7 +101,7 @@ class _Tail:
         return self
 
 
-_UPDATED = Outcome.PR_UPDATED.value
+_UPDATED, _ASKS = Outcome.PR_UPDATED.value, Outcome.NEEDS_HUMAN.value
 
 
 class _Counting:
@@ -117,6 +118,7 @@ class _Counting:
         self.days: defaultdict[str, _Day] = defaultdict(_Day)
         self.tails: dict[str, _Tail] = {}
         self.latest: deque[Source] = deque(maxlen=LATEST)
+        self.asking: dict[tuple[str, str], tuple[str, Source]] = {}  # by repository and issue
         self.newest: list[Columns] = []  # whose last runs are still to be looked at
         self.usage = UsageCount()
         self.pull_urls: set[str] = set()
@@ -194,10 +196,23 @@ class _Counting:
         if not is_whole:
             columns = columns.where([self.period <= time < self.bounds[-1] for time in columns.finished_at])
         self.usage.add(columns)
+        if self.asking or _ASKS in columns.outcome:
+            self._add_asking(columns)
         failed = map(_FAILED.__contains__, columns.outcome)
         self.causes.update(compress(zip(columns.outcome, columns.detail, strict=True), failed))
         if len(self.causes) > _CAUSES:
             self._fold_causes()
+
+    def _add_asking(self, columns: Columns) -> None:
+        """The questions in these rows, without those whose issue was taken up again."""
+        issues = zip(columns.repo, columns.issue, strict=True)
+        ends = zip(columns.outcome, columns.finished_at, columns.lines, strict=True)
+        last = dict(zip(issues, ends, strict=True))
+        for at in self.asking.keys() & last.keys():
+            del self.asking[at]
+        for at, (outcome, time, line) in last.items():
+            if outcome == _ASKS and at[1]:  # a task has no issue that waits
+                self.asking[at] = (time, (line, columns.layouts))
 
     def _fold_causes(self) -> None:
         """Bring the causes to their common forms; the rare ones lose their details if there are too many."""
@@ -212,6 +227,7 @@ class _Counting:
         self._add_last()
         self._fold_causes()
         since = f"since {self.since:%Y-%m-%d %H:%M}" if self.since else ""
+        asking = sorted(self.asking.values(), reverse=True)[:ASKING]
         causes = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))
         return Figures(
             made_at=self.now,
@@ -227,6 +243,8 @@ class _Counting:
                 for repo, tail in sorted(self.tails.items())
             ),
             latest=parsed(reversed(self.latest)),
+            asking=parsed(source for _, source in asking),
+            asking_count=len(self.asking),
             pull_urls=frozenset(map(rows.plain, self.pull_urls)),
             rounds={rows.plain(url): count for url, count in self.rounds.items()},
             triggers={rows.plain(what): count for what, count in self.triggers.most_common()},

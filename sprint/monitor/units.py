@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sprint.clean_text import safe_line
 from sprint.domain import Purpose, Run
-from sprint.monitor.figures import ActiveRun, PullCounts
+from sprint.monitor.figures import ActiveRun, PullCounts, Report
 
 PROOFS = {"proven": "proven", "unproven": "unproven", "none": "without checks"}
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
@@ -55,6 +55,13 @@ def work(run: ActiveRun | Run) -> str:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def waits(report: Report) -> list[str]:
+    """What waits for people, in words; nothing where nothing does."""
+    asking, pulls = report.figures.asking_count, report.pulls.open
+    said = [plural(pulls, "pull request")] if pulls else []
+    return [*said, plural(asking, "question")] if asking else said
 
 
 def follow_ups(pulls: PullCounts) -> Iterator[tuple[str, str]]:

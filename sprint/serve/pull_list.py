@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from sprint.config import Config
-from sprint.domain import LedgerRow
+from sprint.domain import LedgerRow, Run
 from sprint.errors import SprintError
 from sprint.ledger.rows import OldRow
 from sprint.monitor import pull_states
@@ -27,10 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ListedPull:
-    """One pull request. `followed`: its latest follow-up, in words; addresses are "" where there is none."""
+    """One pull request. `followed`: its latest follow-up, in words; addresses, and the title, are "" where
+    there is none."""
 
     name: str
     url: str
+    title: str
     run_page: str
     state: str
     said: str
@@ -53,12 +56,14 @@ def listed(config: Config, report: Report) -> list[ListedPull]:
         ListedPull(
             name=f"{pull.repo} #{pull.number}",
             url=page.web_address(pull.pr_url),
-            run_page=_run_page(results, pull.run_id),
+            title=run.title if run else "",
+            run_page=f"/runs/{quote(run.id)}" if run else "",
             state=pull.state,
             said=_said(pull, report.made_at),
             followed=_followed(rounds.get(pull.pr_url), report.made_at),
         )
         for pull in (*still[:_OPEN], *decided[:_DECIDED])
+        for run in (_run(results, pull.run_id),)
     ]
 
 
@@ -87,9 +92,10 @@ def _followed(row: LedgerRow | None, now: datetime) -> str:
     return f"follow-up {row.round} {ago(row.finished_at, now)}: {page.label(row.outcome)}"
 
 
-def _run_page(results: Path, run_id: str) -> str:
-    try:
-        is_kept = (RunStore(results).folder(run_id) / "run.json").exists()
-    except SprintError:
-        return ""
-    return f"/runs/{quote(run_id)}" if is_kept else ""
+def _run(results: Path, run_id: str) -> Run | None:
+    """As long as its folder is kept."""
+    store = RunStore(results)
+    with suppress(SprintError):
+        if (store.folder(run_id) / "run.json").exists():
+            return store.load(run_id)
+    return None

@@ -139,6 +139,21 @@ def test_one_pass_rate_of_seven_days(tmp_path: Path) -> None:
     assert "<b>50%</b><span>1 passed, 1 failed</span>" in written(tmp_path, report)
 
 
+def test_what_waits_for_people_comes_first(tmp_path: Path) -> None:
+    rows = [a_row(13 - n, "needs_human", issue=n, run_id=f"r{n}", detail=f"asked: <{n}>?") for n in range(12)]
+    write_ledger(tmp_path / "results", *rows, a_row(30, pr_url=f"{FORGE}/octo/widgets/pulls/212"))
+    text = written(tmp_path)
+    first = text.partition('<div class="tile">')[2].partition("</div>")[0]
+    assert "<dt>Waiting for people</dt>" in first
+    assert "<b>13</b>" in first
+    assert '<a href="#panel-pulls">1 pull request</a>' in first
+    assert '<a href="#asking">12 questions</a>' in first
+    listed = text.partition('id="asking"')[2].partition("</section>")[0]
+    assert f'<a href="{FORGE}/octo/widgets/issues/11" ' in listed
+    assert "asked: &lt;11&gt;?" in listed
+    assert "and 7 older" in listed
+
+
 def test_an_unreadable_ledger_comes_first(tmp_path: Path) -> None:
     ledger.path_of(tmp_path / "results").mkdir(parents=True)
     text = written(tmp_path)

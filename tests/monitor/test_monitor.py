@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import socket
 import subprocess
@@ -174,7 +175,7 @@ def test_json_is_the_documented_shape(tmp_path: Path) -> None:
     assert list(data) == [
         "schema", "made_at", "since", "results", "alarms", "active", "repos", "windows", "days", "causes",
         "period", "medians", "usage", "spend", "fates", "health", "workspaces", "services", "hosts",
-        "fleet_problem", "latest", "ledger",
+        "fleet_problem", "latest", "asking", "asking_count", "ledger",
     ]  # fmt: skip
     assert data["windows"][0]["total"] == {
         "passed": 1, "failed": 1, "neither": 0, "unproven": 0, "pass_rate": 0.5,
@@ -287,9 +288,18 @@ def test_refresh_asks_the_forge(tmp_path: Path, gitea: DemoForge) -> None:
         tmp_path,
         f"forges: {{home: {{kind: gitea, url: '{gitea.url}', token_file: token}}}}\nrepos: [{REPO}]\n",
     )
-    write_ledger(config.paths.results, recent(2, pr_url=f"{gitea.url}/{REPO}/pulls/{number}", cost_usd=2.5))
-    assert "PULL REQUESTS: 1 open  (not asked yet: --refresh)" in monitor(config)[1]
+    write_ledger(
+        config.paths.results,
+        recent(2, pr_url=f"{gitea.url}/{REPO}/pulls/{number}", cost_usd=2.5),
+        recent(1, "needs_human", issue=77, detail="asked: two or three?", cost_usd=0.0),
+    )
+    text = monitor(config)[1]
+    assert "PULL REQUESTS: 1 open  (not asked yet: --refresh)" in text
+    assert re.search(
+        rf"WAITING FOR PEOPLE: 1 pull request, 1 question\n +{REPO} #77  asked: two or three\?\n", text
+    )
     text = monitor(config, refresh=True)[1]
+    assert "WAITING FOR PEOPLE: 1 question\n" in text
     assert "PULL REQUESTS: 1 merged  (as of " in text
     assert (
         "100% of those decided were merged, merged after 2 h (median), $2.50 per merged pull request" in text

@@ -381,6 +381,23 @@ def test_a_run_without_an_issue_is_a_row(tmp_path: Path) -> None:
     assert [row.issue for row in found.latest] == [None, None]
 
 
+def test_a_question_is_open_until_its_issue_is_taken_up_again(tmp_path: Path) -> None:
+    write_ledger(
+        tmp_path,
+        a_row(31 * 24, "needs_human", issue=1, run_id="long ago"),
+        a_row(9, "needs_human", issue=2, run_id="answered"),
+        a_row(8, "needs_human", issue=3, run_id="asked"),
+        a_row(7, "limit", issue=3, repo="acme/docs", run_id="of another repository"),
+        a_row(6, issue=2, run_id="done"),
+        a_row(5, "needs_human", issue=None, purpose="task", run_id="a task"),
+        a_row(4, "needs_human", issue=4, run_id="asked first"),
+        a_row(3, "needs_human", issue=4, run_id="asked again"),
+    )
+    found = figures(tmp_path, NOW).asking
+    assert [row.run_id for row in found if isinstance(row, LedgerRow)] == ["asked again", "asked"]
+    assert figures(tmp_path, NOW, repos={"acme/docs"}).asking == ()
+
+
 FIFTY_WRITERS = """
 import os, sys
 from pathlib import Path

@@ -109,13 +109,17 @@ def test_pull_requests_are_listed_with_what_became_of_them(tmp_path: Path) -> No
     )
     pull_states.save(results, Stored(asked_at=at, pulls=(asked,)))
     ledger.append(results, a_row(outcome="pr_opened", finished_at=at, run_id="b", pr_url=f"{url}2"))
+    opened = replace(a_run(phase=Phase.SETTLED), id="b", title="Say two")
+    RunStore(results).create(opened)
     round_ = a_row(outcome="checks_failed", finished_at=at, run_id="c", pr_url=f"{url}2")
     ledger.append(results, replace(round_, purpose="follow_up", round=2))
     with served(tmp_path) as site:
-        text = re.sub("<[^>]+>", "", site.get("/").text.partition('id="pull-list"')[2])
+        page = site.get("/").text
+    text = re.sub("<[^>]+>", "", page.partition('id="pull-list"')[2])
+    assert '<a href="#pull-list">1 pull request</a>' in page
     lines = [line for line in text.splitlines() if "octo/widgets #" in line][:2]
     assert "open" in lines[0]
-    assert "octo/widgets #2 opened 3 h ago · follow-up 2 3 h ago: checks failed" in lines[0]
+    assert f"octo/widgets #2 {opened.title} opened 3 h ago · follow-up 2 3 h ago: checks failed" in lines[0]
     assert "merged" in lines[1]
 
 

@@ -37,6 +37,7 @@ def values(
         "rates": _rates(report.figures),
         "repos": [(status, latest.listed(status.last)) for status in report.repos],
         "latest": latest.listed(report.figures.latest),
+        "asking": latest.listed(report.figures.asking),
         "active": [(run, page.web_address(run.issue_url)) for run in report.active],
         "ago": lambda when: ago(when, report.made_at),
         "verdict_of": verdict_of,
