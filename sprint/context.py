@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from sprint import credentials, proc, sandbox, sharing
 from sprint import host as host_ids
+from sprint import proc, sandbox, sharing
 from sprint.claim import Claims, copy_path
 from sprint.config import Config, RepoConfig
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Endpoint, Purpose, Repository, Run
 from sprint.errors import ConfigError
 from sprint.first_look import Seen, look
@@ -101,7 +102,7 @@ class Context(Struct, frozen=True):
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""
-        return credentials.model_endpoints(self.config, self.around)
+        return model_endpoints(self.config, self.around)
 
 
 def open_context(

@@ -34,6 +34,7 @@ from sprint.config import (
     resolve,
 )
 from sprint.context import open_context
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Endpoint, Finding, Grade, Repository, replace
 from sprint.errors import Busy, SprintError
 from sprint.first_look import fit_repository, forge_of
@@ -105,7 +106,7 @@ def _findings(
         remember = config.paths.results if results.grade is Grade.OK else None
         seconds = max(repo.limits.first_token_seconds for repo in (repos or [config.defaults]))
         try:
-            endpoints = credentials.model_endpoints(config, around)
+            endpoints = model_endpoints(config, around)
         except SprintError as error:
             yield Finding(Grade.FAULT, "model", str(error))
             return
@@ -136,7 +137,7 @@ def _agents(config: Config, around: Surroundings, *, deep: bool) -> Iterator[Fin
 
     results = config.paths.results
     services = Services(
-        lambda: credentials.model_endpoints(config, around),
+        lambda: model_endpoints(config, around),
         RunStore(results),
         results,
         config.defaults.limits,

@@ -13,9 +13,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sprint import credentials, json_file, sharing, transcript
+from sprint import json_file, sharing, transcript
 from sprint.budget import Budget
 from sprint.config import AgentWorkerConfig, Config, SpriteWorkerConfig, resolve
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Phase, Purpose, Run
 from sprint.errors import ConfigError, SprintError
 from sprint.gateway import Door, opened
@@ -65,7 +66,7 @@ def _route(
 ) -> ModelRoute:
     dialect = speaks or _dialect_of(config, run)
     worker = asked.load(folder).section if run.purpose is Purpose.TASK else config.workers.get(run.worker)
-    endpoints = tuple(credentials.model_endpoints(config, around))
+    endpoints = tuple(model_endpoints(config, around))
     if isinstance(worker, AgentWorkerConfig | SpriteWorkerConfig):
         endpoints = beginning_with(endpoints, worker.model, worker.price)
     for endpoint in endpoints:

@@ -16,7 +16,9 @@ from msgspec.structs import replace
 
 from sprint import credentials
 from sprint.config import Config, ForgeConfig, ModelConfig, load
-from sprint.credentials import forge_token, model_endpoints, ollama
+from sprint.credentials import forge_token, ollama
+from sprint.credentials.endpoints import OPENAI, OPENROUTER, model_endpoints
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, ModelTrouble
 from tests.around import around
@@ -222,14 +224,12 @@ def test_a_key_is_sent_to_no_server_by_guess(models: Find) -> None:
 
 
 def test_known_servers_take_their_own_key(models: Find) -> None:
-    (openrouter,) = models(
-        ModelConfig(base_url=credentials.OPENROUTER), OPENROUTER_API_KEY="r", OPENAI_API_KEY="o"
-    )
+    (openrouter,) = models(ModelConfig(base_url=OPENROUTER), OPENROUTER_API_KEY="r", OPENAI_API_KEY="o")
     assert (openrouter.key, openrouter.name) == (Secret("r"), "qwen/qwen3-coder")
     (openai,) = models(ModelConfig(name="m", api_key_env="OPENAI_API_KEY"), OPENAI_API_KEY="o")
-    assert (openai.base_url, openai.key) == (credentials.OPENAI, Secret("o"))
+    assert (openai.base_url, openai.key) == (OPENAI, Secret("o"))
     with pytest.raises(ConfigError, match="needs a key"):
-        models(ModelConfig(name="m", base_url=credentials.OPENAI))
+        models(ModelConfig(name="m", base_url=OPENAI))
 
 
 def test_what_cannot_be_found_now_stands_in_no_other_models_way(
@@ -276,7 +276,7 @@ def test_a_missing_key_of_a_fallback_is_named_by_its_path(models: Find) -> None:
         ),
         (
             {"OPENAI_BASE_URL": "http://gpu-box:8000/v1", "SPRINT_MODEL": "s"},
-            ("s", "http://gpu-box:8000/v1", credentials.NO_KEY.reveal(), "OPENAI_BASE_URL"),
+            ("s", "http://gpu-box:8000/v1", NO_KEY.reveal(), "OPENAI_BASE_URL"),
         ),
     ],
 )
@@ -336,7 +336,7 @@ def test_a_server_that_does_not_tell_its_models_is_the_models_fault(
 
 def test_a_name_alone_is_used_with_what_is_found(models: Find) -> None:
     (found,) = models(ModelConfig(name="mine"), OPENAI_API_KEY="o")
-    assert (found.name, found.base_url) == ("mine", credentials.OPENAI)
+    assert (found.name, found.base_url) == ("mine", OPENAI)
 
 
 # --- hermes ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from sprint.config import ModelConfig, load
-from sprint.credentials import OPENAI, OPENROUTER, model_endpoints
+from sprint.credentials.endpoints import OPENAI, OPENROUTER, model_endpoints
 from sprint.credentials.hermes_providers import KEYS_OF_HOSTS, NOUS_URL, ONLY_HERMES_CALLS, PROVIDERS
 from sprint.domain import Endpoint
 from sprint.errors import ConfigError, ModelError

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sprint import health
-from sprint.credentials import NO_KEY
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint, Finding, Grade, Secret, replace
 from sprint.errors import ModelTrouble
 from sprint.model.probe import examine

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sprint import health, spend
-from sprint.credentials import NO_KEY
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint, Secret, replace
 from sprint.errors import ModelError, ModelTrouble
 from sprint.model import readiness

@@ -27,10 +27,10 @@ from sprint.credentials.hermes_providers import (
     canonical,
 )
 from sprint.credentials.listing import only_model
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, ModelTrouble
 
-_NO_KEY = "no-key-needed"
 _ADDRESS_KEYS = ("api", "url", "base_url")
 _LOCAL = frozenset({"ollama", "local"})
 _OTHER_DIALECT_KEYS = ("sk-kimi-",)  # for an address of Kimi's that speaks Anthropic's
@@ -136,7 +136,7 @@ def _find(provider: str, model: Mapping[str, Any], home: HermesHome) -> _Found:
     known = PROVIDERS.get(provider, Provider("", ()))
     pooled = _pooled(provider, home)
     other = home.variables.get(known.url_variable, "").strip()
-    key = key or home.secret_in(*known.keys) or pooled.key or ("" if known.needs_key else _NO_KEY)
+    key = key or home.secret_in(*known.keys) or pooled.key or ("" if known.needs_key else NO_KEY.reveal())
     if provider == OPENROUTER:
         url = ""  # one that stands there is left from a provider before: hermes, too, goes to openrouter
     return _Found(_with_version(provider, url or pooled.url or other or known.url), key)
@@ -185,7 +185,7 @@ def _custom(provider: str, entry: Mapping[str, Any], bare: _Found, home: HermesH
         or ("" if entry else bare.key)
         or home.secret_in(*KEYS_OF_HOSTS.get(urlsplit(url).hostname or "", ()))
     )
-    return _Found(url, key or _NO_KEY, text(entry, "default_model", "model"))
+    return _Found(url, key or NO_KEY.reveal(), text(entry, "default_model", "model"))
 
 
 # --- what hermes keeps in auth.json ------------------------------------------------------------

@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprint import credentials, sandbox
+from sprint import sandbox
 from sprint.config import Config, ForgeConfig, ForgeKind, Paths, RepoConfig, forges_of_environment
 from sprint.credentials import FoundToken, find_forge_token
+from sprint.credentials.endpoints import model_endpoints
 from sprint.environment import Recipe, found_in, of_folder
 from sprint.errors import ConfigError, SprintError
 from sprint.forge import connect
@@ -131,7 +132,7 @@ def writable(forge: FoundForge) -> tuple[str, ...]:
 def _model(around: Surroundings) -> tuple[FoundModel | None, str]:
     nothing = Config(forges={}, model=None, repos=(), defaults=RepoConfig(name=""), paths=Paths())
     try:
-        endpoint = credentials.model_endpoints(nothing, around)[0]
+        endpoint = model_endpoints(nothing, around)[0]
     except SprintError as error:
         return None, str(error)
     key = endpoint.source if endpoint.source in _KEYS else ""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sprint import __version__
-from sprint.credentials import NO_KEY
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
 from sprint.model.event_stream import Event, TooLong, events

@@ -13,6 +13,7 @@ import requests
 
 from sprint import credentials
 from sprint.config import Config
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Endpoint
 from sprint.errors import SprintError
 from sprint.forge import connect
@@ -128,7 +129,7 @@ def _hermes_server(url: str, fault: str) -> Service:
 
 def _models(config: Config, around: Surroundings, seconds: float) -> tuple[Service, ...]:
     try:
-        endpoints = credentials.model_endpoints(config, around)
+        endpoints = model_endpoints(config, around)
     except SprintError as error:
         return (Service("model", "", False, str(error)),)
     return tuple(_model(endpoint, seconds) for endpoint in endpoints[:1]) or (

@@ -13,6 +13,7 @@ from functools import partial
 from sprint import credentials, proc
 from sprint.clean_text import safe_line
 from sprint.config import Config, ForgeConfig, ModelConfig, SpritesBackendConfig, load
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import replace
 from sprint.errors import ConfigError, SprintError
 from sprint.forge import connect
@@ -81,7 +82,7 @@ def _has_key(name: str, backend: SpritesBackendConfig, where: Surroundings) -> o
 
 
 def _models(config: Config, where: Surroundings) -> object:
-    return [(one.name, one.base_url) for one in credentials.model_endpoints(config, where)]
+    return [(one.name, one.base_url) for one in model_endpoints(config, where)]
 
 
 def _found(find: Callable[[Surroundings], object], where: Surroundings) -> object | None:

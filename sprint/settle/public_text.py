@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from sprint import policy, proc
 from sprint.context import Context
-from sprint.credentials import NO_KEY, is_public_provider
+from sprint.credentials.endpoints import is_public_provider
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import PublicText, Run, Secret, replace
 from sprint.errors import SprintError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sprint import credentials
 from sprint.config import Config, SpriteWorkerConfig, SshBackendConfig
+from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Endpoint, Finding, Grade, Secret
 from sprint.errors import SprintError
 from sprint.sprite import backends, boxed
@@ -107,7 +108,7 @@ def _key(
         return
     try:
         key = credentials.token_in_file(Path(section.key_file), "workers: key_file").secret
-        found: Sequence[Endpoint] = list(credentials.model_endpoints(config, around))
+        found: Sequence[Endpoint] = list(model_endpoints(config, around))
         endpoint = next((one for one in found if one.name == section.model), found[0])
         told = ask_from(backend, sprite, endpoint.base_url, key)
     except SprintError as error:

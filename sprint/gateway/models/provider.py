@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from sprint import __version__
-from sprint.credentials import NO_KEY
+from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint
 from sprint.gateway.models.dialect import Dialect
 from sprint.model.transport import Line, Transport
