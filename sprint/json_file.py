@@ -64,15 +64,15 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with files.refusing("read", path, FileNotFoundError), path.open("rb") as file:
-            yield from filter(None, map(of_line, file))
+            yield from filter(None, map(parsed, file))
     except FileNotFoundError:
         return
 
 
-def of_line(line: bytes) -> dict[str, Any] | None:
-    """The record of a line, None for what is none: half a line, say."""
+def parsed(text: bytes) -> dict[str, Any] | None:
+    """A JSON object, None for anything else: half a line, say."""
     try:
-        record = json.loads(line)
+        record = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -41,6 +41,9 @@ from sprint.config.values import (
 )
 from sprint.errors import ConfigError
 from sprint.surroundings import Surroundings
+
+K = TypeVar("K", bound=str)
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OWN_PARAMETERS = frozenset(
@@ -82,10 +85,7 @@ def worker_sections(raw: Mapping[str, Any], around: Surroundings) -> dict[str, W
     for name, value in raw.items():
         at = f"workers.{name}"
         _check_name(name, at)
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if kind not in WORKER_KINDS:
-            raise ConfigError(f"{at}.kind: expected one of {', '.join(WORKER_KINDS)}, got {kind!r}")
-        worker: WorkerConfig = typed(value, WORKER_KINDS[kind], at)
+        worker = _of_its_kind(value, WORKER_KINDS, at)
         if isinstance(worker, HermesWorkerConfig):
             worker = _hermes(worker, at, around)
         if isinstance(worker, SpriteWorkerConfig):
@@ -105,10 +105,7 @@ def backend_sections(raw: Mapping[str, Any], around: Surroundings) -> dict[str, 
     for name, value in raw.items():
         at = f"backends.{name}"
         _check_name(name, at)
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if kind not in BACKEND_KINDS:
-            raise ConfigError(f"{at}.kind: expected one of {', '.join(BACKEND_KINDS)}, got {kind!r}")
-        backend: BackendConfig = typed(value, BACKEND_KINDS[kind], at)
+        backend = _of_its_kind(value, BACKEND_KINDS, at)
         if isinstance(backend, LocalBackendConfig):
             backend = replace(backend, path=str(absolute(backend.path, around, f"{at}.path")))
         elif isinstance(backend, SshBackendConfig):
@@ -247,6 +244,14 @@ def public_section(raw: object, around: Surroundings) -> PublicConfig:
         for name, given in (("certificate", public.certificate), ("certificate_key", public.certificate_key))
     )
     return replace(public, url=url, certificate=certificate, certificate_key=key)
+
+
+def _of_its_kind(value: object, kinds: Mapping[K, type[T]], at: str) -> T:
+    """A section whose `kind` tells what else it may hold."""
+    kind: Any = value.get("kind") if isinstance(value, dict) else None
+    if kind not in kinds:
+        raise ConfigError(f"{at}.kind: expected one of {', '.join(kinds)}, got {kind!r}")
+    return typed(value, kinds[kind], at)
 
 
 def _check_name(name: str, at: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
+
+from sprint import json_file
 
 LONGEST_EVENT = 16_000_000  # bytes
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -55,13 +56,4 @@ def _event(raw: bytes) -> Event:
     text = b"\n".join(lines).strip()
     if text == b"[DONE]":
         return Event(raw, text, None, is_done=True)
-    return Event(raw, text, parsed(text) if text else None)
-
-
-def parsed(text: bytes) -> Mapping[str, Any] | None:
-    """A JSON object, None for anything else."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+    return Event(raw, text, json_file.parsed(text) if text else None)

@@ -43,7 +43,7 @@ class Tail:
             self.close()
             return []
         self.more = len(data) == self._at_once
-        return list(filter(None, map(json_file.of_line, self._lines(data))))
+        return list(filter(None, map(json_file.parsed, self._lines(data))))
 
     def close(self) -> None:
         if self._handle >= 0:

@@ -45,8 +45,8 @@ def test_each_event_comes_once_and_whole(path: Path) -> None:
 
 def test_no_line_is_parsed_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
-    original = json_file.of_line
-    monkeypatch.setattr(json_file, "of_line", lambda line: parsed.append(line) or original(line))
+    original = json_file.parsed
+    monkeypatch.setattr(json_file, "parsed", lambda line: parsed.append(line) or original(line))
     tail = Tail(path)
     for number in range(20):
         add(path, line(number))

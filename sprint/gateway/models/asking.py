@@ -6,6 +6,7 @@ import http.client
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sprint import json_file
 from sprint.errors import ModelTrouble, SprintError
 from sprint.gateway.exchange import Exchange
 from sprint.gateway.models.dialect import Heard
@@ -117,7 +118,7 @@ class Asking:
 
     def _whole(self, exchange: Exchange, response: http.client.HTTPResponse) -> None:
         data = response.read(_ANSWER_BYTES + 1)
-        answer = event_stream.parsed(data) if len(data) <= _ANSWER_BYTES else None
+        answer = json_file.parsed(data) if len(data) <= _ANSWER_BYTES else None
         if answer is None:
             said = scrubbed(text_of(data[:500].decode("utf-8", "replace")), self._key)
             raise Failed(Fault(Remedy.WAIT, f"an answer that is no JSON: {said}"))
@@ -156,7 +157,7 @@ class Asking:
     def _refused(self, response: http.client.HTTPResponse) -> Failed:
         status = response.status
         data = response.read(_ERROR_BYTES)
-        told = event_stream.parsed(data)
+        told = json_file.parsed(data)
         text = text_of(told if told is not None else data.decode("utf-8", "replace"))
         if self._provider.asks_usage and refuses_usage(status, text):
             self._provider.asks_usage = False

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sprint import health, spend
+from sprint import health, json_file, spend
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
 from sprint.gateway.models.dialect import Dialect, Heard, Rules
@@ -20,7 +20,7 @@ from sprint.gateway.models.model_apis import DIALECTS
 from sprint.gateway.models.provider import Provider
 from sprint.gateway.models.route import asked_in
 from sprint.health import ModelHealth
-from sprint.model import event_stream, readiness
+from sprint.model import readiness
 from sprint.model.faults import Fault, Remedy, judge, scrubbed, text_of
 from sprint.model.reply import priced
 from sprint.model.transport import Line
@@ -118,7 +118,7 @@ def _heard(provider: Provider, rules: Rules, body: bytes, wait: Wait) -> Heard:
 
 
 def _understood(endpoint: Endpoint, rules: Rules, response: http.client.HTTPResponse, data: bytes) -> Heard:
-    told = event_stream.parsed(data)
+    told = json_file.parsed(data)
     key = endpoint.key.reveal()
     text = scrubbed(text_of(told if told is not None else data.decode("utf-8", "replace")), key)
     lacks = f"it does not speak {rules.NAMED}, which this agent needs; Ollama, vLLM, llama.cpp and "
