@@ -296,12 +296,8 @@ def listing(*names: str) -> Iterator[LoopbackServer]:
             return json_answer({"error": {"message": "no key"}}, 401)
         return json_answer({"object": "list", "data": [{"id": name} for name in names]})
 
-    server = LoopbackServer(answer)
-    server.start()
-    try:
+    with LoopbackServer(answer) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_a_server_with_one_model_needs_no_name(models: Find) -> None:
@@ -505,10 +501,8 @@ def ollama_server(installed: dict[str, list[str] | None]) -> Iterator[LoopbackSe
             return json_answer({"models": [{"name": name} for name in installed]})
         return json_answer({"capabilities": installed[request.json()["model"]]})
 
-    server = LoopbackServer(handle)
-    server.start()
-    yield server
-    server.stop()
+    with LoopbackServer(handle) as server:
+        yield server
 
 
 def test_ollama_comes_last_with_a_coder_that_calls_tools(models: Find, ollama_server: LoopbackServer) -> None:

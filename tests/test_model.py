@@ -473,12 +473,8 @@ def test_the_key_is_in_no_error_and_no_log(model_server: Serve, caplog: pytest.L
 
 @contextlib.contextmanager
 def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
-    server = LoopbackServer(answer)
-    server.start()
-    try:
+    with LoopbackServer(answer) as server:
         yield f"{server.url}/v1"
-    finally:
-        server.stop()
 
 
 def sse(*events: str) -> Answer:

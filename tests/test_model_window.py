@@ -19,12 +19,8 @@ ONE, OTHER = (f"sha256-{letter * 64}" for letter in "ab")
 
 @contextlib.contextmanager
 def serving(answer: Callable[[Request], Answer]) -> Iterator[LoopbackServer]:
-    server = LoopbackServer(answer, lambda: ["sk-own"])
-    server.start()
-    try:
+    with LoopbackServer(answer, lambda: ["sk-own"]) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def endpoint_at(server: LoopbackServer, name: str = "m", **more: Any) -> Endpoint:

@@ -254,12 +254,8 @@ def babbling() -> Iterator[LoopbackServer]:
         end = b'data: {"choices": [{"delta": {}, "finish_reason": "length"}]}\n\ndata: [DONE]\n\n'
         return Answer(200, (piece for piece in (*[word] * limit, end)), {"Content-Type": "text/event-stream"})
 
-    server = LoopbackServer(answer)
-    server.start()
-    try:
+    with LoopbackServer(answer) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_a_model_that_babbles_is_stopped_by_tokens(tmp_path: Path) -> None:

@@ -106,13 +106,8 @@ print(json.dumps({"type": "result", "subtype": "success", "is_error": False, "re
 """
 
 
-def test_a_probe_finds_no_key_inside(
-    bench: Bench, workspaces: Path, serve: Callable[..., ScriptedModel]
-) -> None:
-    decoy, abstract = f"sk-{secrets.token_hex(16)}", f"sprint-{secrets.token_hex(8)}"
-    model = serve(lambda asked, number: say(f"The key is {decoy}."))
-    endpoint = Endpoint("scripted", f"{model.url}/v1", Secret(model.key))
-    services = Services(
+def services_with(bench: Bench, endpoint: Endpoint) -> Services:
+    return Services(
         lambda: [endpoint],
         RunStore(bench.results),
         bench.results,
@@ -120,6 +115,15 @@ def test_a_probe_finds_no_key_inside(
         around(bench.results),
         NO_CONFIG,
     )
+
+
+def test_a_probe_finds_no_key_inside(
+    bench: Bench, workspaces: Path, serve: Callable[..., ScriptedModel]
+) -> None:
+    decoy, abstract = f"sk-{secrets.token_hex(16)}", f"sprint-{secrets.token_hex(8)}"
+    model = serve(lambda asked, number: say(f"The key is {decoy}."))
+    endpoint = Endpoint("scripted", f"{model.url}/v1", Secret(model.key))
+    services = services_with(bench, endpoint)
     program = workspaces / "claude"
     program.write_text(PROBE)
     program.chmod(0o755)
@@ -162,14 +166,7 @@ def test_a_key_of_anthropics_goes_to_anthropic_only(
 ) -> None:
     model = serve(lambda asked, number: say("hi"))
     endpoint = Endpoint("scripted", f"{model.url}/v1", Secret("sk-ant-api03-abcdefgh"))
-    services = Services(
-        lambda: [endpoint],
-        RunStore(bench.results),
-        bench.results,
-        bench.job.limits,
-        around(bench.results),
-        NO_CONFIG,
-    )
+    services = services_with(bench, endpoint)
     with pytest.raises(Exception, match=r"its key is one of Anthropic's, and 127\.0\.0\.1 is not") as raised:
         ModelWays(services).check("messages", "")
     assert "abcdefgh" not in str(raised.value)

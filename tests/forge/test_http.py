@@ -31,10 +31,7 @@ def serve() -> Iterator[Callable[..., LoopbackServer]]:
     with ExitStack() as stack:
 
         def start(handle: Callable[[Request], Served]) -> LoopbackServer:
-            server = LoopbackServer(handle, lambda: [TOKEN])
-            server.start()
-            stack.callback(server.stop)
-            return server
+            return stack.enter_context(LoopbackServer(handle, lambda: [TOKEN]))
 
         yield start
 

@@ -126,10 +126,7 @@ def answering() -> Iterator[Callable[..., LoopbackServer]]:
     with contextlib.ExitStack() as stack:
 
         def start(answer: Callable[[Request], Answer]) -> LoopbackServer:
-            server = LoopbackServer(answer)
-            server.start()
-            stack.callback(server.stop)
-            return server
+            return stack.enter_context(LoopbackServer(answer))
 
         yield start
 

@@ -22,10 +22,8 @@ def echo(request: Request) -> Answer:
 
 @pytest.fixture
 def server() -> Iterator[LoopbackServer]:
-    made = LoopbackServer(echo, lambda: ["s3cret"])
-    made.start()
-    yield made
-    made.stop()
+    with LoopbackServer(echo, lambda: ["s3cret"]) as made:
+        yield made
 
 
 def test_reads_a_chunked_body(server: LoopbackServer) -> None:
