@@ -1,4 +1,5 @@
-"""Has `responses` answer what a forge is asked, in tests that say with it what a server would have said."""
+"""A repository on the embedded forge, and its client; or `responses` in its place, in tests that say what a
+server would have said."""
 
 from __future__ import annotations
 
@@ -7,6 +8,29 @@ from collections.abc import Mapping
 import pytest
 import requests
 import urllib3
+
+from sprint.config import ForgeConfig
+from sprint.domain import Secret
+from sprint.forge import Forge, connect
+from tests.servers.forge import DemoForge
+
+REPO = "octo/widgets"
+
+
+def client(server: DemoForge, token: str | None = None, suffix: str = "") -> Forge:
+    config = ForgeConfig(kind=server.kind, url=server.url + suffix)
+    return connect(config, Secret(server.token if token is None else token), patience=5)
+
+
+@pytest.fixture
+def server(forge_server: DemoForge) -> DemoForge:
+    forge_server.add_repo(REPO, {"README.md": "hello"}, default_branch="trunk")
+    return forge_server
+
+
+@pytest.fixture
+def forge(server: DemoForge) -> Forge:
+    return client(server)
 
 
 @pytest.fixture(autouse=True)

@@ -7,27 +7,13 @@ from pathlib import Path
 import pytest
 
 from sprint import git
-from sprint.config import ForgeConfig
-from sprint.domain import Repository, Secret
+from sprint.domain import Repository
 from sprint.errors import ForgeError
-from sprint.forge import Forge, connect
+from sprint.forge import Forge
 from sprint.publish import Proposal, publish, ready_fork
+from tests.forge.conftest import REPO
 from tests.servers import forks
 from tests.servers.forge import DemoForge, Fault
-
-REPO = "octo/widgets"
-
-
-@pytest.fixture
-def server(forge_server: DemoForge) -> DemoForge:
-    forge_server.add_repo(REPO, {"README.md": "hello"}, default_branch="trunk")
-    return forge_server
-
-
-@pytest.fixture
-def forge(server: DemoForge) -> Forge:
-    config = ForgeConfig(kind=server.kind, url=server.url)
-    return connect(config, Secret(server.token), patience=5)
 
 
 @pytest.fixture

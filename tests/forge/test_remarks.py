@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sprint.config import ForgeConfig
-from sprint.domain import PublicText, Remark, Secret
-from sprint.forge import Forge, connect, wire
+from sprint.domain import PublicText, Remark
+from sprint.forge import wire
 from sprint.forge.remarks import check_run
+from tests.forge.conftest import client
 from tests.servers.forge import DemoForge, Fault
 
 REPO = "acme/widgets"
@@ -26,10 +26,6 @@ def pull(forge_server: DemoForge) -> int:
         forge_server.add_user(login)
     forge_server.commit(REPO, "feat/issue-1", "change", {"a": "c"})
     return forge_server.add_pull(REPO, "feat/issue-1", author=forge_server.login)
-
-
-def client(server: DemoForge) -> Forge:
-    return connect(ForgeConfig(kind=server.kind, url=server.url), Secret(server.token))
 
 
 def by(remarks: list[Remark], **wanted: Any) -> list[Remark]:

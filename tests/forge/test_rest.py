@@ -7,31 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sprint.config import ForgeConfig
-from sprint.domain import Secret, replace
+from sprint.domain import replace
 from sprint.errors import ForgeError
-from sprint.forge import Forge, connect
+from sprint.forge import Forge
 from sprint.forge.rest import RECENT_PAGES
+from tests.forge.conftest import REPO, client
 from tests.servers.forge import DemoForge, Fault
 
-REPO = "octo/widgets"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def client(server: DemoForge, token: str | None = None, suffix: str = "") -> Forge:
-    config = ForgeConfig(kind=server.kind, url=server.url + suffix)
-    return connect(config, Secret(server.token if token is None else token), patience=5)
-
-
-@pytest.fixture
-def server(forge_server: DemoForge) -> DemoForge:
-    forge_server.add_repo(REPO, {"README.md": "hello"}, default_branch="trunk")
-    return forge_server
-
-
-@pytest.fixture
-def forge(server: DemoForge) -> Forge:
-    return client(server)
 
 
 def test_who_we_are_is_asked_once(server: DemoForge, forge: Forge) -> None:
