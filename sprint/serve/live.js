@@ -3,11 +3,13 @@
 
 const MOST_LINES = 2000;
 const RETRY_MS = 5000;
+const RENEW_MS = 1000;
 const page = document.body;
 const live = document.querySelector(".live");
 let state = {};
 let source = null;
 let fetching = false;
+let waits = false;  // a newer page, for the end of a selection
 
 function text(selector, value) {
   const found = live && live.querySelector(selector);
@@ -56,13 +58,35 @@ function nameOf(details) {
   return `${section ? section.getAttribute("aria-labelledby") : ""} ${details.firstElementChild.textContent}`;
 }
 
-// The page as it is now, in place of what is shown; what is open, and the log, stay as they are.
+// How what has the focus is found in another page: by where it leads, or by what it is called.
+function named(element) {
+  if (!element) return null;
+  if (element.href) return `a ${element.getAttribute("href")}`;
+  if (element.localName === "summary") return `summary ${nameOf(element.parentElement)}`;
+  return element.getAttribute("aria-label");
+}
+
+function scrolled() {
+  const parts = [...document.querySelectorAll("main [aria-label][tabindex], nav.inside")];
+  return new Map(parts.map(one => [named(one), [one.scrollLeft, one.scrollTop]]));
+}
+
+function isSelecting() {
+  const chosen = getSelection();
+  return !chosen.isCollapsed && document.querySelector("main").contains(chosen.anchorNode);
+}
+
+// The page as it is now, in place of what is shown; what is open, scrolled or has the focus, and the log, stay
+// as they are.
 async function renew() {
   if (fetching) return;
   fetching = true;
+  let isNew = false;
   try {
     const answer = await fetch(location.pathname, {cache: "no-store"});
     if (!answer.ok || answer.redirected) return;
+    waits = isSelecting();
+    if (waits) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const open = opened();
     for (const one of fresh.querySelectorAll("main details")) {
@@ -71,20 +95,28 @@ async function renew() {
     const place = fresh.querySelector(".live");
     if (live && place) place.replaceWith(live);
     else if (live) fresh.querySelector("main").prepend(live);
-    const focus = document.activeElement && document.activeElement.getAttribute("href");
+    const [focus, places] = [named(document.activeElement), scrolled()];
     for (const part of ["header.top", "nav.inside", "main", "footer"]) {
       const [old, now] = [document.querySelector(part), fresh.querySelector(part)];
       if (old && now) old.replaceWith(now);
       else if (now) document.querySelector("main").before(now);
     }
-    if (focus) [...document.links].find(one => one.getAttribute("href") === focus)?.focus({preventScroll: true});
+    for (const one of document.querySelectorAll("a, summary, [aria-label]")) {
+      const name = named(one);
+      if (places.has(name)) [one.scrollLeft, one.scrollTop] = places.get(name);
+      if (focus && name === focus && document.activeElement === page) one.focus({preventScroll: true});
+    }
     document.title = fresh.title;
-    page.dataset.stamp = fresh.body.dataset.stamp;
+    document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
+    page.dataset.stamp = fresh.body.dataset.stamp || state.stamp;  // a run that is over has none
+    isNew = true;
   } catch (error) {
     // the server is away: the stream says so, and brings the next stamp when it is back
   } finally {
     fetching = false;
   }
+  // What was given was a second old, or the run went on meanwhile.
+  if (live && isNew && page.dataset.stamp !== state.stamp) setTimeout(renew, RENEW_MS);
 }
 
 function connect() {
@@ -112,6 +144,9 @@ function connect() {
   });
 }
 
+document.addEventListener("selectionchange", () => {
+  if (waits && !isSelecting()) renew();
+});
 document.addEventListener("visibilitychange", () => {
   // A browser has few connections for one address: tabs that nobody sees give theirs back.
   if (!document.hidden) connect();

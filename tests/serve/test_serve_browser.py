@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sprint import progress, transcript
-from sprint.domain import replace
+from sprint.domain import Outcome, Phase, replace
 from sprint.runs import RunStore
 from sprint.serve.site import Site
 from tests.chromium import PHONE, WIDE, Browser
@@ -78,6 +78,59 @@ def test_the_report_follows_its_files(browser: Browser, tmp_path: Path) -> None:
         assert not browser.driver.title.startswith("ran")
         assert said_of(browser, site) == []
         assert browser.all("img, iframe, [onerror], [onload], [style]") == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_reads_a_report_is_not_disturbed_by_a_newer_one(browser: Browser, tmp_path: Path) -> None:
+    a_month(tmp_path / "results")
+    log = tmp_path / "results" / "cron.log"
+
+    def shows(text: str) -> bool:
+        return text in browser.run("return document.querySelector('main').textContent")
+
+    with served(tmp_path) as site:
+        browser.open(f"http://127.0.0.1:{site.port}/", width=PHONE)
+        browser.run(
+            "const panel = document.querySelector('.panel-runs details');"
+            "panel.open = true; panel.querySelector('.scroll').scrollTop = 50;"
+            "document.querySelector('nav.inside').scrollLeft = 40; panel.querySelector('summary').focus()"
+        )
+        log.write_text("news of a tick\n")
+        assert wait_until(lambda: shows("news of a tick"))
+        assert browser.run(
+            "return [document.querySelector('.panel-runs .scroll').scrollTop,"
+            "document.querySelector('nav.inside').scrollLeft,"
+            "document.activeElement.closest('.panel-runs') !== null]"
+        ) == [50, 40, True]
+
+        browser.run("getSelection().selectAllChildren(document.querySelector('.tile dd'))")
+        chosen = browser.run("return String(getSelection())")
+        stamp = browser.run("return document.body.dataset.stamp")
+        log.write_text("what came meanwhile\n")
+        assert wait_until(lambda: browser.run("return waits"))
+        assert browser.run("return String(getSelection())") == chosen
+        assert browser.run("return document.body.dataset.stamp") == stamp
+        browser.run("getSelection().removeAllRanges()")
+        assert wait_until(lambda: shows("what came meanwhile"))
+        assert said_of(browser, site) == []
+
+
+def test_the_last_page_of_a_run_says_what_became_of_it(browser: Browser, tmp_path: Path) -> None:
+    """Its last phases follow each other faster than its page is made."""
+    a_month(tmp_path / "results")
+    store = RunStore(tmp_path / "results")
+    (run_id,) = store.active_ids()
+    run = store.load(run_id)
+
+    def badge() -> str:
+        return str(browser.run("return document.querySelector('header .badge').textContent"))
+
+    with served(tmp_path) as site:
+        browser.open(f"http://127.0.0.1:{site.port}/runs/{run_id}")
+        store.save(replace(run, phase=Phase.CONCLUDED))
+        assert wait_until(lambda: "concluded" in badge())
+        store.save(replace(run, phase=Phase.SETTLED, outcome=Outcome.LIMIT, finished_at=datetime.now(UTC)))
+        assert wait_until(lambda: "limit" in badge())
 
 
 @pytest.mark.usefixtures("quick")
