@@ -122,7 +122,7 @@ def _render(store: RunStore, run: Run) -> bytes:
     def link(name: str) -> str:
         return f"/runs/{quote(run.id)}/files/{quote(name)}" if file_of(folder, name) else ""
 
-    values = run_page.values(folder, run, link)
+    values = run_page.values(folder, run, link, "/")
     is_over = run.phase is Phase.SETTLED
     return page.render("live_run", stamp="" if is_over else stamp(run), is_served=True, **values)
 

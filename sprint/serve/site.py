@@ -53,7 +53,7 @@ class Site:
             Route("/live.js", _script),
             Route(guard.LOGIN, self._login, methods=["GET", "POST"]),
         ]
-        inner = Starlette(routes=routes, exception_handlers={SprintError: _not_there})
+        inner = Starlette(routes=routes, exception_handlers={SprintError: _not_there, 404: _not_there})
         self.app: ASGIApp = guard.Guard(inner, token, names)
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class Site:
         folder = self._store.folder(request.path_params["run"])
         path = await asyncio.to_thread(run_live.file_of, folder, request.path_params["name"])
         if path is None:
-            return PlainTextResponse("There is no such file.\n", 404)
+            raise SprintError("There is no such file.")
         headers = {"Content-Security-Policy": _FILE_POLICY}
         return FileResponse(path, media_type="text/plain", headers=headers)
 
@@ -147,4 +147,7 @@ async def _script(request: Request) -> Response:
 
 
 async def _not_there(request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"{error}\n", 404)
+    why = str(error) if isinstance(error, SprintError) else "There is no such page."
+    if "text/html" in request.headers.get("accept", ""):
+        return _page(page.render("missing", is_served=True, why=why), 404)
+    return PlainTextResponse(f"{why}\n", 404)

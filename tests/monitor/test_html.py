@@ -158,6 +158,9 @@ def test_an_unreadable_ledger_comes_first(tmp_path: Path) -> None:
     ledger.path_of(tmp_path / "results").mkdir(parents=True)
     text = written(tmp_path)
     assert "1 alarm" in text
+    assert "fill='%23b3301b'" in text
+    (tmp_path / "calm").mkdir()
+    assert "fill='%230b6e5f'" in written(tmp_path / "calm")
     assert text.index("the ledger cannot be read") < text.index('<dl class="tiles">')
 
 

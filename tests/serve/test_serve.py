@@ -169,11 +169,24 @@ def test_where_nothing_has_run_yet_there_is_a_page(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_what_is_not_there_is_a_page_for_a_browser(site: Served[Site]) -> None:
+    for path in ("/runs/none", "/none", "/runs/none/files/patch.diff"):
+        page = site.get(path, Accept="text/html,*/*")
+        assert page.status == 404
+        assert page.headers["content-type"].startswith("text/html")
+        assert '<a href="/">To the report</a>' in page.text
+        plain = site.get(path)
+        assert plain.status == 404
+        assert plain.headers["content-type"].startswith("text/plain")
+    assert "no run none in " in site.get("/runs/none", Accept="text/html").text
+
+
 def test_metrics_and_files_of_runs(site: Served[Site], month: Path) -> None:
     assert "sprint_active_runs 1.0" in site.get("/metrics").text
     run_id = max(path.parent.name for path in (month / "results" / "runs").glob("*/patch.diff"))
     page = site.get(f"/runs/{run_id}")
     assert f'href="/runs/{run_id}/files/patch.diff"' in page.text
+    assert '<a href="/">Report</a>' in page.text
     answer = site.get(f"/runs/{run_id}/files/patch.diff")
     assert answer.text.startswith("diff --git")
     assert answer.headers["content-type"].startswith("text/plain")

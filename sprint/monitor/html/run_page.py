@@ -27,8 +27,9 @@ def write_run(path: Path, folder: Path, run: Run) -> None:
     page.write(path, "run", **values(folder, run, lambda name: _link(folder, name, path)))
 
 
-def values(folder: Path, run: Run, link: Callable[[str], str]) -> dict[str, Any]:
-    """What the template `run` shows. `link` is the address of a file in the folder, "" where there is none.
+def values(folder: Path, run: Run, link: Callable[[str], str], report_page: str = "") -> dict[str, Any]:
+    """What the template `run` shows. `link` is the address of a file in the folder, "" where there is none;
+    `report_page` that of the report, "" where none belongs to the page.
 
     Raises SprintError.
     """
@@ -46,6 +47,7 @@ def values(folder: Path, run: Run, link: Callable[[str], str]) -> dict[str, Any]
         "patch": patch.read(folder),
         "talk": conversation(transcript.read(folder), budget),
         "link": link,
+        "report_page": report_page,
         "transcript_name": transcript.NAME,
         "raw_name": transcript.RAW,
         "patch_name": patch.NAME,

@@ -83,7 +83,9 @@ class _Shared:
         with suppress(SprintError):  # a page that cannot be made is not linked
             if not run_page.is_current(target / _INDEX, source):
                 _make_public(target)
-                shown = run_page.values(source, run, lambda name: _copied(source, name, target))
+                shown = run_page.values(
+                    source, run, lambda name: _copied(source, name, target), f"../../{_INDEX}"
+                )
                 page.write(target / _INDEX, "run", mode=_PUBLIC_FILE, **shown)
         return f"runs/{quote(run.id)}/{_INDEX}" if (target / _INDEX).is_file() else ""
 
