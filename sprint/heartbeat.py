@@ -27,7 +27,7 @@ _GRACE = timedelta(minutes=2)
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ def beat(
     try:
         json_file.write(path, new, durable=False)
     except SprintError as error:
-        log.warning("no heartbeat for %s: %s", repo, error)
+        _log.warning("no heartbeat for %s: %s", repo, error)
 
 
 def _counted(before: Heartbeat, exit_code: int, now: datetime) -> Heartbeat:

@@ -14,7 +14,7 @@ from sprint.errors import ForgeError
 if TYPE_CHECKING:
     import tenacity
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -134,4 +134,4 @@ def is_limit(headers: Mapping[str, str], message: str) -> bool:
 
 def _say_waiting(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    log.info("%s; waiting %.1f s", error, state.upcoming_sleep)
+    _log.info("%s; waiting %.1f s", error, state.upcoming_sleep)

@@ -36,7 +36,7 @@ _ISSUE_REFERENCE = re.compile(r"(?P<repo>[^#\s]*)#(?P<number>[0-9]{1,18})")
 _MAKING_SECONDS = 60.0  # how long another process may be between a run's marker and its run.json
 _GONE = ".gone-"
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def new_id(now: datetime, repo: str, issue: int | None) -> str:
@@ -138,7 +138,7 @@ class RunStore:
         try:
             return json_file.read(self.folder(run_id) / _STOP, StopRequest, remedy="ask again")
         except SprintError as error:
-            log.warning("run %s: whether to stop it is not known: %s", run_id, error)
+            _log.warning("run %s: whether to stop it is not known: %s", run_id, error)
             return None
 
     def under_way(self, forge: str, host: str) -> list[Run]:
@@ -260,7 +260,7 @@ class RunStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            log.warning("cannot delete the run folder %s: %s", folder, error)
+            _log.warning("cannot delete the run folder %s: %s", folder, error)
             return False
         shutil.rmtree(away, ignore_errors=True)
         return True
@@ -286,7 +286,7 @@ class RunStore:
         try:
             return self.load(run_id)
         except SprintError as error:
-            log.warning("%s", error)
+            _log.warning("%s", error)
             return None
 
     def _unmark(self, run_id: str) -> None:

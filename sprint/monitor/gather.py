@@ -36,7 +36,7 @@ LIMIT_GRACE = timedelta(minutes=5)  # a run past its limit is given the time to 
 _WATCHED_FOR = timedelta(days=7)
 _SHOWN_FOR = timedelta(days=30)  # after its last tick and its last run, where nobody configured it
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _spent(results: Path) -> float | None:
     try:
         return spend.spent_today(results)
     except SprintError as error:
-        log.warning("%s", error)
+        _log.warning("%s", error)
         return None
 
 
@@ -110,7 +110,7 @@ def _active_runs(results: Path) -> list[Run]:
     try:
         return RunStore(results).active()
     except SprintError as error:
-        log.warning("%s", error)
+        _log.warning("%s", error)
         return []
 
 

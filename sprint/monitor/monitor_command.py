@@ -24,7 +24,7 @@ from sprint.terminal_text import clear
 _LENGTH = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _once(config: Config, options: Options, around: Surroundings) -> int:
         config, around, now, scope=scope, thresholds=_thresholds(config, options), ask=needs_servers
     )
     for name in scope.repos - {status.repo for status in report.repos}:
-        log.warning(
+        _log.warning(
             "--repo %s: not configured, and nothing of it is in %s; check the name", name, report.results
         )
     is_whole = scope == Scope()  # of a part one cannot tell which alarms are over
@@ -118,7 +118,7 @@ def _refresh(config: Config, around: Surroundings, now: datetime) -> None:
         connecting = pull_refresh.connecting(config, around)
         pull_refresh.refresh(config.paths.results, config, connecting, now)
     except SprintError as error:
-        log.warning("what became of the pull requests is not known: %s", error)
+        _log.warning("what became of the pull requests is not known: %s", error)
 
 
 def _write_files(report: Report, config: Config, options: Options, scope: Scope) -> None:

@@ -22,7 +22,7 @@ from sprint.monitor.figures import Report
 
 _SIZE_CAP = 1_000_000
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -83,7 +83,7 @@ def _send(urls: list[str], title: str, lines: list[str]) -> bool:
         raise ConfigError(f"notify: address {place} of {len(urls)} is none that apprise knows; see its list")
     if sender.notify(title=title, body="\n".join(lines), body_format=apprise.NotifyFormat.TEXT):
         return True
-    log.warning("notify: not every address took the message; it is sent again the next time")
+    _log.warning("notify: not every address took the message; it is sent again the next time")
     return False
 
 

@@ -28,7 +28,7 @@ DUE_AFTER = timedelta(hours=1)
 _ASK_CLOSED_FOR = timedelta(days=14)
 _WATCH_FOR = timedelta(days=30)
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def refresh_due(results: Path, now: datetime) -> bool:
@@ -44,7 +44,7 @@ def refresh_if_due(config: Config, around: Surroundings, *, seconds: float = 20.
         try:
             refresh(config.paths.results, config, connecting(config, around), now, seconds=seconds)
         except SprintError as error:
-            log.warning("what became of the pull requests is not known: %s", error)
+            _log.warning("what became of the pull requests is not known: %s", error)
 
 
 def connecting(config: Config, around: Surroundings) -> Callable[[str], Forge]:

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Asked:
-    """What was asked of one repository's next tick: which runs it is to settle, and the how manieth time."""
+    """What was asked of one repository's next tick: the runs to settle, and how often each was tried."""
 
     forge: str
     repo: str
