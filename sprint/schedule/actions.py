@@ -1,13 +1,15 @@
 """A workflow that ticks on the forge's own Actions, for who has no machine: `sprint schedule --actions`.
 
 All it does is in plain shell, so that it is the same on Gitea, Forgejo and GitHub and runs on any image. What
-has to outlive a job is kept in a ref of the repository that the workflow is in.
+has to outlive a job is kept in a ref of the repository that the workflow is in. `actions_workflow.yml` is the
+workflow, with @names@ where configurations differ.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,156 +28,8 @@ _TOKENS: dict[ForgeKind, str] = {"gitea": "GITEA_TOKEN", "forgejo": "GITEA_TOKEN
 
 _MARK = "# `sprint schedule --actions` made this file; docs/without-cron.md says what is different here.\n"
 _CREDENTIALS = '!f() { echo username=sprint; echo "password=$JOB_TOKEN"; }; f'
-_WORKFLOW = """\
-name: sprint
-on:
-  schedule:
-    - cron: "{cron}"
-  workflow_dispatch:
-permissions:
-  contents: write
-concurrency:
-  group: sprint
-  cancel-in-progress: false
-defaults:
-  run:
-    shell: bash
-jobs:
-  tick:
-    runs-on: ubuntu-latest
-    env:
-      OPERATIONS: ${{{{ github.server_url }}}}/${{{{ github.repository }}}}.git
-      RESULTS: {results}
-      RESULTS_REF: refs/sprint/results
-      GIT_CONFIG_COUNT: "1"
-      GIT_CONFIG_KEY_0: credential.helper
-      GIT_CONFIG_VALUE_0: {credentials}
-      GIT_TERMINAL_PROMPT: "0"
-    steps:
-      - name: Install
-        env:
-          SPRINT_PACKAGE: ${{{{ vars.SPRINT_PACKAGE || 'sprint-backlog-burner=={version}' }}}}
-        run: |
-          as_root() {{ if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }}
-          if ! {{ command -v git && command -v bwrap && command -v python3; }} >/dev/null; then
-            as_root apt-get update -qq
-            as_root apt-get install -y -qq git bubblewrap python3-venv
-          fi
-          # Ubuntu 24.04 has programs make no sandbox until it is told otherwise.
-          if [ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ]; then
-            as_root sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0
-          fi
-          if ! command -v sprint >/dev/null; then
-            python3 -m venv "$HOME/.sprint"
-            "$HOME/.sprint/bin/pip" install -q "$SPRINT_PACKAGE"
-            echo "$HOME/.sprint/bin" >>"$GITHUB_PATH"
-          fi
-      - name: Fetch the configuration and the results so far
-        env:
-          JOB_TOKEN: ${{{{ github.token }}}}
-          BRANCH: ${{{{ github.ref }}}}
-        run: |
-          git init -q .
-          git fetch -q --depth 1 "$OPERATIONS" "$BRANCH"
-          git checkout -q FETCH_HEAD
-          rm -rf "$RESULTS" && mkdir -p -m 700 "$RESULTS"
-          : >.there
-          if git fetch -q --depth 1 "$OPERATIONS" "+$RESULTS_REF:$RESULTS_REF" 2>/dev/null; then
-            git archive "$RESULTS_REF" | tar -x -C "$RESULTS"
-            git rev-parse "$RESULTS_REF" >.there
-          fi
-          cp .there .before
-          # What is added to these files is found again by their length now.
-          (cd "$RESULTS" && find . -name "*.csv" -o -name "*.jsonl") | sed "s,^./,," >.names
-          (cd "$RESULTS" && xargs -r wc -c) <.names >.lengths
-          cat >.keep <<'END'
-          # Puts what was added to the results, since they were kept last, behind what is in the ref: one
-          # commit of this job, on top of what was there before it. Killed anywhere, it may be run again.
-          export GIT_INDEX_FILE=.git/results-index GIT_AUTHOR_NAME=sprint GIT_AUTHOR_EMAIL=sprint@localhost
-          export GIT_COMMITTER_NAME=sprint GIT_COMMITTER_EMAIL=sprint@localhost
-          is_kept() {{
-            git fetch -q --depth 2 "$OPERATIONS" "+$RESULTS_REF:$RESULTS_REF" 2>/dev/null || return 1
-            git rev-list "$RESULTS_REF" | grep -q -x "$(cat .commit)"
-          }}
-          note() {{
-            if [ -e .lengths.new ]; then mv .lengths.new .lengths; fi
-            cp .commit .there
-            rm .commit
-          }}
-          exec 9>.keeping
-          flock 9 || true  # of a step that was ended in it
-          if [ -e .commit ]; then
-            if is_kept; then note; fi
-            rm -f .commit
-          fi
-          for attempt in 1 2 3 4 5; do
-            there=$(cat .there) before=$(cat .before)
-            rm -f "$GIT_INDEX_FILE" .lengths.new
-            touch .lengths.new
-            if [ -n "$there" ]; then git read-tree "$there"; fi
-            for name in results.csv spend heartbeat health pull_states.json alarms.json host-id; do
-              if [ -e "$RESULTS/$name" ]; then (cd "$RESULTS" && find "$name" -type f); fi
-            done | while read -r file; do
-              cp "$RESULTS/$file" .added
-              case "$file" in *.csv|*.jsonl)
-                # Half a line is being written.
-                if [ -n "$(tail -c 1 .added)" ]; then sed -i '$d' .added; fi
-                echo "$(wc -c <.added) $file" >>.lengths.new
-                if git cat-file blob "$there:$file" >.kept 2>/dev/null; then
-                  length=$(awk -v file="$file" '$2 == file {{ print $1 }}' .lengths)
-                  tail -c "+$((${{length:-0}} + 1))" .added >.news
-                  if [ -z "$length" ]; then sed -i "/^finished_at,/d" .news; fi
-                  cat .kept .news >.added
-                fi
-              esac
-              git update-index --add --cacheinfo "100644,$(git hash-object -w --stdin <.added),$file"
-            done
-            tree=$(git write-tree)
-            if [ -n "$there" ] && [ "$tree" = "$(git rev-parse "$there^{{tree}}")" ]; then exit 0; fi
-            git commit-tree ${{before:+-p "$before"}} -m "Results" "$tree" >.commit
-            if git push -q --force-with-lease="$RESULTS_REF:$there" "$OPERATIONS" \
-              "$(cat .commit):$RESULTS_REF" 2>/dev/null || is_kept; then note; exit 0; fi
-            rm .commit
-            # Another job was faster: what this one has added goes behind what is there now.
-            git rev-parse -q --verify "$RESULTS_REF" >.there || true
-            cp .there .before
-          done
-          echo "the results of this job could not be kept" >&2
-          exit 1
-          END
-      - name: Tick
-        env:
-          JOB_TOKEN: ${{{{ github.token }}}}
-{secrets}
-          TICK_MINUTES: ${{{{ vars.SPRINT_TICK_MINUTES || '{minutes}' }}}}
-        run: |
-          keep() {{ bash --noprofile --norc -e -o pipefail .keep; }}
-          # A job that is ended from outside has no further step: rows are kept as they come, dollars each
-          # minute.
-          rows() {{ wc -c <"$RESULTS/results.csv" 2>/dev/null || true; }}
-          (
-            seconds=0 kept=$(rows)
-            while [ ! -e .ended ] && kill -0 $$ 2>/dev/null; do
-              sleep 1
-              seconds=$((seconds + 1)) now=$(rows)
-              if [ "$now" != "$kept" ] || [ $((seconds % 60)) = 0 ]; then keep || true; fi
-              kept=$now
-            done
-            if [ ! -e .ended ]; then keep || true; fi
-          ) &
-          code=0
-          env -u JOB_TOKEN timeout --signal=TERM --kill-after=120 "${{TICK_MINUTES}}m" \
-            sprint --config {config} run || code=$?
-          touch .ended
-          wait
-          exit "$code"
-      - name: Keep the results
-        if: always()
-        env:
-          JOB_TOKEN: ${{{{ github.token }}}}
-        run: |
-          bash --noprofile --norc -e -o pipefail .keep
-"""
+_TEMPLATE = Path(__file__).with_name("actions_workflow.yml")
+_BLANK = re.compile("@([a-z]+)@")
 
 
 def write(config: Config) -> tuple[Path, list[str]]:
@@ -215,17 +69,18 @@ def _text(config: Config, source: Path, kind: ForgeKind) -> str:
             f"paths.results: a job has nothing but {source.parent}: name a folder in it"
         ) from None
     secrets = dict(_secrets(config))
-    return _MARK + _WORKFLOW.format(
-        cron=times(every, 0),
-        results=json.dumps(str(results)),
-        credentials=json.dumps(_CREDENTIALS),
-        version=__version__,
-        minutes=_TICK_MINUTES[kind],
-        secrets="\n".join(
+    blanks = {
+        "cron": times(every, 0),
+        "results": json.dumps(str(results)),
+        "credentials": json.dumps(_CREDENTIALS),
+        "version": __version__,
+        "minutes": str(_TICK_MINUTES[kind]),
+        "secrets": "\n".join(
             f"          {name}: ${{{{ secrets.{secret} }}}}" for name, secret in secrets.items()
         ),
-        config=json.dumps(source.name),
-    )
+        "config": json.dumps(source.name),
+    }
+    return _MARK + _BLANK.sub(lambda blank: blanks[blank[1]], _TEMPLATE.read_text("utf-8"))
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, str]]:
