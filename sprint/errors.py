@@ -1,5 +1,6 @@
 """The operator's mistakes and the outside world's failures, one sentence and one exit code each."""
 
+import sys
 from enum import StrEnum
 
 
@@ -11,6 +12,11 @@ class SprintError(Exception):
 
 class ConfigError(SprintError):
     """Wrong usage or configuration."""
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds an extra where this very sprint is installed, in a pipx of one's own as well."""
+    return f"{sys.executable} -m pip install 'sprint-backlog-burner[{extra}]'"
 
 
 class ForgeError(SprintError):

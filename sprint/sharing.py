@@ -17,7 +17,7 @@ from msgspec import Struct
 from sprint import spend
 from sprint.config import Config, Limits, SpriteWorkerConfig
 from sprint.domain import Run, Together
-from sprint.errors import ConfigError, SprintError
+from sprint.errors import ConfigError, SprintError, how_to_install
 from sprint.lock import lock
 from sprint.runs import RunStore
 from sprint.surroundings import Surroundings
@@ -199,6 +199,4 @@ def packages() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _PACKAGES:
             raise
-        raise ConfigError(
-            "a fleet needs more than is installed; pip install 'sprint-backlog-burner[fleet]'"
-        ) from error
+        raise ConfigError(f"a fleet needs more than is installed: {how_to_install('fleet')}") from error

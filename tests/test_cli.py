@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from sprint import cli
 from sprint.cli import work_commands as work
 from sprint.cli.options import configuration
+from sprint.domain.service_records import Grade
 from sprint.errors import ForgeError, ModelError, SandboxError, SprintError
 from sprint.surroundings import Surroundings
 
@@ -63,6 +66,38 @@ def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n  {code} " in told
 
 
+def _commands() -> dict[str, argparse.ArgumentParser]:
+    (commands,) = (one for one in cli._parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
+@pytest.mark.parametrize("command", ["", *_commands()])
+def test_help_fits_a_narrow_terminal_and_has_examples(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    told = capsys.readouterr().out
+    assert [line for line in told.splitlines() if len(line) > 80] == []
+    assert ("\nexamples:\n" if command else "\nfirst steps:\n") in told
+
+
+def test_the_examples_of_help_are_understood() -> None:
+    """As far as parsing goes; what a pipe makes of it is not."""
+    texts = [cli._FIRST_STEPS, *(str(command.epilog) for command in _commands().values())]
+    examples = re.findall(r"^  (sprint .+?)(?:   .*)?$", "\n".join(texts), re.MULTILINE)
+    assert len(examples) > len(texts)
+    for example in examples:
+        argv = shlex.split(re.split(r" [|>] ", example)[0], comments=False)[1:]
+        if argv[-1] != "--help":
+            cli._parser().parse_args(argv)
+
+
+def test_what_doctors_example_looks_for_is_what_it_writes() -> None:
+    assert f"grep {Grade.FAULT}" in str(_commands()["doctor"].epilog)
+
+
 def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["run", "--issue", "nought"])
@@ -73,6 +108,7 @@ def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     ("args", "says"),
     [
         (["rnu"], "invalid choice: 'rnu'"),
+        (["rnu"], "'completion'); see `sprint --help`"),
         ([], "COMMAND"),
         (["show"], "RUN; see `sprint show --help`"),
         (

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_STEPS = """\
 first steps:
-  sprint demo                  the main job on loopback: nothing of yours is touched
+  sprint demo                  the main job on loopback, with nothing of yours
   sprint init acme/widgets     write sprint.yaml, and keep tokens in files
   sprint doctor                is all there that a tick needs?
   sprint run --dry-run         what would be picked
@@ -37,14 +37,15 @@ first steps:
 _EXIT_CODES = """\
 exit codes:
   0    the tick did its job, whatever became of the issue
-  1    a run asked for with --issue failed, doctor found a fault, or the monitor raised an alarm
+  1    a run of one issue that you named failed, doctor found a fault, or the
+       monitor raised an alarm
   2    wrong usage or configuration
   3    forge or credentials
   4    no usable sandbox
   5    no usable model
   6    no usable backend of sprites
   70   a defect of sprint's own: its traceback is in the file that is named
-  130  told to stop; what was under way rests, and the next tick goes on with it
+  130  told to stop; what was under way rests, and the next tick goes on
 """
 
 

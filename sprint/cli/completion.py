@@ -17,11 +17,17 @@ _RUNS = 50  # the newest
 # bash expands what it completes with: nothing else that a forge or a file named gets there.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]*")
 _ASKED = "sprint completion --words {} 2>/dev/null"
+_COMPLETIONS = """\
+source <(sprint completion bash)    in this shell; in ~/.bashrc: in each
+sprint completion fish > ~/.config/fish/completions/sprint.fish
+"""
 _KINDS = {"OWNER/REPO": "repos", "RUN": "runs", "NAME": "workers"}  # by metavar
 
 
 def add(command: AddCommand) -> None:
-    completion = command("completion", "print what has your shell complete sprint's commands", _completion)
+    completion = command(
+        "completion", "print what has your shell complete sprint's commands", _completion, _COMPLETIONS
+    )
     completion.add_argument("shell", nargs="?", choices=_SHELLS, help="default: yours")
     completion.add_argument("--words", choices=sorted(_KINDS.values()), help=argparse.SUPPRESS)
 

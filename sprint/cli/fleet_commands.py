@@ -10,11 +10,17 @@ from sprint.cli.options import AddCommand, configuration, positive
 from sprint.config import Config
 from sprint.surroundings import Surroundings
 
+_FLEETS = """\
+sprint fleet worker --jobs 4        on each host, in place of its crontab
+sprint fleet run acme/widgets       a tick there as soon as there is room
+sprint fleet status                 who does what, what waits, what is late
+"""
+
 _Do = Callable[[argparse.Namespace, Config, Surroundings], int]
 
 
 def add(command: AddCommand) -> None:
-    fleet = command("fleet", "many hosts, with one ledger and one ceiling, by a PostgreSQL", _fleet)
+    fleet = command("fleet", "many hosts, with one ledger and one ceiling, by a PostgreSQL", _fleet, _FLEETS)
     actions = fleet.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, text: str, do: _Do) -> argparse.ArgumentParser:

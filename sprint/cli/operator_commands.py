@@ -12,24 +12,39 @@ from sprint.surroundings import Surroundings
 
 _DOCTORS = """\
 sprint doctor                       all that is configured
-sprint doctor acme/widgets --deep   also what costs: a turn of the agent, a push that is taken back
-sprint doctor --json | grep FAULT   for programs
+sprint doctor acme/widgets --deep   also what costs: a turn, a push taken back
+sprint doctor --json | grep FAIL    for programs
 """
 _INITS = """\
-sprint init acme/widgets            asks what it may keep where; --yes: without questions
+sprint init acme/widgets         asks what it may keep where
+sprint init acme/widgets --yes   the same without questions
 sprint init octo/gears --token-file ~/gears.token --worker claude
 """
 _SCHEDULES = """\
 sprint schedule                     show the lines
-sprint schedule --install           try one as cron would, and keep them in your crontab
-sprint schedule --remove            take them away again; every other line stays as it is
+sprint schedule --install           try one as cron would, and keep them
+sprint schedule --remove            take them away again, and no other line
 """
 _MONITORS = """\
 sprint monitor --since 7d           the last week
 sprint monitor --watch              again every ten seconds
-sprint monitor --html report.html   a page, with every run to be filtered beside it
-sprint monitor --share /srv/www/sprint
-                                    the same with the runs' files, for a web server
+sprint monitor --html report.html   a page, and beside it one of every run
+sprint monitor --share /srv/www/s   with the runs' files, for a web server
+"""
+_SERVES = """\
+sprint serve                        http://127.0.0.1:8765, for you alone
+sprint serve --host 10.0.0.5 --token-file page.token
+sprint serve --systemd              write it as a unit of yours instead
+"""
+_PAUSES = """\
+sprint pause acme/widgets --why "release week"
+sprint pause --all                  every configured repository
+"""
+_RESUMES = """\
+sprint resume acme/widgets          its next tick picks again
+"""
+_GATEWAYS = """\
+sprint gateway 20261121T1333        for the run whose id begins so
 """
 
 
@@ -55,7 +70,9 @@ def add(command: AddCommand) -> None:
     _add_serve(command)
     _add_pause(command)
 
-    gateway = command("gateway", "serve one run's way to its model, until the run is over", _gateway)
+    gateway = command(
+        "gateway", "serve one run's way to its model, until the run is over", _gateway, _GATEWAYS
+    )
     gateway.add_argument("run", metavar="RUN", help="a run's id or the beginning of it")
     gateway.add_argument(
         "--speaks", choices=("messages", "responses", "chat"), help="default: what the run's agent speaks"
@@ -91,8 +108,10 @@ def _add_init(command: AddCommand) -> None:
 
 
 def _add_pause(command: AddCommand) -> None:
-    pause = command("pause", "have no host begin a run in a repository; runs under way go on", _pause)
-    resume = command("resume", "have hosts begin runs in a repository again", _resume)
+    pause = command(
+        "pause", "have no host begin a run in a repository; runs under way go on", _pause, _PAUSES
+    )
+    resume = command("resume", "have hosts begin runs in a repository again", _resume, _RESUMES)
     for one in (pause, resume):
         one.add_argument("repos", nargs="*", metavar="OWNER/REPO", help="as in the configuration; repeatable")
         one.add_argument("--all", action="store_true", help="all configured repositories")
@@ -151,7 +170,9 @@ def _add_monitor(command: AddCommand) -> None:
 
 
 def _add_serve(command: AddCommand) -> None:
-    serve = command("serve", "the report as a live page, and each run as it happens, in a browser", _serve)
+    serve = command(
+        "serve", "the report as a live page, and each run as it happens, in a browser", _serve, _SERVES
+    )
     serve.add_argument(
         "--host",
         default="127.0.0.1",

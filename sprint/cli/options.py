@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     """Says wrong usage in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(ConfigError.exit_code, f"sprint: {safe_line(message)}; see `{self.prog} --help`\n")
+        self.exit(ConfigError.exit_code, f"sprint: {safe_line(message, 400)}; see `{self.prog} --help`\n")
 
 
 def configuration(args: argparse.Namespace, around: Surroundings) -> Config:

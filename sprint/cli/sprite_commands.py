@@ -40,14 +40,28 @@ class _Desk:
         return Onlooker(self.backend, self.around.out)
 
 
+_SPRITES = """\
+sprint sprite list                  all of them, their state and labels
+sprint sprite logs bramble -f       what the agent there prints, as it comes
+sprint sprite exec bramble -- git -C widgets status
+sprint sprite dispatch bramble --help
+a console, the public address and the API by hand: the `sprite` CLI has them
+"""
+_AGENTS = """\
+sprint agent start --help
+sprint agent status                 of the agent here
+sprint agent status --sprite bramble
+"""
+
 _Do = Callable[[argparse.Namespace, _Desk], int]
 _Action = Callable[..., argparse.ArgumentParser]
 
 
 def add(command: AddCommand) -> None:
-    sprite = command("sprite", "look after machines that keep what is on them, and the agents there", _sprite)
+    sprite = command(
+        "sprite", "look after machines that keep what is on them, and the agents there", _sprite, _SPRITES
+    )
     sprite.add_argument("--backend", default="", metavar="NAME", help="default: the first of `backends:`")
-    sprite.epilog = "A console, the public address and the API by hand are the `sprite` CLI's."
     actions = sprite.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, text: str, do: _Do, *, named: bool = True) -> argparse.ArgumentParser:
@@ -66,7 +80,7 @@ def add(command: AddCommand) -> None:
     _add_many(action)
     _add_work(action)
 
-    agent = command("agent", "supervise a coding agent: start, status, logs, stop, kill", _agent)
+    agent = command("agent", "supervise a coding agent: start, status, logs, stop, kill", _agent, _AGENTS)
     agent.add_argument(
         "action", choices=("start", "status", "logs", "stop", "kill", "pack"), help="each has a --help"
     )

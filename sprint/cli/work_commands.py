@@ -15,21 +15,39 @@ _A_RUN = "a run's id or the beginning of it, OWNER/REPO#N, or the address of its
 
 _RUNS = """\
 sprint run                          one tick for each configured repository
-sprint run acme/widgets --dry-run   what it would pick, and why each older issue is passed over
-sprint run acme/widgets#12          this issue, seen as it happens; or its address
+sprint run acme/widgets --dry-run   what it would pick, and why none older
+sprint run acme/widgets#12          this issue, seen as it happens; or its URL
 sprint run acme/widgets --pr 40     follow this pull request of ours now
+"""
+_CHECKS = """\
+sprint check acme/widgets              can a change be proven there?
+sprint check acme/widgets --ref v1.2   the same at a tag
 """
 _SHOWS = """\
 sprint show acme/widgets#12            the newest run of that issue
-sprint show 20261121T1333 --follow     a run under way, by the beginning of its name
+sprint show 20261121T1333 --follow     one under way, by how its id begins
 sprint show 20261121T1333 --json       for programs
+"""
+_STOPS = """\
+sprint stop acme/widgets#12             what it made is kept as patch.diff
+sprint stop acme/widgets#12 --hand-in   what it made becomes a draft
+"""
+_CLEANS = """\
+sprint clean                remove what is old, and say what is kept
+"""
+_DEMOS = """\
+sprint demo                 what a tick does, in seconds
+sprint demo --keep /tmp/d   the same, with everything left to look at
+sprint demo --sprite        the work is done on a sprite, over several ticks
 """
 
 
 def add(command: AddCommand) -> None:
     _add_run(command)
 
-    check = command("check", "set-up and checks of a repository as it is: no model, no claim", _check)
+    check = command(
+        "check", "set-up and checks of a repository as it is: no model, no claim", _check, _CHECKS
+    )
     check.add_argument("repo", metavar="OWNER/REPO")
     check.add_argument("--ref", default="", metavar="REF", help="branch, tag or commit (default: its base)")
 
@@ -42,16 +60,19 @@ def add(command: AddCommand) -> None:
     form.add_argument("--html", type=Path, metavar="FILE", help="write it as a page for a browser instead")
     form.add_argument("--json", action="store_true", help="for programs: its facts, without the transcript")
 
-    stop = command("stop", "end a run that is under way: its work is kept as a patch", _stop)
+    stop = command("stop", "end a run that is under way: its work is kept as a patch", _stop, _STOPS)
     stop.add_argument("run", metavar="RUN", help=_A_RUN)
     stop.add_argument("--hand-in", action="store_true", help="what is sound becomes a draft pull request")
 
     command(
-        "clean", "remove old workspaces, run folders, environments and mirrors; ticks do it hourly", _clean
+        "clean",
+        "remove old workspaces, run folders, environments, mirrors; ticks do it hourly",
+        _clean,
+        _CLEANS,
     )
 
     demo = command(
-        "demo", "the main job on loopback: no account, no key, no network, a scripted model", _demo
+        "demo", "the main job on loopback: no account, no key, no network, a scripted model", _demo, _DEMOS
     )
     demo.add_argument(
         "--sprite", action="store_true", help="have the work done on a sprite that is a folder here"

@@ -85,7 +85,7 @@ def told_indexes(config: GatewayConfig, machine: clients.Machine) -> Iterator[Fi
             continue
         try:
             urls = ", ".join(site(address).url for address in clients.told_by(client, machine).addresses)
-            says = f"{urls}, as {client.program} here is set up; {key} is for another"
+            says = f"{urls}, as {client.program} here is set up; {key} sets another"
         except clients.NotTold as error:
             says = f"off: {error}; {key} sets its address"
         yield Finding(Grade.OK, f"index {name}", says)

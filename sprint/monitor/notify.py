@@ -17,7 +17,7 @@ from sprint import json_file
 from sprint.clean_text import safe_line
 from sprint.config import Config, NotifyConfig
 from sprint.domain import LedgerRow, Purpose
-from sprint.errors import ConfigError
+from sprint.errors import ConfigError, how_to_install
 from sprint.monitor.figures import Report
 
 _SIZE_CAP = 1_000_000
@@ -72,9 +72,7 @@ def _send(urls: list[str], title: str, lines: list[str]) -> bool:
     try:
         import apprise
     except ImportError:
-        raise ConfigError(
-            "notify: apprise is not installed; pip install 'sprint-backlog-burner[notify]'"
-        ) from None
+        raise ConfigError(f"notify: apprise is not installed: {how_to_install('notify')}") from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log the addresses, which hold secrets
     sender = apprise.Apprise()
     added = [bool(sender.add(url)) for url in urls]

@@ -240,7 +240,7 @@ def _services(report: Report) -> Iterator[Text]:
     for service in report.services:
         text = head(f"{safe_line(service.name, 60).upper()}: ")
         text.append("up" if service.is_up else "down", _STATE_STYLES[service.is_up])
-        yield text.append(f"  {' '.join(filter(None, [service.url, safe_line(service.said, 200)]))}", "dim")
+        yield text.append(f"  {' '.join(filter(None, [service.url, safe_line(service.said, 400)]))}", "dim")
     for model in report.health.models:
         if model.kind is not None:
             since = ago(model.since or model.asked_at, report.made_at)

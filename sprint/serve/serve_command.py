@@ -14,7 +14,7 @@ from sprint import credentials, files, schedule
 from sprint.config import Config
 from sprint.config.values import is_loopback
 from sprint.domain import Secret
-from sprint.errors import ConfigError, SprintError
+from sprint.errors import ConfigError, SprintError, how_to_install
 from sprint.proc import hostname
 from sprint.schedule import systemd
 from sprint.surroundings import Surroundings
@@ -22,7 +22,6 @@ from sprint.surroundings import Surroundings
 PORT, PUBLIC_PORT = 8765, 8766
 UNIT = "sprint-serve.service"
 _SHORTEST_TOKEN = 16  # characters
-_MISSING = "sprint serve needs more than is installed; pip install 'sprint-backlog-burner[serve]'"
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ def serve(config: Config, options: Options, around: Surroundings) -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("httpx2", "starlette", "uvicorn"):
             raise
-        raise ConfigError(_MISSING) from error
+        raise ConfigError(f"sprint serve needs more than is installed: {how_to_install('serve')}") from error
     site = Site(config, around, token, ("localhost", hostname(), options.host, *options.names))
     with contextlib.ExitStack() as held:
         parts = [Part(site, held.enter_context(_listening(options.host, options.port)))]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sprint import proc
 from sprint.config import SpritesBackendConfig
 from sprint.domain import Secret
-from sprint.errors import ConfigError
+from sprint.errors import ConfigError, how_to_install
 from sprint.sprite.backend import (
     FILE_CAP,
     BackendError,
@@ -62,9 +62,7 @@ class SpritesBackend:
         try:
             import sprites
         except ImportError as error:
-            raise ConfigError(
-                f"backends.{name}: its SDK is missing; pip install 'sprint-backlog-burner[sprites]'"
-            ) from error
+            raise ConfigError(f"backends.{name}: its SDK is missing: {how_to_install('sprites')}") from error
         self._sdk = sprites
         self._client = sprites.SpritesClient(
             token.reveal(), base_url=config.base_url, timeout=_SILENT_SECONDS

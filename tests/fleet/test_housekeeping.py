@@ -209,7 +209,9 @@ def test_a_fleet_without_its_packages_is_told_in_one_line(
         [sys.executable, "-c", code, *words.split()],
         cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert (done.returncode, "pip install 'sprint-backlog-burner[fleet]'" in done.stderr) == (2, True), done
+    assert (done.returncode, "-m pip install 'sprint-backlog-burner[fleet]'" in done.stderr) == (2, True), (
+        done
+    )
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 

@@ -367,7 +367,7 @@ def test_without_the_extra_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["--config", str(a_configuration(tmp_path)), "serve", "--port", "0"]) == 2
-    assert "pip install 'sprint-backlog-burner[serve]'" in capsys.readouterr().err
+    assert f"{sys.executable} -m pip install 'sprint-backlog-burner[serve]'" in capsys.readouterr().err
 
 
 def test_the_unit(
