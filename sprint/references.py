@@ -12,8 +12,8 @@ from sprint.domain import Run
 from sprint.errors import ConfigError
 from sprint.runs import RunStore
 
-_SHORT = re.compile(r"(?P<repo>[^#\s]+)#(?P<number>[0-9]{1,18})")
-_PLACE = re.compile(r"/?(?P<repo>[^/]+/[^/]+)/(?P<kind>issues|pulls?)/(?P<number>[0-9]{1,18})(?:/.*)?")
+_SHORT = re.compile(r"(?P<repo>[^#\s]+)#(?P<number>[1-9][0-9]{0,17})")
+_PLACE = re.compile(r"/?(?P<repo>[^/]+/[^/]+)/(?P<kind>issues|pulls?)/(?P<number>[1-9][0-9]{0,17})(?:/.*)?")
 _PORTS = {"http": 80, "https": 443}
 
 

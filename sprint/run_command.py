@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 from sprint import defects, files, health, heartbeat, logs, sharing, standing_alarms
 from sprint.beside import Beside
 from sprint.clean_text import safe_line
-from sprint.config import Config, RepoConfig, resolve
+from sprint.config import Config, RepoConfig, resolve, worker_names
 from sprint.domain import Phase, Run, Verdict, replace
 from sprint.errors import Busy, ConfigError, ModelError, SprintError
 from sprint.lock import lock, lock_path
@@ -145,7 +145,8 @@ def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
 
 def _with_worker(config: Config, repo: RepoConfig, name: str) -> RepoConfig:
     if config.worker(name) is None:
-        raise ConfigError(f"--worker: no worker is called {name!r}; there are {', '.join(config.workers)}")
+        names = worker_names(config.workers)
+        raise ConfigError(f"--worker: no worker is called {name!r}; there are {names}")
     return structs.replace(repo, worker=name, pick=structs.replace(repo.pick, worker_labels=False))
 
 

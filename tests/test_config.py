@@ -246,8 +246,14 @@ def test_a_mistake_in_the_yaml_is_named_by_its_line(loaded: Load, text: str, mes
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("defaults: {worker: hermess}", "defaults.worker: no worker is called 'hermess'; there are local"),
-        ("repos: [{name: a/b, worker: x}]", r"repos\[0\].worker: no worker is called 'x'; there are local"),
+        (
+            "defaults: {worker: hermess}",
+            "defaults.worker: no worker is called 'hermess'; there are local, ",
+        ),
+        (
+            "repos: [{name: a/b, worker: x}]",
+            r"repos\[0\].worker: no worker is called 'x'; there are local, claude,",
+        ),
         ("workers: {x: {kind: hermess}}", "workers.x.kind: expected one of local, .*, got 'hermess'"),
         ("workers: {x: {}}", "workers.x.kind: expected one of local, .*, got None"),
         ("workers: {x: {kind: command}}", "workers.x: the key command is missing"),

@@ -46,6 +46,7 @@ def replace_forges(config: Config, forges: dict[str, ForgeConfig]) -> Config:
         ("acme/widgets", None),
         ("20261127T", None),
         ("#12", None),
+        ("acme/widgets#0", None),
     ],
 )
 def test_what_names_an_issue(config: Config, text: str, found: Reference | None) -> None:

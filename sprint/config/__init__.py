@@ -38,6 +38,7 @@ from sprint.config.schema import (
     SshBackendConfig,
     WorkerConfig,
     agent_of_kind,
+    worker_names,
 )
 from sprint.config.sections import forges_of_environment
 
@@ -82,4 +83,5 @@ __all__ = [
     "forges_of_environment",
     "load",
     "resolve",
+    "worker_names",
 ]

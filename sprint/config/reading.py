@@ -32,6 +32,7 @@ from sprint.config.schema import (
     ScheduleConfig,
     WorkerConfig,
     agent_of_kind,
+    worker_names,
 )
 from sprint.config.sections import (
     backend_sections,
@@ -186,7 +187,7 @@ def _workers(
         if repo.worker not in workers and (agent := agent_of_kind(repo.worker)):
             workers[repo.worker] = agent
         if repo.worker not in workers:
-            names = ", ".join(workers)
+            names = worker_names(workers)
             raise ConfigError(f"{at}.worker: no worker is called {repo.worker!r}; there are {names}")
     return workers
 

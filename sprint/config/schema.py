@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -317,6 +318,12 @@ def agent_of_kind(name: str) -> AgentWorkerConfig | None:
     """A coding agent's section with its defaults, None where no agent is of that kind."""
     section = next((section for kind, section in WORKER_KINDS.items() if kind == name), None)
     return section() if section is not None and issubclass(section, AgentWorkerConfig) else None
+
+
+def worker_names(workers: Iterable[str]) -> str:
+    """What may be named as a worker, for people: those of the configuration, and agents by their kind."""
+    agents = (kind for kind, section in WORKER_KINDS.items() if issubclass(section, AgentWorkerConfig))
+    return ", ".join(dict.fromkeys((*workers, *agents)))
 
 
 class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):

@@ -29,6 +29,7 @@ from sprint.config import (
     RepoConfig,
     SandboxConfig,
     agent_of_kind,
+    worker_names,
 )
 from sprint.domain import is_repo_name, replace
 from sprint.errors import ConfigError, SprintError
@@ -124,7 +125,8 @@ def _check(named: Named) -> None:
             raise ConfigError(f"--repo: {safe_line(name)!r} is no repository; write OWNER/REPO")
     if named.worker not in ("", "local") and agent_of_kind(named.worker) is None:
         raise ConfigError(
-            f"--worker: {safe_line(named.worker)!r} is no kind of coding agent; others go under workers:"
+            f"--worker: {safe_line(named.worker)!r} is no kind of coding agent; there are "
+            f"{worker_names(())}; others go under workers: in sprint.yaml"
         )
 
 
