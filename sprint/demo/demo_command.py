@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -51,15 +53,21 @@ def run_demo(keep: Path | None, out: TextIO, *, on_sprite: bool = False) -> int:
         is_good = _closing(out, forge, rows)
         if keep is not None:
             _tell(out, f"Everything is in {folder}. What a run did, turn by turn:")
-            _tell(out, *(f"  sprint --config {config} show {row.repo}#{row.issue}" for row in rows))
+            show = f"{_called()} --config {shlex.quote(str(config))} show"
+            _tell(out, *(f"  {show} {row.repo}#{row.issue}" for row in rows))
         else:
-            _tell(out, "To look further, turn by turn: sprint demo --keep DIR")
+            _tell(out, f"To look further, turn by turn: {_called()} demo --keep DIR")
     seconds = time.monotonic() - started
     _tell(
         out,
         f"{seconds:.1f} s, {model.answers} answers of the scripted model, no account, no key, no network.",
     )
     return 0 if is_good else 1
+
+
+def _called() -> str:
+    """What calls sprint in this shell: from a virtual environment that is not on the PATH, its path."""
+    return "sprint" if shutil.which("sprint") else shlex.quote(sys.argv[0])
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,6 +90,16 @@ def test_a_demo_that_goes_wrong_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     out = io.StringIO()
     assert run_demo(None, out) == 1
     assert "This is NOT what should be" in out.getvalue()
+
+
+def test_what_it_says_to_type_works_where_sprint_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/sprint", "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demo_command._called() == ".venv/bin/sprint"
+    (tmp_path / "sprint").touch(0o755)
+    assert demo_command._called() == "sprint"
 
 
 def test_keep_takes_no_folder_that_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
