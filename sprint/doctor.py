@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sprint import (
     check_command,
@@ -68,9 +70,20 @@ def doctor(
     sick = False
     for finding in _findings(config, repos, around, deep=deep):
         sick = sick or finding.grade is Grade.FAULT
-        line = f"{finding.grade:4}  {finding.what}: {finding.says}"
-        print(json.dumps(_as_data(finding)) if as_json else line, file=around.out, flush=True)
+        said = json.dumps(_as_data(finding)) if as_json else _in_words(finding, around.out)
+        print(said, file=around.out, flush=True)
     return 1 if sick else 0
+
+
+def _in_words(finding: Finding, out: TextIO) -> str:
+    """One line, which a terminal gets between words and indented where it is narrower."""
+    line = f"{finding.grade:4}  {finding.what}: {finding.says}"
+    if not out.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _as_data(finding: Finding) -> Mapping[str, str]:
@@ -244,7 +257,7 @@ def _repository(config: Config, repo: RepoConfig, around: Surroundings, *, deep:
     if by_fork:
         yield _check(f"{repo.name} fork", lambda: _fork(forge, repository))
     else:
-        yield _rules(f"{repo.name} branch rules", forge, repository.name, branch)
+        yield _rules(f"{repo.name} branch rules", forge, repository.name, branch, deep=deep)
     if repo.publish.sign:
         yield _check(f"{repo.name} signing", lambda: _signing(Path(repo.publish.sign)))
     yield from _followed(repo, forge, repository)
@@ -331,15 +344,14 @@ def _found(config: Config, repo: RepoConfig, scratch: Path) -> Iterator[Finding]
         yield Finding(Grade.WARNING, f"{repo.name} checks", says)
 
 
-def _rules(what: str, forge: Forge, repo: str, branch: str) -> Finding:
+def _rules(what: str, forge: Forge, repo: str, branch: str, *, deep: bool) -> Finding:
     try:
         against = forge.branch_rules(repo, branch)
     except SprintError as error:
         return Finding(Grade.FAULT, what, str(error))
     if against is None:
-        return Finding(
-            Grade.OK, what, "the forge does not tell this account; `sprint doctor --deep` tries a push"
-        )
+        more = "" if deep else "; `sprint doctor --deep` tries a push"
+        return Finding(Grade.OK, what, f"the forge does not tell this account{more}")
     if against:
         return Finding(Grade.WARNING, what, f"pushes of {branch} may be refused: {'; '.join(against)}")
     return Finding(Grade.OK, what, f"none against {branch}")

@@ -52,6 +52,7 @@ class Preview:
         passed += [
             f"  passed over #{p.number} {safe_line(p.title)}: {safe_line(p.reason)}"
             for p in self.pick.passed_over
+            if not self.pick.why_none.startswith(f"#{p.number}: ")
         ]
         if issue is None:
             return "\n".join([f"{self.repo}: would pick nothing: {safe_line(self.pick.why_none)}", *passed])

@@ -37,10 +37,11 @@ def lines(report: TickReport) -> list[str]:
         said.append(line_of(report.run))
     if report.idle:
         said.append(f"{report.repo}: {safe_line(report.idle)}")
-    said += [f"  {safe_line(one.says)}" for one in report.followed]
+    said += [f"  {safe_line(one.says)}" for one in report.followed if one.says != report.idle]
     said += [
         f"  passed over #{p.number} {safe_line(p.title)}: {safe_line(p.reason)}"
         for p in report.passed_over[:_SHOWN]
+        if not report.idle.startswith(f"#{p.number}: ")  # of the one that was asked for it is said above
     ]
     if len(report.passed_over) > _SHOWN:
         said.append(f"  and {len(report.passed_over) - _SHOWN} more; --dry-run tells why")

@@ -204,7 +204,7 @@ def test_a_conflict_is_resolved_and_the_bases_own_changes_are_not_ours(
     second, first = heads(gitea)
     assert [parent.hexsha for parent in Repo(gitea.path(REPO)).commit(second).parents] == [first, main]
     assert "on: push" in gitea.file(REPO, BRANCH, ".github/workflows/ci.yml")
-    assert "waits for people: waits for a review" in decisions(host, capsys)
+    assert "waits for people: a review, or a merge" in decisions(host, capsys)
 
 
 def test_ci_that_fails_on_it_alone_is_worked_on_until_the_rounds_are_over(
@@ -243,7 +243,7 @@ def test_ci_that_fails_on_it_alone_is_worked_on_until_the_rounds_are_over(
     gitea.set_status(REPO, heads(gitea)[0], "test", "success")
     gitea.set_status(REPO, heads(gitea)[0], "ci / test (push)", "success")
     assert "waits for people: needs a person" in decisions(host, capsys)
-    assert "waits for people: waits for a review" in decisions(host, capsys), "CI passed at two looks"
+    assert "waits for people: a review, or a merge" in decisions(host, capsys), "CI passed at two looks"
     assert pull.labels == [], "it needs nobody now"
     assert len(host.site.rows()) == 3
 
@@ -260,9 +260,14 @@ def test_a_round_without_a_change_asks_for_a_person(
     assert host.tick(dry_run=True) == 0
     assert f"#{pull.number} needs work: ann said something" in capsys.readouterr().out
     assert gitea.refs(REPO) == before
+    host.site.settings["repos"][0]["follow"]["debounce_seconds"] = 3600
+    host.site.write()
+    assert "is left alone for now: ann said something; somebody wrote at" in decisions(host, capsys)
     assert host.tick(pull=99) == 0
     assert "#99 is no open pull request of ours" in capsys.readouterr().out
     assert host.tick(pull=pull.number) == 0
+    host.site.settings["repos"][0]["follow"]["debounce_seconds"] = 0
+    host.site.write()
     settled(host, 2)
     assert host.outcomes()[-1] == "no_change"
     assert "needs a person: the last round ended without a change" in decisions(host, capsys)
@@ -405,7 +410,7 @@ def test_an_idle_tick_asks_for_no_more_than_where_the_base_is(
     pull.updated_at = moved
     host.site.settings["repos"][0]["follow"] = {"enabled": True, "debounce_seconds": 0}
     host.site.write()
-    assert "waits for a review" in decisions(host, capsys)
+    assert "a review, or a merge" in decisions(host, capsys)
     memory = host.site.path / "cache" / "follow" / "home" / f"{REPO}.json"
     known = json.loads(memory.read_text())
     known["known"][str(pull.number)]["read_at"] = "2026-01-01T00:00:00Z"
@@ -437,7 +442,7 @@ def test_a_branch_that_must_be_up_to_date_is_brought_there_without_a_worker(
     forge_server.grant(REPO, forge_server.login, "admin")
     begun = len(backend.started)
     forge_server.commit(REPO, "main", "Elsewhere", {"other.py": "one = 1\n"})
-    assert "waits for a review" in decisions(host, capsys), "nothing says that it must"
+    assert "a review, or a merge" in decisions(host, capsys), "nothing says that it must"
     forge_server.want_current(REPO, "main")
     main = forge_server.commit(REPO, "main", "Elsewhere again", {"other.py": "two = 2\n"})
     assert "pr_updated" in decisions(host, capsys)
@@ -453,7 +458,7 @@ def test_a_branch_that_must_be_up_to_date_is_brought_there_without_a_worker(
     ]
     assert (len(backend.started), pull.comments) == (begun, [])
     assert second[:12] in pull.body, "the table is the new commit's"
-    assert "waits for a review" in decisions(host, capsys)
+    assert "a review, or a merge" in decisions(host, capsys)
 
     forge_server.commit(REPO, "main", "What breaks it only here", {"test_other.py": BREAKS})
     settled(host, 3)

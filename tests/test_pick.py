@@ -446,7 +446,8 @@ def test_only_one_issue() -> None:
     result = pick(issue(1), issue(2), only=2)
     assert (result.issue, result.passed_over) == (issue(2), ())
     assert pick(issue(1), only=7).why_none == "there is no open issue #7"
-    assert pick(issue(1, labels=("epic",)), only=1).why_none == "#1: labelled epic"
+    epic = pick(issue(labels=("epic",)), only=1)
+    assert epic.why_none == "#1: labelled epic; --force takes it all the same"
 
 
 def test_force_counts_nothing_but_that_it_is_open() -> None:

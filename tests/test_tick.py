@@ -288,7 +288,7 @@ def test_what_force_takes_it_also_hands_in(gitea: DemoForge, make_site: MakeSite
     site = make_site(gitea, FIXED)
     refused = site.sprint("run", REPO, "--issue", str(bug))
     assert refused.returncode == 1
-    assert "assigned to carl" in refused.stdout
+    assert refused.stdout == f"{REPO}: #{bug}: assigned to carl; --force takes it all the same\n"
     done = site.sprint("run", REPO, "--issue", str(bug), "--force")
     assert done.returncode == 0, done.stdout
     assert [row["outcome"] for row in site.rows()] == ["pr_opened"]

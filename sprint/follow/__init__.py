@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from sprint import assign, publish
 from sprint.clean_text import safe_line
+from sprint.config import FollowConfig
 from sprint.context import Context
 from sprint.domain import Claim, Issue, PullRequest, Purpose, Run, Status, replace
 from sprint.errors import Busy, ForgeError
@@ -70,17 +71,25 @@ def look(
 ) -> Followed:
     """Decide about each of ours, oldest first; where people are to be told that one is needed, they are.
 
-    `only` that pull request, whatever is remembered of it. `is_kept` False: nothing is written, told or
-    remembered. Raises ForgeError.
+    `only` that pull request, whatever is remembered of it and however lately somebody spoke. `is_kept` False:
+    nothing is written, told or remembered. Raises ForgeError.
     """
     ours = [one for one in _ours(context, claims, pulls) if only in (None, one[0].number)]
     with closing(Looks(context, is_kept=is_kept, is_fresh=only is not None)) as looks:
         looks.begin([pull for pull, _ in ours])
-        return _looked_at(context, looks, ours, is_kept=is_kept)
+        config = context.repo_config.follow
+        if only is not None:
+            config = replace(config, debounce_seconds=0.0)
+        return _looked_at(context, looks, ours, config, is_kept=is_kept)
 
 
 def _looked_at(
-    context: Context, looks: Looks, ours: Sequence[tuple[PullRequest, Claim]], *, is_kept: bool
+    context: Context,
+    looks: Looks,
+    ours: Sequence[tuple[PullRequest, Claim]],
+    config: FollowConfig,
+    *,
+    is_kept: bool,
 ) -> Followed:
     decided, needed = [], []
     for pull, found in ours:
@@ -91,8 +100,8 @@ def _looked_at(
             assert last is not None
             decided.append(Decided(pull.number, claim.issue, Step(last.step), last.reason))
             continue
-        config = context.repo_config
-        decision = decide(seen, claim, config.follow, context.forge.whoami(), config.pick.trusted)
+        trusted = context.repo_config.pick.trusted
+        decision = decide(seen, claim, config, context.forge.whoami(), trusted)
         issue = _open_issue(context, claim.issue) if decision.step is Step.WORK else None
         if decision.step is Step.WORK and issue is None:
             decision = Decision(Step.HANDS_OFF, "its issue is closed")

@@ -115,9 +115,8 @@ def _next(seen: Seen, kept: Followed, claim: Claim, config: FollowConfig, new: l
     trigger, reason = why
     if trigger is Trigger.CI and _is_ci_under_way(seen):
         return Decision(Step.NOTHING, f"{reason}, so far; CI is not done", kept=_changed(kept, claim))
-    if new and (newest := max(remark.updated_at for remark in new)) > seen.now - timedelta(
-        seconds=config.debounce_seconds
-    ):
+    quiet = timedelta(seconds=config.debounce_seconds)
+    if new and quiet and (newest := max(remark.updated_at for remark in new)) > seen.now - quiet:
         return Decision(
             Step.NOTHING, f"{reason}; somebody wrote at {newest:%H:%M:%S} UTC, and may go on", is_final=False
         )
@@ -183,7 +182,7 @@ def _waiting(seen: Seen) -> str:
         return "CI is not done"
     if any(status.state == "failure" for status in seen.statuses):
         return "CI fails on it as on the base" if seen.is_base_known else "CI of the base is not done"
-    return "waits for a review"
+    return "a review, or a merge"
 
 
 def _stuck(kept: Followed, new: list[Remark], why: str, on: str) -> Decision:

@@ -223,7 +223,9 @@ class RestForge(ABC):
         found = wire.convert(answer.data, wire.IssueWire, self._what(f"{repo}#{number}"))
         self._check_number(repo, number, found.number)
         if found.pull_request is not None:
-            raise ForgeError(f"{self._what(repo)}: #{number} is a pull request, not an issue", status=404)
+            raise ForgeError(
+                f"{self._what(repo)}: #{number} is a pull request; name the issue that it is for", status=404
+            )
         if answer.redirected and self._moved_away(repo, number, found):
             raise ForgeError(f"{self._what(repo)}: #{number} was moved to another repository", status=404)
         return self._to_issue(repo, found)

@@ -45,7 +45,7 @@ def examine(
         return
     yield Finding(Grade.OK, what, f"reachable at {shown_url(endpoint.base_url)}")
     yield _tools(what, answer)
-    window = yield from _context(endpoint, f"{what} context")
+    window = yield from _context(endpoint, f"{what} context", deep=deep)
     too_small = readiness.window_fault(window)
     kind = ModelTrouble.WINDOW if too_small else None if answer.calls else ModelTrouble.NO_TOOLS
     if results is not None:
@@ -61,14 +61,14 @@ def _tools(what: str, answer: tool_question.ToolAnswer) -> Finding:
     return Finding(Grade.WARNING if answer.calls else Grade.FAULT, what, answer.mistake)
 
 
-def _context(endpoint: Endpoint, what: str) -> Generator[Finding, None, int | None]:
+def _context(endpoint: Endpoint, what: str, *, deep: bool) -> Generator[Finding, None, int | None]:
     """Says how much the model takes in, and returns it, None where nobody tells."""
     loaded = inquiry.ollama_window(endpoint)
     told = loaded or inquiry.window(endpoint)
     window = min(filter(None, (told, endpoint.context)), default=None)
     if window is None:
-        remedy = "set model.context; `sprint doctor --deep` sends a long message to see what it reads"
-        yield Finding(Grade.WARNING, what, f"the server does not tell it; {remedy}")
+        more = "" if deep else "; `sprint doctor --deep` sends a long message to see what it reads"
+        yield Finding(Grade.WARNING, what, f"the server does not tell it; set model.context{more}")
         return None
     who = "its server" if told else "its configuration"
     size = f"{window} tokens by {who}"

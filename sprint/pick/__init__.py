@@ -91,6 +91,7 @@ def choose(
         now=now,
     )
     passed_over = {passed.number: passed for passed in before}
+    remedy = ""
     for issue in issues:
         if issue.number in passed_over or only not in (None, issue.number):
             continue
@@ -99,13 +100,16 @@ def choose(
         if not reason:
             return Pick(issue, tuple(passed_over.values()))
         passed_over[issue.number] = PassedOver(issue.number, issue.title, reason)
-    return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only))
+        if not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, me))):
+            remedy = "; --force takes it all the same"
+    return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only, remedy))
 
 
-def _why_none(passed_over: Mapping[int, PassedOver], only: int | None) -> str:
+def _why_none(passed_over: Mapping[int, PassedOver], only: int | None, remedy: str) -> str:
+    """`remedy` is for the one issue that was asked for."""
     if only is not None:
         found = passed_over.get(only)
-        return f"#{only}: {found.reason}" if found else f"there is no open issue #{only}"
+        return f"#{only}: {found.reason}{remedy}" if found else f"there is no open issue #{only}"
     if not passed_over:
         return "no open issues"
     return f"none of the {len(passed_over)} open issues is fit to work on"

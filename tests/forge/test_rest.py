@@ -138,6 +138,7 @@ def test_a_pull_request_is_no_issue(server: DemoForge, forge: Forge) -> None:
         with pytest.raises(ForgeError) as caught:
             forge.issue(REPO, missing)
         assert caught.value.status == 404
+        assert ("; name the issue that it is for" in str(caught.value)) == (missing == number)
 
 
 def test_comments_are_made_edited_and_read(server: DemoForge, forge: Forge) -> None:
