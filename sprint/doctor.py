@@ -245,7 +245,7 @@ def _repository(config: Config, repo: RepoConfig, around: Surroundings, *, deep:
         repository = fit_repository(forge, repo)
         rights = forge.rights(repository.name)
     except SprintError as error:
-        yield Finding(Grade.FAULT, repo.name, str(error))
+        yield Finding(Grade.FAULT, repo.name, str(error).removeprefix(f"{repo.name}: "))
         return
     yield Finding(
         Grade.OK, repo.name, f"reachable at {forge.url}, base {repo.base or repository.default_branch}"

@@ -53,6 +53,10 @@ class Options(Struct, frozen=True):
     by_hand: bool = False  # a person looks on
     quiet: bool = False  # and wants to see only what came of it
 
+    @property
+    def is_for_a_person(self) -> bool:
+        return self.by_hand or self.issue is not None or self.pull is not None
+
     def asks_for(self, run: Run) -> bool:
         if self.pull is not None:
             return run.is_follow_up and run.pr_number == self.pull
@@ -66,6 +70,8 @@ def run_command(config: Config, options: Options, around: Surroundings) -> int:
     shared = sharing.of(config, around)  # first, for what a fleet lacks is to be told before a forge is asked
     if not options.dry_run:
         files.check_folder(config.paths.results)
+        if options.is_for_a_person:
+            health.ask_again(config.paths.results)
     stopping = threading.Event()
 
     def one(repo: RepoConfig) -> int:
@@ -108,8 +114,7 @@ def _keep_house(config: Config, around: Surroundings) -> None:
 
 def _looked_on(config: Config, options: Options) -> contextlib.AbstractContextManager[None]:
     """What happens is shown as it happens where a person looks on, or asked for one issue; never to cron."""
-    is_for_a_person = options.by_hand or options.issue is not None or options.pull is not None
-    if not is_for_a_person or options.quiet or options.as_json or options.dry_run:
+    if not options.is_for_a_person or options.quiet or options.as_json or options.dry_run:
         return contextlib.nullcontext()
     from sprint.view.onlooker import looking_on
 

@@ -58,6 +58,14 @@ def test_a_terminal_gets_it_between_words(monkeypatch: pytest.MonkeyPatch) -> No
     assert " ".join(" ".join(told).split()) == " ".join(doctor._in_words(finding, io.StringIO()).split())
 
 
+def test_a_fault_of_a_repository_names_it_once(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    gitea.add_repo(REPO, {})
+    done = Site(workspaces / "site", gitea, model_server(able), repos=[REPO]).sprint("doctor")
+    assert f"FAIL  {REPO}: it has no commits yet; push a first one" in done.stdout.splitlines()
+
+
 def test_what_set_up_reaches_is_listed_with_who_said_so(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
 ) -> None:

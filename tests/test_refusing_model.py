@@ -58,16 +58,27 @@ def test_the_model_is_not_asked_where_there_is_nothing_to_claim(site: Site, gite
     assert site.model.requests == []
 
 
+def test_who_asks_by_hand_is_not_told_what_was_so_before_it_was_mended(site: Site) -> None:
+    assert site.sprint("run", REPO).returncode == 5
+    assert site.sprint("run", f"{REPO}#1").returncode == 5
+    (known,) = health.read(site.path / "results").models
+    assert (known.refusals, len(site.model.requests)) == (1, 2), "it is asked, and no refusal is counted"
+    site.model.script = well
+    assert site.sprint("run", f"{REPO}#1").returncode == 0
+    (row,) = site.rows()
+    assert (row["outcome"], row["attempt"]) == ("needs_human", "1")
+
+
+def well(asked: dict[str, Any], number: int) -> Reply:
+    if wanted := re.search(r"number (\d+) with the tool report_number", str(asked["messages"])):
+        return call("report_number", {"number": int(wanted[1])})
+    return finish("question", "?", question="Which?")
+
+
 def test_once_it_works_again_the_issue_is_worked_on_as_if_nothing_had_been(
     site: Site, gitea: DemoForge
 ) -> None:
     assert site.sprint("run", REPO).returncode == 5
-
-    def well(asked: dict[str, Any], number: int) -> Reply:
-        if wanted := re.search(r"number (\d+) with the tool report_number", str(asked["messages"])):
-            return call("report_number", {"number": int(wanted[1])})
-        return finish("question", "?", question="Which?")
-
     site.model.script = well
     assert site.sprint("run", REPO).returncode == 5, "it is remembered"
     for file in (site.path / "results" / "health").glob("model-*.json"):

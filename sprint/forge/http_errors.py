@@ -71,7 +71,7 @@ def of_answer(what: str, status: int, headers: Mapping[str, str], message: str, 
 
 _MEANINGS = {
     400: "the server does not understand this request",
-    404: "not there, or the token cannot see it: check the name and the token's rights",
+    404: "not there, or the token cannot see it: check the name, the forge's url and the token's rights",
     405: "not allowed there, or not yet",
     409: "in conflict with what is there",
     410: "gone, or switched off in this repository",

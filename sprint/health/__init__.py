@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint.health.model_health import ModelHealth, model, note_model, refusing_last
+from sprint.health.model_health import ModelHealth, ask_again, model, note_model, refusing_last
 from sprint.health.records import every
 from sprint.health.repository_health import (
     RepositoryHealth,
@@ -27,6 +27,7 @@ __all__ = [
     "ModelHealth",
     "RepositoryHealth",
     "RepositoryTrouble",
+    "ask_again",
     "clear_repository",
     "config_hash",
     "model",
