@@ -14,6 +14,7 @@ from sprint.clean_text import safe_line
 from sprint.errors import SprintError
 from sprint.sprite import on_machine
 from sprint.sprite.backend import Backend, BackendError, Missing, Sprite, SpriteState, Unreachable
+from sprint.sprite.supervisor import state_files
 from sprint.sprite.visit import Visit
 from sprint.terminal_text import decoded, readable
 
@@ -107,6 +108,8 @@ def look(backend: Backend, sprite: Sprite) -> Seen:
     except ValueError:
         state = {}
     state = state if isinstance(state, dict) else {}
+    if how == "held" and not state:
+        state = {"status": "starting"}
     if how == "free" and state.get("status") in _RUNNING:
         state |= {"status": "stopped", "outcome": "lost", "last_error": "the supervisor was killed"}
     return Seen(state, now)
@@ -149,17 +152,14 @@ class Onlooker:
         seen = look(self.backend, sprite_of(self.backend, name))
         if seen.trouble:
             raise Unreachable(f"{name}: {seen.trouble}")
-        if seen.is_asleep or not seen.state:
-            self._print(f"{name} is {seen.told()}")
-        elif as_json:
-            print(json.dumps(seen.state, indent=1), file=self.out)
+        if as_json:
+            known = seen.state or {"sprite": name, "status": seen.told()}
+            print(json.dumps(known, indent=1), file=self.out)
+        elif seen.state:
+            for line in state_files.told(seen.state):
+                self._print(line)
         else:
-            for key, value in seen.state.items():
-                if not isinstance(value, dict):
-                    self._print(f"{key + ':':20} {'-' if value in (None, '') else value}")
-            task = seen.state.get("task")
-            for key, value in task.items() if isinstance(task, dict) else ():
-                self._print(f"{'task ' + key + ':':20} {' '.join(str(value).split())[:100] or '-'}")
+            self._print(f"{name} is {seen.told()}")
         return 0
 
     def logs(

@@ -77,6 +77,8 @@ def test_a_task_becomes_a_pull_request(make: Make, gitea: DemoForge, workspaces:
     assert site.sprint("monitor").returncode == 0
     told = json.loads(said(site, "collect", "bramble", "--wait", "--json"))
     assert (told["outcome"], told["summary"]) == ("pr_opened", "double() adds once.")
+    there = json.loads(said(site, "exec", "bramble", "--", "cat", "work/acme--widgets/repo/STATUS.json"))
+    assert (there["task"], there["repo"], there["mode"]) == ("Mend double().", REPO, "oneshot")
     assert (told["branch"], told["proof"]) == (branch, "proven")
     assert "n + n\n" in gitea.file(REPO, branch, "widgets.py")
     [pull] = gitea.pulls(REPO)

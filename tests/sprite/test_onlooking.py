@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -102,6 +103,19 @@ def test_a_supervisor_that_was_killed_is_not_running(backend: Backend) -> None:
     assert "stopped lost a/b since" in out.getvalue()
 
 
+def test_one_whose_supervisor_has_written_nothing_yet_is_starting(backend: Backend) -> None:
+    home = Path(backend.exec("bramble", ["pwd"], timeout=20).stdout.decode().strip())
+    backend.put("bramble", "work/w/task/run", b"r1")
+    backend.put("bramble", "work/w/repo/file", b"")
+    backend.put("bramble", ".bb/workspace.json", json.dumps({"path": str(home / "work/w/repo")}).encode())
+    backend.put("bramble", ".sprint/runs/r1/launch-0.lock", b"")
+    with (home / ".sprint/runs/r1/launch-0.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        out = io.StringIO()
+        assert Onlooker(backend, out).status([]) == 0
+    assert out.getvalue().split() == ["bramble", "starting"]
+
+
 def test_sprites_that_bb_made_are_read_where_bb_put_things(backend: Backend) -> None:
     backend.put("bramble", "other/STATUS.json", b'{"repo": "a/b", "status": "running"}')
     backend.put("bramble", "project/ralph.log", b"")
@@ -118,10 +132,16 @@ def test_an_agents_fields_are_told_or_given_as_json(backend: Backend) -> None:
     out = io.StringIO()
     Onlooker(backend, out).agent_status("bramble", as_json=False)
     assert "sprite:              x\n" in out.getvalue()
-    assert "task repo:           a/b\n" in out.getvalue()
+    assert "repo:                a/b\n" in out.getvalue()
     out = io.StringIO()
     Onlooker(backend, out).agent_status("bramble", as_json=True)
     assert json.loads(out.getvalue())["task"] == {"repo": "a/b"}
+
+
+def test_where_no_agent_ever_was_a_program_is_told_so_too(backend: Backend) -> None:
+    out = io.StringIO()
+    Onlooker(backend, out).agent_status("bramble", as_json=True)
+    assert json.loads(out.getvalue()) == {"sprite": "bramble", "status": "idle"}
 
 
 def log(*records: object) -> str:

@@ -98,13 +98,10 @@ def test_a_task_from_start_to_the_end(machine: Machine) -> None:
     assert "[stdout] got Do it." in followed.stdout
     told = machine.call("status")
     assert told.returncode == 0
-    for field in (
-        "status:         stopped",
-        "outcome:        completed",
-        "task:           Do it.",
-        "acme/widgets",
-    ):
-        assert field in told.stdout
+    shown = dict(line.split(maxsplit=1) for line in told.stdout.splitlines())
+    assert (shown["status:"], shown["outcome:"], shown["stalled:"]) == ("stopped", "completed", "False")
+    assert (shown["task:"], shown["repo:"]) == ("Do it.", "acme/widgets")
+    assert machine.call("logs", "--lines", "0").stdout == ""
     assert json.loads(machine.call("status", "--json").stdout)["has_work"] is True
     assert machine.git("status", "--porcelain") == "?? new.txt\n"
     assert not machine.alive(LONG)

@@ -19,14 +19,8 @@ from sprint.sprite.supervisor.fault import Fault
 from sprint.sprite.supervisor.given_flags import add_start_flags
 from sprint.sprite.supervisor.own_processes import descendants, end_all, marked
 from sprint.sprite.supervisor.pid_file import claim_in, number_in, take_over
-from sprint.sprite.supervisor.state_files import load
+from sprint.sprite.supervisor.state_files import load, told
 from sprint.sprite.supervisor.supervision import Supervisor
-
-_SHOWN = (
-    *("status", "outcome", "sprite", "task", "repo", "supervisor_pid", "agent_pid", "restarts", "stalled"),
-    *("started_at", "last_progress_at", "last_error"),
-)
-
 
 _NOT_TEXT = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-~])"
@@ -99,11 +93,7 @@ def status(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.json:
         print(json.dumps(state, indent=1))
         return 0
-    task = state.get("task") or {}
-    state |= {"task": " ".join(str(task.get("prompt") or "").split())[:100], "repo": task.get("repo")}
-    for name in _SHOWN:
-        value = state.get(name)
-        print(f"{name + ':':16}{'-' if value in (None, '') else value}")
+    show("".join(f"{line}\n" for line in told(state)).encode())
     return 0
 
 
@@ -119,7 +109,8 @@ def logs(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     path = _path(args, environ, "BB_OUTPUT_LOG", ".bb-agent/agent.log")
     if not path.exists():
         raise Fault(f"nothing was printed yet ({path} is not there)")
-    show(b"".join(path.read_bytes().splitlines(keepends=True)[-args.lines :]))
+    lines = path.read_bytes().splitlines(keepends=True)
+    show(b"".join(lines[max(0, len(lines) - args.lines) :]))
     place, file = path.stat().st_size, path.stat().st_ino
     while args.follow:
         claim = claim_in(_pid_file(args, environ))

@@ -31,6 +31,7 @@ class Settings:
     model: str
     env: Mapping[str, str] = dataclasses.field(repr=False)
     prompt: str = dataclasses.field(repr=False)
+    title: str
     repo: str
     branch: str
     issue_url: str
@@ -91,6 +92,7 @@ def settings_of(args: argparse.Namespace, environ: Mapping[str, str]) -> Setting
         model=text("--model"),
         env=agent_env(given),
         prompt=prompt,
+        title=text("--task-title"),
         repo=text("--task-repo"),
         branch=text("--task-branch"),
         issue_url=text("--task-issue-url"),

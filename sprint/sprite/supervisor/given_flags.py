@@ -26,6 +26,7 @@ _FLAGS: tuple[tuple[str, str, str, str], ...] = (
     ("--env-file", "BB_AGENT_ENV_FILE", "", "KEY=VALUE lines for the agent, in a file of mode 0600"),
     ("--task-prompt", "BB_TASK_PROMPT", "", "what to do; others can read it: better --task-file"),
     ("--task-file", "BB_TASK_FILE", "", "a file with what to do, or - for stdin"),
+    ("--task-title", "BB_TASK_TITLE", "", "what `status` calls it; else the prompt's beginning"),
     ("--task-repo", "BB_TASK_REPO", "", "OWNER/REPO, for those who look"),
     ("--task-branch", "BB_TASK_BRANCH", "", "the branch to be on"),
     ("--task-issue-url", "BB_TASK_ISSUE_URL", "", "the issue's address, for those who look"),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 _LOG_BYTES, _LOG_KEPT = 20 << 20, 15 << 20
+_FIRST = (
+    *("status", "outcome", "sprite", "task", "repo", "supervisor_pid", "agent_pid", "restarts", "stalled"),
+    *("started_at", "last_progress_at", "last_error"),
+)
+_MOST_SHOWN = 300  # characters of a field
 
 
 def now() -> str:
@@ -34,6 +39,18 @@ def load(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def told(state: Mapping[str, Any]) -> Iterator[str]:
+    """The state for a person, a line each: what is asked for most first, bb's own file too."""
+    task = state.get("task")
+    task = task if isinstance(task, dict) else {"prompt": task, "repo": state.get("repo")}
+    fields = dict.fromkeys(_FIRST) | {key: one for key, one in state.items() if not isinstance(one, dict)}
+    fields |= {"task": task.get("title") or task.get("prompt"), "repo": task.get("repo")}
+    fields |= {key: one for key in ("branch", "issue_url") if (one := task.get(key))}
+    for key, value in fields.items():
+        words = " ".join(str(value).split())[:_MOST_SHOWN]
+        yield f"{key + ':':20} {'-' if value in (None, '') else words}"
 
 
 class Log:

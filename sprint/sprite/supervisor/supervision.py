@@ -107,6 +107,7 @@ class Supervisor:
             "fallback": 0,
             "task": {
                 "issue_url": settings.issue_url,
+                "title": settings.title,
                 "prompt": settings.prompt[:500],
                 "repo": settings.repo,
                 "branch": settings.branch,
@@ -387,7 +388,7 @@ class Supervisor:
             "started": state["started_at"],
             "completed": now() if outcome else None,
             "mode": "ralph" if settings.ralph else "oneshot",
-            "task": settings.prompt[:500],
+            "task": settings.title or settings.prompt[:500],
             "status": outcome or "running",
             "exit_code": OUTCOMES[outcome] if outcome else None,
         }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sprint import callbacks
+from sprint.clean_text import safe_line
 from sprint.domain import Secret
 from sprint.errors import ConfigError
 from sprint.sprite import on_machine
@@ -183,7 +184,9 @@ def _supervisor(job: Job, sprite: str, start: Start, seconds: float, *, tells: b
         **start.ceilings,
     }
     words = [word for flag, value in flags.items() if value for word in (flag, value)]
-    return ["python3", f"../task/{on_machine.PROGRAM}", "start", "--foreground", *words]
+    title = job.run.title if job.run.issue is None else f"{job.run.about} {job.run.title}"
+    title = f"--task-title={safe_line(title)}"  # which may begin with a dash
+    return ["python3", f"../task/{on_machine.PROGRAM}", "start", "--foreground", title, *words]
 
 
 def _home(files: Mapping[str, str]) -> list[str]:
