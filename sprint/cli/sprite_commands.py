@@ -108,15 +108,22 @@ def _add_watching(action: _Action) -> None:
     )
     for one in (logs, events):
         _add_tail(one)
-    action(
+    end = action(
         "stop",
         "end the agent there, and all that it started",
-        lambda args, desk: desk.onlooker.stop(args.name),
+        lambda args, desk: desk.onlooker.stop(args.name, args.timeout),
     )
+    _add_timeout(end)
     action(
         "kill",
         "the same by SIGKILL at once, for what stop does not end",
         lambda args, desk: desk.onlooker.kill(args.name),
+    )
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", default="", metavar="X", help="from SIGTERM to SIGKILL, as in 30s (default 10s)"
     )
 
 
@@ -344,9 +351,7 @@ def _agent(args: argparse.Namespace, around: Surroundings) -> int:
         case "status":
             parser.add_argument("--json", action="store_true")
         case "stop":
-            parser.add_argument(
-                "--timeout", default="", metavar="X", help="from SIGTERM to SIGKILL, as in 30s"
-            )
+            _add_timeout(parser)
     asked = parser.parse_args(args.arguments)
     asked.config = args.config
     desk = _desk(asked, around)

@@ -44,6 +44,7 @@ MARK = "SPRINT_LAUNCH"  # in the environment of all that a launch begets
 _OURS = Path(".sprint")
 _MAKING_SECONDS = 60.0  # between the reservation's folder and what it says
 _LOOK_SECONDS = 2.0
+_LAST_WORDS_SECONDS = 3.0  # for a supervisor whose agent has ended
 _RESCUED, _RUNS_KEPT = 5, 20
 _LEAST_MB = 64  # below that what fails on the disk is the disk's fault
 _STATE_CAP, _WORDS_CAP, _LOG_CAP = 1 << 20, 20_000, 4 << 20
@@ -326,8 +327,10 @@ def launch(args: Mapping[str, Any]) -> dict[str, Any]:  # noqa: RET503 - what is
     work = _work(args)
     for names in args["fresh"]:
         _remove_below(work, *names)
+    task = _opened_below(work, ("task",))
     for source, name in args["task"].items():
-        _hand(work / "task", name, Path(source).read_bytes(), args.get("uid"))
+        _hand(task, name, Path(source).read_bytes(), args.get("uid"))
+    os.close(task)
     told, tell = os.pipe()
     if os.fork():
         os.close(tell)
@@ -352,7 +355,7 @@ def _stand_by(folder: Path, args: Mapping[str, Any], tell: int, lock: int) -> No
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         mark = secrets.token_hex(16)
-        about = {"pid": os.getpid(), "started": _started(os.getpid()), "mark": mark}
+        about = {"pid": os.getpid(), "started": _started(os.getpid()), "mark": mark, "work": str(_work(args))}
         _write(folder / f"launch-{number}.json", json.dumps(about))  # first: it is never begun twice
         child = _child(args, mark, folder / f"launch-{number}.json")
         signal.signal(signal.SIGTERM, lambda _number, _frame: child.terminate())
@@ -500,7 +503,8 @@ def look(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stop(args: Mapping[str, Any]) -> dict[str, Any]:
-    """End launch `number` with all that it started, and see that it has ended."""
+    """End launch `number` with all that it started, and see that it has ended: within `grace` by its
+    supervisor, which may be in a sandbox and then ends with that, else by force."""
     folder, number = _run_folder(args), int(args["number"])
     lock = folder / f"launch-{number}.lock"
     about = _loaded(folder / f"launch-{number}.json")
@@ -510,9 +514,14 @@ def stop(args: Mapping[str, Any]) -> dict[str, Any]:
     pid = int(about.get("pid") or 0)
     if not pid or _started(pid) != about.get("started"):
         raise Fault("its process cannot be told from others")
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    if not _freed(lock, float(args["grace"])):
+    grace = float(args["grace"])
+    supervisors = _supervisors(pid) if grace else []
+    if supervisors and "work" in about:
+        _hand_patience(Path(about["work"]), grace)
+    for one in (*supervisors, *([] if supervisors else [pid])):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(one, signal.SIGTERM)
+    if not _freed(lock, grace + (_LAST_WORDS_SECONDS if supervisors else 0)):
         _end_below(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -520,6 +529,28 @@ def stop(args: Mapping[str, Any]) -> dict[str, Any]:
         raise Fault(f"process {pid} does not end")
     _end_marked(args)
     return {"was_alive": True}
+
+
+def _supervisors(top: int) -> list[int]:
+    """Those below `top`; the words before one in a sandbox hold the same ones further on."""
+    found = []
+    for pid in _descendants(top):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[1:2] and words[1].endswith(b"supervisor.pyz") and words[2:3] == [b"start"]:
+                found.append(pid)
+    return found
+
+
+def _hand_patience(work: Path, grace: float) -> None:
+    with contextlib.suppress(OSError):
+        folder = _opened_below(work, ("repo", ".bb-agent"))
+        try:
+            _hand(
+                folder, "supervisor.pid.stop", json.dumps({"grace": grace}).encode(), os.fstat(folder).st_uid
+            )
+        finally:
+            os.close(folder)
 
 
 def _freed(lock: Path, seconds: float) -> bool:
@@ -737,19 +768,15 @@ def _remove_below(top: Path, *names: str) -> None:
             os.close(folder)
 
 
-def _hand(folder: Path, name: str, data: bytes, uid: int | None) -> None:
-    """Replace a file of the task, which the agent's user may read and nobody else."""
-    descriptor = _opened_below(folder, ())
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=descriptor)
-        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=descriptor)
-        with os.fdopen(made, "wb") as file:
-            file.write(data)
-            if uid is not None:
-                os.fchown(file.fileno(), uid, uid)
-    finally:
-        os.close(descriptor)
+def _hand(folder: int, name: str, data: bytes, uid: int | None) -> None:
+    """Replace a file in an open folder; the agent's user may read it and nobody else."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    with os.fdopen(made, "wb") as file:
+        file.write(data)
+        if uid is not None and uid != os.getuid():
+            os.fchown(file.fileno(), uid, uid)
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from sprint.clean_text import safe_line
-from sprint.errors import SprintError
+from sprint.errors import ConfigError, SprintError
 from sprint.sprite import on_machine
 from sprint.sprite.backend import Backend, BackendError, Missing, Sprite, SpriteState, Unreachable
 from sprint.sprite.supervisor import state_files
+from sprint.sprite.supervisor.agent_settings import duration
+from sprint.sprite.supervisor.fault import Fault
 from sprint.sprite.visit import Visit
 from sprint.terminal_text import decoded, readable
 
@@ -188,8 +190,13 @@ class Onlooker:
         return int(size[-1])
 
     def stop(self, sprite: str, timeout: str = "") -> int:
-        """SIGTERM, then SIGKILL; what is left of it afterwards is `kill`'s."""
-        if self._ended_launch(sprite, _GRACE_SECONDS):
+        """SIGTERM, then SIGKILL; what is left of it afterwards is `kill`'s. Raises ConfigError for what is no
+        duration."""
+        try:
+            grace = duration(timeout) if timeout else _GRACE_SECONDS
+        except Fault as fault:
+            raise ConfigError(f"--timeout: {fault}") from None
+        if self._ended_launch(sprite, grace):
             return 0
         words = ["stop", *(["--timeout", timeout] if timeout else [])]
         return self._supervisor(sprite, words, "stop")

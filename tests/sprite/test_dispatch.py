@@ -176,6 +176,19 @@ def test_an_issue_is_a_run_like_any_other(make: Make, gitea: DemoForge) -> None:
     assert "blocked-by-2 says to wait; it has neither acceptance criteria nor a checkbox" in error
 
 
+def test_an_agent_is_told_to_end_in_its_sandbox_too(make: Make) -> None:
+    """By its supervisor, who hears how long it may take, and says how it ended."""
+    trap = "trap 'read told <.bb-agent/supervisor.pid.stop; echo $told; exit' TERM"
+    site = make(command=f"{trap}; echo begun; while true; do sleep 0.1; done")
+    said(site, "dispatch", "bramble", "Sleep.", "--repo", REPO, "--execute")
+    assert wait_until(lambda: "begun" in site.sprint("sprite", "logs", "bramble").stdout)
+    assert "is no duration" in said(site, "stop", "bramble", "--timeout", "30x", code=2)
+    assert "was ended" in said(site, "stop", "bramble", "--timeout", "59s")
+    assert '"grace": 59.0' in said(site, "logs", "bramble", "--raw")
+    there = json.loads(said(site, "exec", "bramble", "--", "cat", "work/acme--widgets/repo/STATUS.json"))
+    assert (there["status"], there["exit_code"]) == ("stopped", 130)
+
+
 GOOD = (
     "Double adds one too many",
     "It must not.\n\n## Acceptance criteria\n\nA test shows that double(2) is 4.",
@@ -323,7 +336,7 @@ def test_a_task_at_work_is_seen_heard_and_ended(make: Make, workspaces: Path) ->
     assert "running" not in said(site, "status")
     told = site.sprint("sprite", "collect", "bramble", "--wait", "--json")
     assert told.returncode == 1
-    assert json.loads(told.stdout)["outcome"] in ("cancelled", "interrupted")
+    assert json.loads(told.stdout)["outcome"] == "cancelled"
     said(site, "dispatch", "bramble", "Sleep.", "--repo", REPO, "--execute")
     assert f"{REPO} task Sleep.: cancelled" in site.sprint("stop", site.runs()[-1]["id"]).stdout
     assert subprocess.run(["pgrep", "-f", "sleep 4717"], capture_output=True).returncode == 1

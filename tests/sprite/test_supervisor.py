@@ -22,6 +22,7 @@ from sprint.sprite import on_machine
 from sprint.sprite.supervisor.agent_output import Reader
 from sprint.sprite.supervisor.agent_settings import duration
 from sprint.sprite.supervisor.fault import Fault
+from tests.waiting import wait_until
 
 PYTHON = shutil.which("python3") or sys.executable
 LONG = f"sleep 4711.{os.getpid()}"  # of these tests alone, also beside others of the same file
@@ -215,6 +216,27 @@ def test_stop_reaches_everything(at_work: Machine) -> None:
     assert at_work.call("stop", "--timeout", "30s").stdout == "stopped\n"
     assert not at_work.alive(LONG)
     assert (at_work.state["status"], at_work.state["outcome"]) == ("stopped", "stopped")
+
+
+@pytest.mark.parametrize("args", [("--timeout", "30s"), ()])
+def test_stop_gives_the_time_to_end_that_it_is_told(machine: Machine, args: tuple[str, ...]) -> None:
+    """Longer than the supervisor's own, else that one's."""
+    told = (
+        "read -r -d '' told <.bb-agent/supervisor.pid.stop; echo $told"  # itself: its children are told, too
+    )
+    ends = f"end() {{ {told}; read -t 0.7 -u 3; echo late >late.txt; exit; }}; trap end TERM"
+    script = f"exec 3<> <(:); {ends}; echo begun; while true; do sleep 0.1; done"
+    grace = ("--shutdown-grace", "100ms" if args else "30s")
+    begun = machine.call(
+        "start", "--task-file", "-", *QUICK, *grace, "--agent-command", machine.agent(script)
+    )
+    assert begun.returncode == 0, begun.stderr
+    assert wait_until(lambda: "begun" in machine.call("logs").stdout)
+    assert machine.call("stop", *args).stdout == "stopped\n"
+    assert '"grace": 30.0' in machine.call("logs").stdout
+    assert (machine.repo / "late.txt").read_text() == "late\n"
+    assert machine.state["outcome"] == "stopped"
+    assert not [path for path in (machine.repo / ".bb-agent").iterdir() if path.suffix == ".stop"]
 
 
 def test_once_it_has_begun_its_state_is_of_this_task(machine: Machine) -> None:

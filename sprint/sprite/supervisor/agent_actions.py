@@ -18,8 +18,8 @@ from sprint.sprite.supervisor.agent_settings import Settings, duration, settings
 from sprint.sprite.supervisor.fault import Fault
 from sprint.sprite.supervisor.given_flags import add_start_flags
 from sprint.sprite.supervisor.own_processes import descendants, end_all, marked
-from sprint.sprite.supervisor.pid_file import claim_in, number_in, take_over
-from sprint.sprite.supervisor.state_files import load, told
+from sprint.sprite.supervisor.pid_file import claim_in, number_in, patience_of, take_over
+from sprint.sprite.supervisor.state_files import load, replace, told
 from sprint.sprite.supervisor.supervision import Supervisor
 
 _NOT_TEXT = re.compile(
@@ -130,14 +130,19 @@ def logs(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def stop(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """SIGTERM to the supervisor, SIGKILL after the time; then nothing that it began is alive."""
+    """SIGTERM to the supervisor, SIGKILL after the time that is given here, else as it was started; then
+    nothing that it began is alive."""
     path = _pid_file(args, environ)
     claim = claim_in(path)
     if claim is None:
         print("no supervisor runs here")
         return 0
-    grace = duration(args.timeout or environ.get("BB_SHUTDOWN_GRACE") or "10s")
+    asked = args.timeout or environ.get("BB_SHUTDOWN_GRACE")
+    known = load(_state_file(args, environ)).get("shutdown_grace")
+    grace = duration(asked or (f"{known}s" if isinstance(known, float) else "10s"))
     if claim.is_alive:
+        with contextlib.suppress(OSError):
+            replace(patience_of(path), {"grace": grace})
         with contextlib.suppress(ProcessLookupError):
             os.kill(claim.pid, signal.SIGTERM)
         until = time.monotonic() + grace + 2.0
@@ -199,7 +204,9 @@ def parser(prog: str = "agent") -> argparse.ArgumentParser:
     shown.add_argument("-f", "--follow", action="store_true")
     shown.set_defaults(run=logs)
     ended = commands.add_parser("stop", help="end it, and all that it started")
-    ended.add_argument("--timeout", metavar="X", help="from SIGTERM to SIGKILL [BB_SHUTDOWN_GRACE, 10s]")
+    ended.add_argument(
+        "--timeout", metavar="X", help="from SIGTERM to SIGKILL [BB_SHUTDOWN_GRACE, as started]"
+    )
     ended.set_defaults(run=stop)
     killed = commands.add_parser("kill", help="the same by SIGKILL at once, where stop does not")
     killed.set_defaults(run=kill)

@@ -14,7 +14,7 @@ from pathlib import Path
 from sprint.sprite.supervisor.agent_program import SECRET, agent_env, command
 from sprint.sprite.supervisor.fault import Fault
 from sprint.sprite.supervisor.given_flags import KINDS, Given
-from sprint.sprite.supervisor.pid_file import lock_of
+from sprint.sprite.supervisor.pid_file import lock_of, patience_of
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -65,7 +65,7 @@ class Settings:
     def written(self) -> tuple[Path, ...]:
         """What the supervisor writes where it is told to."""
         given = (self.event_log, self.output_log, self.state_file, self.pid_file)
-        return (*given, lock_of(self.pid_file), self.errors)
+        return (*given, lock_of(self.pid_file), patience_of(self.pid_file), self.errors)
 
     @property
     def errors(self) -> Path:

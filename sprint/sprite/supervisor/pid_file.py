@@ -47,11 +47,17 @@ def take_over(path: Path) -> Claim:
     except OSError:
         who = f" (process {before.pid})" if before else ""
         raise Fault(f"one is at work already{who}: `status` tells of it, `stop` ends it") from None
+    patience_of(path).unlink(missing_ok=True)
     if before:
         end_all(lambda: marked(before.mark), 0.0)
     mine = Claim(os.getpid(), started(os.getpid()), _boot(), secrets.token_hex(8))
     replace(path, dataclasses.asdict(mine))
     return mine
+
+
+def patience_of(path: Path) -> Path:
+    """Where `stop` says how long the agent may take to end."""
+    return path.with_name(f"{path.name}.stop")
 
 
 def lock_of(path: Path) -> Path:

@@ -31,8 +31,8 @@ from sprint.sprite.supervisor.own_processes import (
     reap_adopted,
     usage,
 )
-from sprint.sprite.supervisor.pid_file import Claim
-from sprint.sprite.supervisor.state_files import Log, now, replace
+from sprint.sprite.supervisor.pid_file import Claim, patience_of
+from sprint.sprite.supervisor.state_files import Log, load, now, replace
 from sprint.sprite.supervisor.telling import call_back, stay_awake
 from sprint.sprite.supervisor.watched_checkout import (
     BLOCKED,
@@ -100,6 +100,7 @@ class Supervisor:
             "last_progress_at": None,
             "last_activity": "",
             "stalled": False,
+            "shutdown_grace": settings.grace,
             "last_error": "",
             "has_work": False,
             "stats": self._reader.stats,
@@ -249,6 +250,12 @@ class Supervisor:
         )
         return attempt
 
+    @property
+    def _patience(self) -> float:
+        """Seconds that whoever had it stop gives the agent to end."""
+        given = load(patience_of(self._set.pid_file)).get("grace")
+        return float(given) if isinstance(given, int | float) else self._set.grace
+
     def _command(self) -> tuple[str, ...]:
         return (self._set.command, *self._set.fallback_commands)[self.state["fallback"]]
 
@@ -293,7 +300,7 @@ class Supervisor:
             if why := self._reason_to_end(pipes, watch, at, end):
                 attempt.why, attempt.detail = why
                 self._save(status="stopping" if why[0] == "stopped" else "stalled")
-                end_all(self._ours, self._set.grace)
+                end_all(self._ours, self._patience if why[0] == "stopped" else self._set.grace)
                 break
             pipes.wait(min(1.0, due_heartbeat - at, due_progress - at))
         end_all(self._ours, 0.0)  # orphans of an agent that ended
@@ -404,6 +411,7 @@ class Supervisor:
         stay_awake(for_it=False)
         if self._set.callback:
             self._call_back(outcome, detail)
+        patience_of(self._set.pid_file).unlink(missing_ok=True)
         self._set.pid_file.unlink(missing_ok=True)
 
     def _call_back(self, outcome: str, detail: str) -> None:
