@@ -29,7 +29,8 @@ function connected(is) {
 function showState() {
   const now = Date.now() / 1000;
   const left = state.ends ? ` · ${clock(state.ends - now)} left` : "";
-  const took = state.since ? ` (${clock(now - state.since)})` : "";
+  const bound = state.longest ? ` of ${clock(state.longest)}` : "";
+  const took = state.since ? ` (${clock(now - state.since)}${bound})` : "";
   text(".said", (state.said || "") + left);
   text(".doing", state.doing ? `> ${state.doing}${took}` : "");
   text(".printed", state.output || "");

@@ -74,6 +74,7 @@ def _state(view: RunView) -> dict[str, Any]:
         "said": _line(" · ".join(filter(None, said))),
         "doing": _line(doing),
         "since": seen.since.timestamp() if seen.since else None,
+        "longest": seen.longest,
         "ends": seen.ends.timestamp() if seen.ends else None,
         "output": _line(seen.output),
         "over": view.is_over,

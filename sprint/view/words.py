@@ -84,7 +84,7 @@ def _render_assistant(event: Event) -> Iterator[Line]:
     used = event.get("usage") if isinstance(event.get("usage"), dict) else {}
     assert isinstance(used, dict)
     about = "~" if event.get("estimated") else ""
-    tokens = f"{about}{used.get('prompt_tokens', '?')} + {used.get('completion_tokens', '?')} tokens"
+    tokens = f"{about}{_count(used.get('prompt_tokens'))} + {_count(used.get('completion_tokens'))} tokens"
     cost = number(used.get("cost_usd"))
     price = "" if cost is None else f", ${cost:.4f}"
     seconds = number(event.get("seconds"))
@@ -97,6 +97,10 @@ def _render_assistant(event: Event) -> Iterator[Line]:
     for call in calls if isinstance(calls, list) else []:
         if isinstance(call, dict):
             yield "note", 2, f"> {safe_line(str(call.get('name')))} {_arguments(call.get('arguments'))}"
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"
 
 
 def _arguments(arguments: Any) -> str:

@@ -238,7 +238,8 @@ def test_a_run_is_told_as_it_happens(running: Path) -> None:
         assert "\u202e" not in told
         progress.append(folder, "doing", what="tool", text="make test", seconds=60)
         progress.append(folder, "output", text="3 of 9 passed")
-        assert events.state("output", "3 of 9")["doing"] == "make test"
+        state = events.state("output", "3 of 9")
+        assert (state["doing"], state["longest"]) == ("make test", 60)
         Journal(folder).refused("packages", "evil.example:443", "nobody named it")
         assert "evil.example:443" in events.until("gateway: refused")
         last_id = events.last_id
