@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Collection
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -62,7 +64,7 @@ class Site:
 
     async def _report_page(self, request: Request) -> Response:
         rendered = await asyncio.to_thread(self.report.now)
-        return _page(rendered.page)
+        return await _page(request, rendered.page)
 
     async def _report_events(self, request: Request) -> Response:
         return _events(request, self.report_feed.follow(_last_id(request)))
@@ -72,10 +74,11 @@ class Site:
         return Response(rendered.metrics, media_type=CONTENT_TYPE_LATEST)
 
     async def _runs_page(self, request: Request) -> Response:
-        return _page(await asyncio.to_thread(self.runs.now))
+        return await _page(request, await asyncio.to_thread(self.runs.now))
 
     async def _run_page(self, request: Request) -> Response:
-        return _page(await asyncio.to_thread(self._pages.page, request.path_params["run"]))
+        made = await asyncio.to_thread(self._pages.page, request.path_params["run"])
+        return await _page(request, made)
 
     async def _run_events(self, request: Request) -> Response:
         run = await asyncio.to_thread(self._store.load, request.path_params["run"])
@@ -112,7 +115,7 @@ class Site:
         if given and guard.is_token(self._token, given):
             return guard.let_in(self._token)
         status = 401 if given else 200
-        return _page(page.render("login", is_served=True, is_wrong=bool(given)), status)
+        return await _page(request, page.render("login", is_served=True, is_wrong=bool(given)), status)
 
 
 async def _form_token(request: Request) -> str:
@@ -124,8 +127,17 @@ async def _form_token(request: Request) -> str:
     return (parse_qs(body.decode("utf-8", "replace")).get("token") or ["none"])[0].strip()
 
 
-def _page(data: bytes, status: int = 200) -> Response:
-    return Response(data, status, media_type="text/html")
+async def _page(request: Request, data: bytes, status: int = 200) -> Response:
+    headers = {"Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        data = await asyncio.to_thread(_packed, data)
+        headers["Content-Encoding"] = "gzip"
+    return Response(data, status, headers, "text/html")
+
+
+@lru_cache(8)  # a page that many look at is packed once
+def _packed(data: bytes) -> bytes:
+    return gzip.compress(data, 6, mtime=0)
 
 
 def _events(request: Request, stream: AsyncIterator[bytes]) -> Response:
@@ -149,5 +161,5 @@ async def _script(request: Request) -> Response:
 async def _not_there(request: Request, error: Exception) -> Response:
     why = str(error) if isinstance(error, SprintError) else "There is no such page."
     if "text/html" in request.headers.get("accept", ""):
-        return _page(page.render("missing", is_served=True, why=why), 404)
+        return await _page(request, page.render("missing", is_served=True, why=why), 404)
     return PlainTextResponse(f"{why}\n", 404)

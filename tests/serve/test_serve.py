@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
+import http.client
 import json
 import re
 import signal
@@ -167,6 +169,19 @@ def test_where_nothing_has_run_yet_there_is_a_page(tmp_path: Path) -> None:
         assert "No run yet." in site.get("/").text
         assert site.get("/runs/none/events").status == 404
     assert not (tmp_path / "results").exists()
+
+
+def test_a_browser_gets_pages_packed(site: Served[Site]) -> None:
+    for path in ("/", "/runs"):
+        plain = site.get(path)
+        assert "content-encoding" not in plain.headers
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)) as connection:
+            connection.request("GET", path, headers={"Accept-Encoding": "gzip, deflate, br"})
+            answer = connection.getresponse()
+            packed = answer.read()
+        assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+        assert gzip.decompress(packed).startswith(plain.text[:100].encode())
+        assert len(packed) < len(plain.text) / 4
 
 
 def test_what_is_not_there_is_a_page_for_a_browser(site: Served[Site]) -> None:
