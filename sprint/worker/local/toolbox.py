@@ -195,9 +195,8 @@ class Toolbox:
         if call.status == "question" and not call.question.strip():
             raise BadCall("no question", "A finish with status question needs the question itself.")
         if call.status == "already_fixed":
-            call = replace_commit(
-                call, finish_checks.commit_in_history(self._git, call.commit, self._job.run.base_sha)
-            )
+            commit = finish_checks.commit_in_history(self._git, call.commit, self._job.run.base_sha)
+            call = replace(call, commit=commit)
         if call.status == "implemented" and not self.is_reviewed:
             self.is_reviewed = True
             if told := self._review():
@@ -239,10 +238,6 @@ _ACTIONS: dict[type[Call], Callable[[Toolbox, Any, OutputBudget], Result]] = {
     ReadSkill: Toolbox._read_skill,
     Finish: Toolbox._finish,
 }
-
-
-def replace_commit(call: Finish, commit: str) -> Finish:
-    return Finish(call.status, call.summary, commit, call.question)
 
 
 def _status(done: Completed, timeout: float, was_clipped: bool) -> str:
