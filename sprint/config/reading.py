@@ -45,13 +45,13 @@ from sprint.config.sections import (
     public_section,
     worker_sections,
 )
+from sprint.config.small_files import text_in
 from sprint.config.values import absolute, typed
 from sprint.domain import replace
 from sprint.errors import ConfigError
 from sprint.surroundings import Surroundings
 
 FILE_NAME = "sprint.yaml"
-_SIZE_CAP = 1_000_000
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,7 +98,7 @@ def find(path: Path | None, around: Surroundings) -> Path | None:
         if value is not None:
             chosen = Path(os.path.abspath(absolute(value, around, origin)))  # noqa: PTH100 - keeps links
             if not chosen.is_file():
-                raise ConfigError(f"{origin}: there is no file {chosen}")
+                raise ConfigError(f"{origin}: there is no file {chosen}; `sprint init` writes one")
             return chosen
     places = (around.cwd / FILE_NAME, around.user_config / "sprint" / FILE_NAME)
     return next((file for file in places if file.is_file()), None)
@@ -107,16 +107,7 @@ def find(path: Path | None, around: Surroundings) -> Path | None:
 def _read(source: Path, name: str) -> object:
     from sprint.strict_yaml import parse
 
-    try:
-        with source.open("rb") as file:
-            data = file.read(_SIZE_CAP + 1)
-        if len(data) > _SIZE_CAP:
-            raise ConfigError(f"{name}: larger than {_SIZE_CAP} bytes; this is no configuration")
-        return parse(data.decode("utf-8-sig"), name)
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}; see its owner and mode") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    return parse(text_in(source, name), name)
 
 
 def _from_raw(raw: object, source: Path | None, around: Surroundings) -> Config:

@@ -151,9 +151,9 @@ def _on_sprites(worker: SpriteWorkerConfig, at: str, around: Surroundings) -> Sp
 
 def _ssh(backend: SshBackendConfig, at: str, around: Surroundings) -> SshBackendConfig:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@:%\[\]-]*", backend.host):
-        raise ConfigError(f"{at}.host: {backend.host!r} is no user@host")
+        raise ConfigError(f"{at}.host: {backend.host!r}: write user@host, or a name that ssh knows")
     if not 0 <= backend.port < 65536:
-        raise ConfigError(f"{at}.port: {backend.port} is no port")
+        raise ConfigError(f"{at}.port: {backend.port} is no port: 1 to 65535, or 0 for ssh's own choice")
     if not backend.path or backend.path.startswith(("~", "-")) or ".." in backend.path.split("/"):
         raise ConfigError(f"{at}.path: {backend.path!r}: name a folder from the home there, as in sprites")
 

@@ -208,7 +208,8 @@ def check_not_secret(name: str, at: str) -> None:
 def check_variable(name: str, at: str) -> None:
     check_not_secret(name, at)
     if name and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
-        raise ConfigError(f"{at}: not the name of an environment variable")
+        # It is not shown: it may be a secret after all.
+        raise ConfigError(f"{at}: not the name of an environment variable; write it as in MY_TOKEN")
 
 
 def is_host(name: str) -> bool:

@@ -58,7 +58,7 @@ def installed(url: str) -> list[str]:
     answer = _ask("GET", f"{url}/api/tags")
     models = answer.get("models") if isinstance(answer, dict) else None
     if not isinstance(models, list):
-        raise ModelError(f"what answers at {url} is not Ollama")
+        raise ModelError(f"what answers at {url} is not Ollama; name the right address in OLLAMA_HOST")
     names = [model.get("name") for model in models if isinstance(model, dict)]
     return [name for name in names if isinstance(name, str) and name]
 

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 
 from sprint import resources
 from sprint.clean_text import safe_line
+from sprint.config.small_files import data_in, text_in
 from sprint.config.values import typed
 from sprint.errors import ConfigError
 from sprint.sprite.backend import Sprite, checked
@@ -28,7 +29,6 @@ MANAGED_BY, OURS, BB = "managed_by", "sprint", "bb.dispatch"
 PERSONA, VERSION, DIGEST = "persona", "config_version", "config_digest"
 MODE, EPHEMERAL, RUN = "mode", "ephemeral", "run"
 
-_CAP = 1_000_000  # bytes of one file
 _MOST_FILES = 500
 _FRONT = re.compile(r"---[ \t]*\r?\n(?P<head>.*?)\r?\n---[ \t]*(?:\r?\n|\Z)(?P<text>.*)", re.DOTALL)
 
@@ -176,7 +176,7 @@ def load(source: Path) -> Composition:
     if not source.exists() and source.name == str(source) and not source.suffix:
         path = examples().get(str(source), source)
     name = str(path)
-    raw = parse(_text(path, name), name)
+    raw = parse(text_in(path, name), name)
     try:
         file = typed({} if raw is None else raw, _File, "")
         return _read(file, path.absolute())
@@ -208,7 +208,7 @@ def _read(file: _File, path: Path) -> Composition:
 
 def read_persona(path: Path) -> Persona:
     """Raises ConfigError with file and key's path."""
-    found = _FRONT.fullmatch(_text(path, str(path)))
+    found = _FRONT.fullmatch(text_in(path, str(path)))
     if found is None:
         raise ConfigError(f"{path}: it needs frontmatter: name and description between two lines of ---")
     fields = parse(found["head"], str(path))
@@ -222,16 +222,17 @@ def read_persona(path: Path) -> Persona:
 def _base(base: Base, composition: Path) -> Iterator[Placed]:
     """As Claude Code looks for them in a home; a folder's files keep their places in it."""
     if base.claude_md:
-        yield Placed(".claude/CLAUDE.md", _data(_found(base.claude_md, composition, "base.claude_md")))
+        path = _found(base.claude_md, composition, "base.claude_md")
+        yield Placed(".claude/CLAUDE.md", data_in(path, str(path)))
     if base.settings:
         path = _found(base.settings, composition, "base.settings")
         try:
-            is_object = isinstance(json.loads(_data(path)), dict)
+            is_object = isinstance(json.loads(data_in(path, str(path))), dict)
         except ValueError:
             is_object = False
         if not is_object:
             raise ConfigError(f"base.settings: {path} is no JSON object")
-        yield Placed(".claude/settings.json", _data(path))
+        yield Placed(".claude/settings.json", data_in(path, str(path)))
     several = {"hooks": base.hooks, "skills": base.skills, "commands": base.commands}
     for kind, paths in several.items():
         for number, each in enumerate((paths,) if isinstance(paths, str) else paths):
@@ -243,7 +244,7 @@ def _base(base: Base, composition: Path) -> Iterator[Placed]:
 def _tree(path: Path, target: str, kind: str, at: str) -> Iterator[Placed]:
     mode = 0o700 if kind == "hooks" else 0o600
     if path.is_file():
-        yield Placed(f"{target}/{path.name}", _data(path), mode)
+        yield Placed(f"{target}/{path.name}", data_in(path, str(path)), mode)
         return
     # One skill is a folder of its own; one that holds several stands for them all.
     target = f"{target}/{path.name}" if (path / "SKILL.md").is_file() else target
@@ -251,7 +252,7 @@ def _tree(path: Path, target: str, kind: str, at: str) -> Iterator[Placed]:
     if len(paths) > _MOST_FILES:
         raise ConfigError(f"{at}: {path} holds more than {_MOST_FILES} files")
     for one in paths:
-        yield Placed(f"{target}/{one.relative_to(path).as_posix()}", _data(one), mode)
+        yield Placed(f"{target}/{one.relative_to(path).as_posix()}", data_in(one, str(one)), mode)
 
 
 def _kit(base: Sequence[Placed], persona: Persona, philosophy: str, at: str) -> Iterator[Placed]:
@@ -287,21 +288,3 @@ def _found(named: str, composition: Path, at: str) -> Path:
         if (folder / named).exists():
             return folder / named
     raise ConfigError(f"{at}: there is no {named} beside {composition.name}, nor beside its folder")
-
-
-def _text(path: Path, name: str) -> str:
-    try:
-        return _data(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 text (byte {error.start})") from error
-
-
-def _data(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_CAP + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > _CAP:
-        raise ConfigError(f"{path}: more than {_CAP} bytes")
-    return data
