@@ -99,6 +99,25 @@ class Runner:
         finally:
             script.write_text(whole)
 
+    def results(self, name: str) -> Path:
+        return self.folder / name / "work" / "results"
+
+    def add_a_row(self, name: str) -> None:
+        """The last row of a job's ledger once more, as another run's."""
+        path = self.results(name) / "results.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines, lines[-1].replace("Z,", f"Z,of-{name}-"), ""]))
+
+    def kept(self) -> str:
+        """The ledger as it is in the ref now."""
+        git = ["git", "--git-dir", str(self.folder.parent / "look.git")]
+        subprocess.run(["git", "init", "-q", "--bare", git[2]], check=True)
+        token, server = self.values["github.token"], self.values["github.server_url"]
+        url = f"{server.replace('://', f'://x:{token}@')}/{self.values['github.repository']}.git"
+        subprocess.run([*git, "fetch", "-q", url, "+refs/sprint/results:refs/seen"], check=True)
+        shown = [*git, "show", "refs/seen:results.csv"]
+        return subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+
     def _step(self, step: Mapping[str, Any], place: Path) -> int:
         command, options = self._command(step, place)
         done = subprocess.run(command, **options, capture_output=True, text=True, timeout=300)
@@ -127,89 +146,71 @@ class Runner:
         return re.sub(r"\$\{\{(.+?)\}\}", value, text)
 
 
-def test_its_steps_tick_and_keep_the_results(
+@pytest.fixture
+def runner(
     gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel], tmp_path: Path
-) -> None:
+) -> Runner:
+    """Of a repository with the configuration and the workflow that is made from it."""
     gitea.add_repo(REPO, FILES)
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
     model = model_server([FIX, finish("implemented", "Fixed."), finish("implemented", "Fixed.")])
-    (tmp_path / "sprint.yaml").write_text(
-        CONFIG.format(
-            kind=gitea.kind,
-            url=gitea.url,
-            model=model.base_url,
-            repo=REPO,
-            check=CHECK,
-            workspaces=workspaces,
-        )
-    )
-    assert schedule(tmp_path / "sprint.yaml", Options(actions=True), around(tmp_path)) == 0
-    written = tmp_path / ".gitea" / "workflows" / "sprint.yml"
-    workflow = yaml.safe_load(written.read_text())
+    config = tmp_path / "sprint.yaml"
+    config.write_text(configuration(gitea.kind, gitea.url, model.base_url, workspaces))
+    assert schedule(config, Options(actions=True), around(tmp_path)) == 0
+    workflow = yaml.safe_load((tmp_path / ".gitea" / "workflows" / "sprint.yml").read_text())
     assert workflow[True]["schedule"] == [{"cron": "*/10 * * * *"}]
-    gitea.add_repo(OPERATIONS, {"sprint.yaml": (tmp_path / "sprint.yaml").read_text()})
+    gitea.add_repo(OPERATIONS, {"sprint.yaml": config.read_text()})
     values = {
         "github.server_url": gitea.url, "github.repository": OPERATIONS, "github.token": gitea.token,
         "github.ref": "refs/heads/main", "secrets.SPRINT_TOKEN": gitea.token, "secrets.MODEL_KEY": model.key,
         "vars.SPRINT_PACKAGE": "nothing", "vars.SPRINT_TICK_MINUTES": "5",
     }  # fmt: skip
-    runner = Runner(workspaces / "jobs", workflow, values)
+    return Runner(workspaces / "jobs", workflow, values)
+
+
+def test_its_steps_tick_and_keep_the_results(gitea: DemoForge, runner: Runner) -> None:
     assert runner.run("1") == [0, 0, 0, 0]
     assert len(gitea.pulls(REPO)) == 1
-    kept = workspaces / "jobs" / "1" / "work" / "results"
+    kept = runner.results("1")
     assert len((kept / "results.csv").read_text().splitlines()) == 2
 
     # The next job has them, and so the host's name and the day's spending; another one is faster than it.
-    def add_a_row(job: str) -> None:
-        results = workspaces / "jobs" / job / "work" / "results" / "results.csv"
-        lines = results.read_text().splitlines()
-        results.write_text("\n".join([*lines, lines[-1].replace("Z,", f"Z,of-{job}-"), ""]))
-
     def another() -> None:
-        assert runner.run("3", lambda: add_a_row("3")) == [0, 0, 0, 0]
-        add_a_row("2")
+        assert runner.run("3", lambda: runner.add_a_row("3")) == [0, 0, 0, 0]
+        runner.add_a_row("2")
 
     assert runner.run("2", another) == [0, 0, 0, 0]
     assert runner.run("4") == [0, 0, 0, 0]
-    last = workspaces / "jobs" / "4" / "work" / "results"
+    last = runner.results("4")
     lines = (last / "results.csv").read_text().splitlines()
     assert len(lines) == 4, lines
     assert (last / "host-id").read_text() == (kept / "host-id").read_text()
     assert sum(line.startswith("finished_at,") for line in lines) == 1
     assert len(gitea.pulls(REPO)) == 1
 
-    # A job that is ended from outside has no step after that: what it had written is there all the same, but
-    # for the line that it was at; the job's token is not its tick's.
+
+def test_a_killed_job_loses_half_a_line_and_puts_nothing_there_twice(runner: Runner) -> None:
+    """A job that is ended from outside has no step after that: what it had written is there all the same, but
+    for the line that it was at; the job's token is not its tick's."""
     tick = (
         '#!/bin/sh\ntest -z "$JOB_TOKEN" || exit 1\n'
         "last=$(tail -n 1 results/results.csv)\n"
         'echo "of-a-killed-job-$last" >>results/results.csv; printf "half a line" >>results/results.csv\n'
         "sleep 600\n"
     )
+    assert runner.run("1") == [0, 0, 0, 0]
+    lines = runner.kept().splitlines()
+    runner.killed_in("2", tick, lambda: "of-a-killed-job-" in runner.kept())
+    assert runner.kept().splitlines()[: len(lines)] == lines
+    assert "half a line" not in runner.kept()
 
-    def kept_now() -> str:
-        ref = ["git", "--git-dir", str(workspaces / "look.git")]
-        subprocess.run([*ref[:1], "init", "-q", "--bare", ref[2]], check=True)
-        url = gitea.url.replace("://", f"://x:{gitea.token}@")
-        subprocess.run(
-            [*ref, "fetch", "-q", f"{url}/{OPERATIONS}.git", "+refs/sprint/results:refs/seen"], check=True
-        )
-        shown = subprocess.run(
-            [*ref, "show", "refs/seen:results.csv"], check=True, capture_output=True, text=True
-        )
-        return shown.stdout
-
-    runner.killed_in("5", tick, lambda: "of-a-killed-job-" in kept_now())
-    assert kept_now().splitlines()[:4] == lines
-    assert "half a line" not in kept_now()
-
-    # Killed after its push, before it noted that: nothing is there twice.
-    add_a_row("5")
-    assert runner.keeps("5", "is_kept; then note; exit 0", "is_kept; then exit 9") == 9
-    before = kept_now()
+    # Killed after its push, before it noted that.
+    runner.add_a_row("2")
+    assert runner.keeps("2", "is_kept; then note; exit 0", "is_kept; then exit 9") == 9
+    before = runner.kept()
     assert len(before.splitlines()) == len(lines) + 3, before
-    assert runner.keeps("5") == 0
-    assert kept_now() == before
+    assert runner.keeps("2") == 0
+    assert runner.kept() == before
 
 
 @pytest.mark.parametrize(
