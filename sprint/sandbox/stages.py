@@ -22,7 +22,7 @@ _TREES = "made"  # what is in it has no mount on it
 # Everybody may enter these; what is made there is by mkdtemp.
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108
 _ELSEWHERE = Path("/tmp")  # noqa: S108
-_ROOM = 16_000_000  # bytes, for copies of what is small
+_ROOM, _FILES = 16_000_000, 1_000  # bytes and files, for copies of what is small
 
 
 def reachable(path: Path, uid: int) -> bool:
@@ -92,9 +92,11 @@ def _parents(uid: int) -> list[Path]:
 
 def _is_usable(place: Path, uid: int) -> bool:
     try:
-        has_room = shutil.disk_usage(place).free > _ROOM
+        status = os.statvfs(place)
     except OSError:
         return False
+    counts_files = status.f_files > 0
+    has_room = status.f_bavail * status.f_frsize > _ROOM and (status.f_favail > _FILES or not counts_files)
     return has_room and os.access(place, os.W_OK | os.X_OK) and reachable(place / "any", uid)
 
 

@@ -150,6 +150,24 @@ def test_it_is_in_memory_unless_a_folder_is_named(
     assert full.is_relative_to(own)
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="only root can mount there")
+@pytest.mark.parametrize("limit", ["size=8m", "nr_inodes=2"])
+def test_it_is_elsewhere_where_there_is_no_room_in_memory(limit: str, space: Workspace) -> None:
+    """Anybody may fill it, with files of no size too."""
+    script = f"""
+from pathlib import Path
+from sprint import sandbox
+from sprint.config import SandboxConfig
+from sprint.domain import Workspace
+box = sandbox.make(SandboxConfig())
+done = box.run(sandbox.Command(["true"], timeout=60), Workspace(Path({str(space.root)!r}), {space.uid}))
+print(done.ok, list(Path("/dev/shm").iterdir()))
+"""
+    mount = f'mount -t tmpfs -o {limit},mode=1777 shm /dev/shm && exec "$0" -c "$1"'
+    argv = ["unshare", "--mount", "sh", "-c", mount, sys.executable, script]
+    assert subprocess.run(argv, stdout=subprocess.PIPE, check=True, **RUNNER).stdout == b"True []\n"
+
+
 def test_what_cannot_be_made_is_said(own: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "_ELSEWHERE", own / "missing")
     monkeypatch.setattr(tempfile, "tempdir", str(own / "missing/folder"))
