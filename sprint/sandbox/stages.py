@@ -22,6 +22,7 @@ _TREES = "made"  # what is in it has no mount on it
 # Everybody may enter these; what is made there is by mkdtemp.
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108
 _ELSEWHERE = Path("/tmp")  # noqa: S108
+_SYSTEM_UIDS = range(1000)
 _ROOM, _FILES = 16_000_000, 1_000  # bytes and files, for copies of what is small
 
 
@@ -81,9 +82,13 @@ class Stages:
 
 def _parents(uid: int) -> list[Path]:
     """Where they may be made, the best first: in memory, where files come and go fastest, unless TMPDIR says
-    where what is temporary belongs. Raises FileNotFoundError."""
-    usual = [Path(tempfile.gettempdir()), _ELSEWHERE]
-    places = usual if "TMPDIR" in os.environ else [_IN_MEMORY, *usual]
+    where what is temporary belongs. Raises FileNotFoundError.
+
+    Not an ordinary user's: systemd removes all that is his in memory as he logs out, whatever runs on.
+    """
+    places = [Path(tempfile.gettempdir()), _ELSEWHERE]
+    if "TMPDIR" not in os.environ and os.geteuid() in _SYSTEM_UIDS:
+        places.insert(0, _IN_MEMORY)
     found = [place for place in dict.fromkeys(places) if _is_usable(place, uid)]
     if not found:
         raise FileNotFoundError(errno.ENOENT, "no folder for temporary files can be used", str(places[-1]))

@@ -146,8 +146,22 @@ def test_it_is_in_memory_unless_a_folder_is_named(
     monkeypatch.setattr(stages, "_is_usable", lambda place, uid: place == own)  # the other is full
     full, _ = shown(SystemFiles(Stages()), etc)
     assert named.is_relative_to(own)
-    assert usual.is_relative_to("/dev/shm")
+    assert usual.is_relative_to("/dev/shm") == (os.geteuid() < 1000)
     assert full.is_relative_to(own)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can be another user")
+def test_an_ordinary_users_is_not_where_it_is_removed_when_he_logs_out(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    os.chown(own, UID, UID)
+    os.seteuid(UID)
+    try:
+        assert Stages().new_folder(UID).is_relative_to(own)
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can mount there")
