@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlsplit
 CONNECT_SECONDS = 15.0
 _KEPT = 16  # connections, for reuse
 _CHUNK = 65_536
-_LOST = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+_LOST = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
 class Line:
@@ -34,12 +35,14 @@ class Line:
 
 class Transport:
     """Connections to the server at `url`, kept for reuse by any thread. It takes no proxy and no key from the
-    environment, and follows no redirect. Raises ValueError where the port is none."""
+    environment, and follows no redirect. Raises ValueError where the port is none, or no host can be
+    called so."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._is_known = parts.scheme in ("http", "https")
         self._host, self._port = parts.hostname or "", parts.port
+        self._host.encode("idna")
         self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         self._context = trusted() if parts.scheme == "https" else None
         self._idle: list[http.client.HTTPConnection] = []
@@ -76,13 +79,11 @@ class Transport:
     ) -> http.client.HTTPResponse:
         """A connection that was kept may be gone by now: then it is sent once more, by a new one."""
         while True:
-            with self._lock:
-                kept = self._idle.pop() if self._idle else None
+            kept = self._kept()
             line.connection = connection = kept or self._connection()
             try:
                 if connection.sock is None:
-                    connection.connect()
-                    _without_timeout(connection.sock)  # whoever asks has a clock of its own
+                    _connect(connection)
                 if line.is_cut:
                     raise ConnectionAbortedError("cut before it was asked")
                 connection.request("POST", target, body, dict(headers))
@@ -94,6 +95,16 @@ class Transport:
             except BaseException:
                 connection.close()
                 raise
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """One that waits for a question. What the server has sent since the last answer is none to this one,
+        or says that it is closed."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None or not _has_news(kept.sock):
+                return kept
+            kept.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._context is None:
@@ -119,9 +130,17 @@ def pieces(response: http.client.HTTPResponse, heard: Callable[[], None] = lambd
     response.close()  # Python 3.12 and older would hold one of a told length open
 
 
-def _without_timeout(sock: socket.socket | None) -> None:
+def _connect(connection: http.client.HTTPConnection) -> None:
+    connection.connect()
+    sock: socket.socket | None = connection.sock
     assert sock is not None
-    sock.settimeout(None)
+    sock.settimeout(None)  # whoever asks has a clock of its own
+
+
+def _has_news(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def trusted() -> ssl.SSLContext:
