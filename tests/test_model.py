@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import socket
 import threading
@@ -504,6 +505,13 @@ def delta(calls: str, reason: str = "null") -> str:
 
 
 END = '{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}'
+
+
+def test_calls_without_end_and_without_a_word_are_ended() -> None:
+    """Each is looked for among those before it: a million of them would take hours."""
+    reply = ask_raw([sse(delta(json.dumps([{"id": f"call-{number}"} for number in range(3_000)])))])
+    assert reply.finish_reason == "length"
+    assert len(reply.tool_calls) < 1_010
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sprint.model.reply import ToolCall, joined
 
 LONGEST = 2_000_000  # characters: a model that never stops is stopped here
+_MOST_CALLS = 1_000  # which need no characters at all
 
 
 class _Slot(Struct):
@@ -48,7 +49,7 @@ class Assembly(Struct):
 
     @property
     def is_endless(self) -> bool:
-        return self.size > LONGEST
+        return self.size > LONGEST or len(self._slots) > _MOST_CALLS
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls in the order they came, each with an id of its own."""
@@ -87,7 +88,7 @@ class Assembly(Struct):
         self._add(self._reasoning, message.get("reasoning_content") or message.get("reasoning"))
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
-            if isinstance(call, dict):
+            if isinstance(call, dict) and not self.is_endless:
                 self._add_call(call)
         if isinstance(message.get("function_call"), dict):
             self._add_call({"index": 0, "function": message["function_call"]})
