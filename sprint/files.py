@@ -23,6 +23,7 @@ _REMEDIES = {
 }
 _RETRY_SECONDS = 0.005
 _LINE_SECONDS = 60.0
+_ROOM = 65_536  # bytes: a full disk takes empty files, and a run that begins there fails in the middle
 
 
 def refusal(doing: str, path: Path, error: OSError) -> SprintError:
@@ -125,10 +126,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder unless it is there, and see that files can be made in it. Raises SprintError."""
+    """Make a folder unless it is there, and see that files can be written in it. Raises SprintError."""
     make_folder(folder)
-    with refusing("write in", folder), tempfile.TemporaryFile(dir=folder):
-        pass
+    with refusing("write in", folder), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        written = file.write(bytes(_ROOM))
+        if written != _ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_folder(folder: Path, *, mode: int = 0o700) -> None:

@@ -107,7 +107,7 @@ def _head(run: Run) -> Iterator[str]:
     began = f"{run.started_at:%Y-%m-%d %H:%M} UTC"
     yield f"attempt    {run.attempt} on {run.host}, {began}, {row.duration_s:.0f} s"
     tokens = f"{row.prompt_tokens} + {row.completion_tokens} tokens"
-    yield f"worker     {run.worker} {row.model}: {row.turns} turns, {tokens}, cost {cost}"
+    yield f"worker     {f'{run.worker} {row.model}'.rstrip()}: {row.turns} turns, {tokens}, cost {cost}"
     if run.environment and run.environment.says:
         yield f"environ    {safe_line(run.environment.says)}"
     if run.proof:

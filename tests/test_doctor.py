@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,20 @@ def test_results_that_cannot_be_written_are_said_once(
     said = [line for line in (done.stdout + done.stderr).splitlines() if "/proc/self" in line]
     assert (done.returncode, len(said)) == (2 if command == "run" else 1, 1)
     assert "cannot write in /proc/self: No such file or directory; see that the path is right" in said[0]
+
+
+def test_a_folder_on_a_full_disk_is_not_called_writable(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path; from sprint import files;"
+        "files.check_folder(Path(sys.argv[1])); print('it is');"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); files.check_folder(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "it is\n", done.stderr
+    assert f"cannot write in {tmp_path}: No space left on device; free some space" in done.stderr
 
 
 def test_rules_against_our_branches_are_told(
