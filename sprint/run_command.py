@@ -192,7 +192,9 @@ def _one(
             report = _ticked(config, repo, options, around, stopping)
     except Busy as error:
         heartbeat.beat(config.paths.results, repo.forge, repo.name, "busy", exit_code=None)
-        _say(options, {"repo": repo.name, "idle": str(error)}, f"{repo.name}: {error}")
+        again = "" if options.issue is None else "; try again when it is over"
+        says = f"{repo.name}: another sprint is at work there: {error}{again}"
+        _say(options, {"repo": repo.name, "idle": str(error)}, says)
         return 1 if options.issue is not None else 0
     except SprintError as error:
         return _failed(config, repo, options, error)

@@ -457,6 +457,15 @@ def test_the_pull_request_shows_the_proof() -> None:
     assert "Unfinished" not in body
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 second"), (1.4, "1 second"), (1.6, "2 seconds"), (61.0, "1 min"), (7300.0, "2 h 2 min")],
+)
+def test_the_pull_request_says_how_long_it_took(seconds: float, said: str) -> None:
+    facts = prompts.PullRequestFacts(seconds=seconds)
+    assert f"run `r-1`, in {said}. A person" in prompts.pull_request_body(a_run(), facts)
+
+
 def test_a_pull_request_without_proof_says_so() -> None:
     body = prompts.pull_request_body(a_run(result=WorkerResult(Ending.IMPLEMENTED, usage=Usage(1))))
     assert body.startswith("**Not proven**: this repository has no checks")

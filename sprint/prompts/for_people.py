@@ -126,7 +126,7 @@ def pull_request_body(run: Run, facts: PullRequestFacts = _NO_FACTS) -> str:
 def _took(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 1:
-        return f"{seconds:.0f} seconds"
+        return f"{max(seconds, 1.0):.0f} second{'s' if seconds >= 1.5 else ''}"
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 

@@ -18,7 +18,7 @@ PHASES = {
     "claimed": "getting ready",
     "working": "working",
     "worked": "proving what was made",
-    "verified": "opening the pull request",
+    "verified": "publishing what was made",
     "concluded": "tidying up",
     "settled": "over",
 }
