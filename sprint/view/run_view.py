@@ -35,7 +35,7 @@ class RunView:
 
     def look(self) -> list[Event]:
         """What happened since the last look."""
-        with contextlib.suppress(OSError, SprintError):
+        with contextlib.suppress(OSError, SprintError):  # the next look may have it
             stamp = self._path.stat().st_mtime_ns
             if stamp != self._stamp:
                 self.run, self._stamp = self._store.load(self.run.id), stamp

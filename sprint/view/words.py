@@ -93,10 +93,16 @@ def _render_assistant(event: Event) -> Iterator[Line]:
     yield "head", 0, f"{_time(event)} turn {event.get('turn', '?')} {model}: {tokens}{price}{took}"
     if event.get("content"):
         yield from _block("text", 2, event["content"])
+    for name, arguments in _calls(event):
+        yield "note", 2, f"> {name} {arguments}"
+
+
+def _calls(event: Event) -> Iterator[tuple[str, str]]:
+    """What a turn called for: names, and their arguments in short."""
     calls = event.get("tool_calls")
     for call in calls if isinstance(calls, list) else []:
         if isinstance(call, dict):
-            yield "note", 2, f"> {safe_line(str(call.get('name')))} {_arguments(call.get('arguments'))}"
+            yield safe_line(str(call.get("name"))), _arguments(call.get("arguments"))
 
 
 def _count(value: object) -> str:
@@ -117,11 +123,16 @@ def _arguments(arguments: Any) -> str:
 
 
 def _render_tool(event: Event) -> Iterator[Line]:
-    code = event.get("exit_code")
-    ended = event.get("killed_by") or event.get("error") or ("" if code in (None, 0) else f"exit code {code}")
-    if ended:
-        yield "bad", 4, safe_line(str(ended))
+    if failure := _failure(event):
+        yield "bad", 4, failure
     yield from _block("dim", 4, event.get("text"))
+
+
+def _failure(event: Event) -> str:
+    """What was wrong with a call, or ""."""
+    code = event.get("exit_code")
+    failure = event.get("killed_by") or event.get("error")
+    return safe_line(str(failure or ("" if code in (None, 0) else f"exit code {code}")))
 
 
 def _render_check(event: Event) -> Iterator[Line]:
@@ -142,10 +153,13 @@ def _render_refused(event: Event) -> Iterator[Line]:
 
 
 def _render_end(event: Event) -> Iterator[Line]:
-    detail = event.get("detail")
-    ending = f"{event.get('ending')}{f': {detail}' if detail else ''}"
-    yield "head", 0, f"{_time(event)} ended: {safe_line(ending, 1000)}"
+    yield "head", 0, f"{_time(event)} ended: {safe_line(_ending(event), 1000)}"
     yield from _block("text", 2, event.get("summary"))
+
+
+def _ending(event: Event) -> str:
+    detail = event.get("detail")
+    return f"{event.get('ending')}{f': {detail}' if detail else ''}"
 
 
 def _render_unknown(event: Event) -> Iterator[Line]:
@@ -196,29 +210,19 @@ def _brief_turn(event: Event) -> Iterator[Line]:
     yield "head", 0, f"{_time(event)} turn {safe_line(str(event.get('turn', '?')), 20)}: {about}"
     if said := safe_line(str(event.get("content") or ""), 300):
         yield "text", 2, said
-    calls = event.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        if isinstance(call, dict):
-            yield (
-                "note",
-                2,
-                f"> {safe_line(str(call.get('name')))} {safe_line(_arguments(call.get('arguments')))}",
-            )
+    for name, arguments in _calls(event):
+        yield "note", 2, f"> {name} {safe_line(arguments)}"
 
 
 def _brief_result(event: Event) -> Iterator[Line]:
-    code = event.get("exit_code")
-    ended = event.get("killed_by") or event.get("error") or ("" if code in (None, 0) else f"exit code {code}")
-    if ended:
+    if failure := _failure(event):
         said = _STATUS.sub("", str(event.get("text") or "")[-2_000:]).strip()
         last = safe_line(said.rpartition("\n")[2])
-        yield "bad", 4, f"{safe_line(str(ended))}: {last}" if last else safe_line(str(ended))
+        yield "bad", 4, f"{failure}: {last}" if last else failure
 
 
 def _brief_end(event: Event) -> Iterator[Line]:
-    detail = event.get("detail")
-    ending = f"{event.get('ending')}{f': {detail}' if detail else ''}"
-    yield "head", 0, f"{_time(event)} the worker is done: {safe_line(ending, 500)}"
+    yield "head", 0, f"{_time(event)} the worker is done: {safe_line(_ending(event), 500)}"
 
 
 _BRIEFLY: dict[str, Callable[[Event], Iterator[Line]]] = {
