@@ -112,6 +112,11 @@ def of_turn(event: Mapping[str, Any]) -> Usage:
     )
 
 
+def told(folder: Path) -> list[str]:
+    """All that the worker was told, the task first."""
+    return [str(event.get("text")) for event in read(folder) if event.get("event") == "user"]
+
+
 def steps(folder: Path) -> int:
     """How many turns, set-up commands and checks have ended: what tells whether a run gets on."""
     return sum(event.get("event") in ("assistant", "check") for event in read(folder))

@@ -109,6 +109,11 @@ class Prompt(Struct, frozen=True):
     system: str
     user: str
 
+    @property
+    def whole(self) -> str:
+        """For one who takes a single text."""
+        return f"{self.system}\n\n{self.user}".strip()
+
 
 class Run(Struct, frozen=True):
     """One attempt at one issue, as run.json holds it. Times are UTC.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint import progress, prompts, transcript
+from sprint import progress, transcript
 from sprint.config import CommandWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult
 from sprint.sandbox import Command
@@ -35,17 +35,15 @@ class CommandPerformer:
         pass  # what it needs is its own; a command that is not there ends its first run as an error
 
     def prompt(self, task: Task) -> Prompt:
-        places = Places.below(task.root)
-        return prompts.agent_prompt(task, summary_file=places.summary, question_file=places.question)
+        return handover.prompt(task)
 
     def begin(self, job: Job) -> WorkerResult:
-        text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
-        transcript.append(job.folder, "user", text=text)
-        return self._run(job, text)
+        transcript.append(job.folder, "user", text=job.prompt.whole)
+        return self._run(job, job.prompt.whole)
 
     def go_on(self, job: Job, message: str) -> WorkerResult:
         """A command has no memory: it is told all that it was told before, and then the message."""
-        told = [str(event.get("text")) for event in transcript.read(job.folder) if event["event"] == "user"]
+        told = transcript.told(job.folder)
         if not told:
             return self.begin(job)
         transcript.append(job.folder, "user", text=message)

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sprint.domain import Ending, WorkerResult
-from sprint.prompts import ALREADY_FIXED
+from sprint.domain import Ending, Prompt, WorkerResult
+from sprint.prompts import ALREADY_FIXED, OwnWords, agent_prompt
 from sprint.sandbox import Command
+from sprint.task import Task
 from sprint.terminal_text import readable
 from sprint.worker import Job
 
@@ -42,6 +43,13 @@ class Places:
     @property
     def question(self) -> str:
         return f"{self.folder}/question.md"
+
+
+def prompt(task: Task, own: OwnWords | None = None) -> Prompt:
+    """The task, for one who hands over so."""
+    places = Places.below(task.root)
+    own = own or OwnWords()
+    return agent_prompt(task, summary_file=places.summary, question_file=places.question, own=own)
 
 
 def read(job: Job, path: str) -> str:

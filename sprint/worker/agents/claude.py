@@ -20,12 +20,13 @@ from sprint.worker.agents.agent_kind import (
     Ended,
     Install,
     Launch,
-    Remarked,
     Retried,
     Said,
     Seen,
     Session,
 )
+from sprint.worker.agents.by_lines import closing as closing
+from sprint.worker.agents.by_lines import read_text as read_text
 from sprint.worker.agents.programs import Program
 
 NAME = "claude"
@@ -121,11 +122,3 @@ def _ended(record: Mapping[str, Any]) -> Ended:
 
 def _usd(record: Mapping[str, Any]) -> float | None:
     return fields.number(record.get("total_cost_usd"))
-
-
-def read_text(line: str) -> Iterator[Seen]:
-    yield Remarked(line)
-
-
-def closing(stdout: str, stderr: str, exit_code: int) -> Iterator[Seen]:
-    yield from ()

@@ -23,6 +23,8 @@ from sprint.worker.agents.agent_kind import (
     Seen,
     Session,
 )
+from sprint.worker.agents.by_lines import closing as closing
+from sprint.worker.agents.by_lines import read_text as read_text
 from sprint.worker.agents.programs import Program
 
 NAME = "codex"
@@ -113,11 +115,3 @@ def _answered(item: Mapping[str, Any]) -> Answered:
     code = fields.whole(item.get("exit_code"))
     failed = str(item.get("status")) in ("failed", "declined") or bool(code)
     return Answered(str(item.get("id")), text, failed, code)
-
-
-def read_text(line: str) -> Iterator[Seen]:
-    yield Remarked(line)
-
-
-def closing(stdout: str, stderr: str, exit_code: int) -> Iterator[Seen]:
-    yield from ()

@@ -18,11 +18,12 @@ from sprint.worker.agents.agent_kind import (
     Ended,
     Install,
     Launch,
-    Remarked,
     Said,
     Seen,
     Session,
 )
+from sprint.worker.agents.by_lines import closing as closing
+from sprint.worker.agents.by_lines import read_text as read_text
 from sprint.worker.agents.programs import Program
 
 NAME = "kimi-code"
@@ -80,11 +81,3 @@ def read(record: Mapping[str, Any]) -> Iterator[Seen]:
         yield Session(str(session))
     elif role == "meta" and "error" in str(record.get("type")):
         yield Ended(fields.text_of(record) or "it failed")
-
-
-def read_text(line: str) -> Iterator[Seen]:
-    yield Remarked(line)
-
-
-def closing(stdout: str, stderr: str, exit_code: int) -> Iterator[Seen]:
-    yield from ()

@@ -20,11 +20,12 @@ from sprint.worker.agents.agent_kind import (
     Ended,
     Install,
     Launch,
-    Remarked,
     Said,
     Seen,
     Session,
 )
+from sprint.worker.agents.by_lines import closing as closing
+from sprint.worker.agents.by_lines import read_text as read_text
 from sprint.worker.agents.programs import Program
 
 NAME = "opencode"
@@ -93,11 +94,3 @@ def _tool(part: Mapping[str, Any]) -> Iterator[Seen]:
     code = fields.whole(fields.mapping(state.get("metadata")).get("exit"))
     text = fields.text_of(state.get("output")) or fields.text_of(state.get("error"))
     yield Answered(call, text, state.get("status") == "error" or bool(code), code)
-
-
-def read_text(line: str) -> Iterator[Seen]:
-    yield Remarked(line)
-
-
-def closing(stdout: str, stderr: str, exit_code: int) -> Iterator[Seen]:
-    yield from ()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from sprint import progress, prompts, transcript
+from sprint import progress, transcript
 from sprint.config import AgentWorkerConfig
 from sprint.domain import Completed, Ending, Prompt, Secret, WorkerResult, replace
 from sprint.errors import ConfigError, ModelError, SprintError
@@ -59,19 +59,17 @@ class AgentPerformer:
             raise
 
     def prompt(self, task: Task) -> Prompt:
-        places = Places.below(task.root)
-        return prompts.agent_prompt(task, summary_file=places.summary, question_file=places.question)
+        return handover.prompt(task)
 
     def begin(self, job: Job) -> WorkerResult:
         """Raises ModelError where it ended for want of a model that answers."""
-        text = f"{job.prompt.system}\n\n{job.prompt.user}".strip()
-        transcript.append(job.folder, "user", text=text)
+        transcript.append(job.folder, "user", text=job.prompt.whole)
         state.save(job.folder, State(names=leavings.free_names(job)))
-        return self._ended(job, self._start(job, text))
+        return self._ended(job, self._start(job, job.prompt.whole))
 
     def go_on(self, job: Job, message: str) -> WorkerResult:
         """In the agent's own session where it has one, else with all that it was told before."""
-        told = [str(event.get("text")) for event in transcript.read(job.folder) if event["event"] == "user"]
+        told = transcript.told(job.folder)
         if not told:
             return self.begin(job)
         transcript.append(job.folder, "user", text=message)

@@ -122,10 +122,8 @@ class SpriteWorker:
             tools=(),
             config=structs.replace(task.config, sandbox=box),
         )
-        places = handover.Places.below(root)
         wanted = self._asked(task.run)
-        own = prompts.OwnWords(wanted.text, wanted.ralph) if wanted else prompts.OwnWords()
-        return prompts.agent_prompt(told, summary_file=places.summary, question_file=places.question, own=own)
+        return handover.prompt(told, prompts.OwnWords(wanted.text, wanted.ralph) if wanted else None)
 
     def _asked(self, run: Run) -> Asked | None:
         """Of a task; None where an issue says what is wanted."""
@@ -138,7 +136,7 @@ class SpriteWorker:
         if note is None:
             visit, home = self._choice.take(job.run)
             note = Note(sprite=visit.sprite, home=home, uid=job.workspace.uid)
-            notes.save_prompt(job.folder, 0, f"{job.prompt.system}\n\n{job.prompt.user}".strip())
+            notes.save_prompt(job.folder, 0, job.prompt.whole)
             notes.save(job.folder, note)
             why = self._choice.why(job.run, note.sprite)
             text = f"works on sprite {note.sprite} of backend {self._backend.name}"
