@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from sprint.domain import Phase, Run, Usage, replace
 from sprint.runs import RunStore
 from sprint.sharing import Sharing
 from tests.around import around
+from tests.some_run import some_run
 
 NOW = datetime.now(UTC)
 PRICED = "{name: m, base_url: 'http://127.0.0.1:1/v1', price: {input: 1, output: 1}}"
@@ -39,11 +40,8 @@ class Host:
 
     def begun(self, number: int, worker: str = "far", limits: Limits = LIMITS) -> tuple[Run, str]:
         """A run that is written down and asks for its dollars."""
-        run = Run(
-            id=f"20261127T1200{number:02}Z-acme-one-{number}-00000000",
-            forge="home", repo="acme/one", issue=number, title="Fix", attempt=1, host="h", pid=1,
-            started_at=NOW, deadline=NOW + timedelta(hours=1), worker=worker,
-        )  # fmt: skip
+        run_id = f"20261127T1200{number:02}Z-acme-one-{number}-00000000"
+        run = some_run(id=run_id, repo="acme/one", issue=number, started_at=NOW, worker=worker)
         self.store.create(run)
         return run, self.sharing.reserve(run, limits)
 

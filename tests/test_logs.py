@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call, failed, finish
 from tests.site import Site
+from tests.some_run import some_run
 
 HOSTILE = "title\x1b[31m red\x1b]8;;http://evil\x07\nsprint: all is well\r\u202e gpj \u200b<!--"
 log = logging.getLogger("sprint.test")
@@ -42,20 +43,7 @@ def _quiet_after() -> Iterator[None]:
 
 
 def make_run(number: int = 7) -> Run:
-    now = datetime(2026, 3, 1, tzinfo=UTC)
-    return Run(
-        id=f"20260301T000000Z-acme-widgets-{number}-0a0b0c0d",
-        forge="home",
-        repo="acme/widgets",
-        issue=number,
-        title="t",
-        attempt=1,
-        host="h",
-        pid=1,
-        started_at=now,
-        deadline=now,
-        worker="local",
-    )
+    return some_run(id=f"20260301T000000Z-acme-widgets-{number}-0a0b0c0d", repo="acme/widgets", issue=number)
 
 
 def lines(folder: Path) -> list[str]:

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,26 +28,11 @@ from sprint.domain import (
 )
 from sprint.errors import SprintError
 from sprint.runs import RunStore, new_id
+from tests.some_run import NOON, some_run
 
-NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
-
-def a_run(minute: int = 0, repo: str = "octo/widgets", issue: int = 12, **changes: object) -> Run:
-    started = NOON + timedelta(minutes=minute)
-    run = Run(
-        id=new_id(started, repo, issue),
-        forge="home",
-        repo=repo,
-        issue=issue,
-        title="Widgets wobble",
-        attempt=1,
-        host="burner",
-        pid=1234,
-        started_at=started,
-        deadline=started + timedelta(hours=1),
-        worker="local",
-    )
-    return replace(run, **changes)  # type: ignore[arg-type]
+def a_run(minute: int = 0, repo: str = "octo/widgets", issue: int = 12, **changes: Any) -> Run:
+    return some_run(started_at=NOON + timedelta(minutes=minute), repo=repo, issue=issue, **changes)
 
 
 def test_a_task_is_under_way_as_any_run_is(tmp_path: Path) -> None:
@@ -230,6 +216,7 @@ import sys
 from sprint.domain import replace
 from pathlib import Path
 from sprint.runs import RunStore
+from tests.some_run import some_run
 store = RunStore(Path(sys.argv[1]))
 run = store.load(sys.argv[2])
 print("ready", flush=True)

@@ -18,7 +18,7 @@ import pytest
 
 from sprint import heartbeat, host
 from sprint.config import Config, load
-from sprint.domain import Run, Secret
+from sprint.domain import Secret
 from sprint.errors import ConfigError
 from sprint.fleet import hosts, housekeeping, tables, ticks
 from sprint.fleet.database import connect
@@ -29,6 +29,7 @@ from sprint.proc import hostname
 from sprint.runs import RunStore
 from tests.around import around
 from tests.fleet.postgres import PASSWORD, Postgres, query
+from tests.some_run import some_run
 
 pytestmark = pytest.mark.machine
 
@@ -135,10 +136,7 @@ def test_a_host_with_a_run_under_way_gets_its_repositorys_ticks_and_lends_them_f
     config: Config, database: str
 ) -> None:
     now = datetime.now(UTC)
-    run = Run(
-        id="20261127T120000Z-acme-one-1-00000000", forge="home", repo="acme/one", issue=1, title="Fix",
-        attempt=1, host=hostname(), pid=1, started_at=now, deadline=now + timedelta(hours=1), worker="local",
-    )  # fmt: skip
+    run = some_run(repo="acme/one", issue=1, host=hostname(), started_at=now)
     results = config.paths.results
     RunStore(results).create(run)
     own, own_queue = keeper(config, database), ticks.queue_of_host(host.make_id(results))

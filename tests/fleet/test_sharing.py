@@ -29,6 +29,7 @@ from sprint.proc import hostname
 from sprint.runs import RunStore
 from tests.around import around
 from tests.fleet.postgres import Postgres, query
+from tests.some_run import some_run
 
 pytestmark = pytest.mark.machine
 
@@ -79,12 +80,8 @@ def told_by_doctor(config: Config, grade: str) -> str:
 
 
 def a_run(config: Config, number: int, **more: Any) -> Run:
-    run = Run(
-        id=f"20261127T1200{number:02}Z-acme-one-{number}-00000000",
-        forge="home", repo="acme/one", issue=number, title="Fix", attempt=1, host="h", pid=1,
-        started_at=NOW, deadline=NOW + timedelta(hours=1), worker="local",
-    )  # fmt: skip
-    return replace(run, **more)
+    run_id = f"20261127T1200{number:02}Z-acme-one-{number}-00000000"
+    return some_run(**{"id": run_id, "repo": "acme/one", "issue": number, "started_at": NOW, **more})
 
 
 def row(number: int, usd: float | None = 0.1, **more: Any) -> LedgerRow:

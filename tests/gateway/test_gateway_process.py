@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import say
 from tests.site import Site
+from tests.some_run import some_run
 from tests.waiting import is_open, wait_until
 
 STARTER = """
@@ -65,19 +66,13 @@ def site(
 
 @pytest.fixture
 def run(site: Site) -> Run:
-    now = datetime.now(UTC)
-    made = Run(
+    made = some_run(
         id="20261127T100000Z-acme-widgets-1-0000abcd",
-        forge="home",
         repo="acme/widgets",
         issue=1,
-        title="It breaks",
-        attempt=1,
         host=os.uname().nodename,
         pid=os.getpid(),
-        started_at=now,
-        deadline=now + timedelta(hours=1),
-        worker="local",
+        started_at=datetime.now(UTC),
         phase=Phase.WORKING,
     )
     RunStore(site.path / "results").create(made)

@@ -11,9 +11,9 @@ from sprint import heartbeat
 from sprint.config import Config, load
 from sprint.domain import Phase, Run
 from sprint.monitor.monitor_command import Options, run
-from sprint.runs import new_id
 from tests.around import around
 from tests.monitor.ledgers import a_row
+from tests.some_run import some_run
 
 REPO = "octo/widgets"
 # A port that nobody listens on: everything is down at once unless a test says otherwise.
@@ -47,22 +47,9 @@ def recent(hours_ago: float, outcome: str = "pr_opened", **changes: Any) -> Any:
 
 def a_run(minutes_ago: float, limit: float = 60.0, **changes: Any) -> Run:
     started = now() - timedelta(minutes=minutes_ago)
-    values: dict[str, Any] = {
-        "id": new_id(started, REPO, 12),
-        "forge": "home",
-        "repo": REPO,
-        "issue": 12,
-        "title": "Widgets wobble",
-        "attempt": 1,
-        "host": "burner",
-        "pid": 1,
-        "started_at": started,
-        "deadline": started + timedelta(minutes=limit),
-        "worker": "local",
-        "phase": Phase.WORKING,
-        **changes,
-    }
-    return Run(**values)
+    deadline = started + timedelta(minutes=limit)
+    usual = {"repo": REPO, "started_at": started, "deadline": deadline, "phase": Phase.WORKING}
+    return some_run(**{**usual, **changes})
 
 
 def ticked(config: Config, *minutes_ago: float, repo: str = REPO) -> None:

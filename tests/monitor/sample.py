@@ -27,6 +27,7 @@ from sprint.ledger.rows import COLUMNS
 from sprint.monitor.pull_states import PullState, Stored
 from sprint.runs import RunStore
 from tests.monitor.ledgers import NOW, a_row
+from tests.some_run import some_run
 
 FORGE = "https://git.example.org"
 REPOS = ("octo/widgets", "octo/billing-service", "acme/docs")
@@ -268,18 +269,14 @@ def _json(value: object) -> str:
 def _active_run(results: Path) -> None:
     started = NOW - timedelta(minutes=12)
     RunStore(results).create(
-        Run(
+        some_run(
             id=f"{started:%Y%m%dT%H%M%SZ}-octo-widgets-191-0000aaaa",
             forge="gitea",
-            repo="octo/widgets",
             issue=191,
             title="Show the build's number in the footer",
-            attempt=1,
             host="burner-1",
-            pid=1,
             started_at=started,
             deadline=started + timedelta(minutes=30),
-            worker="local",
             phase=Phase.WORKING,
             issue_url=f"{FORGE}/octo/widgets/issues/191",
         )

@@ -17,6 +17,7 @@ from sprint.sprite.backend import Backend, Sprite, SpriteState, Unreachable
 from sprint.sprite.cleaning import clean, judged
 from sprint.sprite.composition import load
 from sprint.sprite.onlooking import Seen
+from tests.some_run import some_run
 
 COURT = load(Path("fae-court"))
 
@@ -73,19 +74,8 @@ def test_one_that_was_cut_off_is_gone_on_with(
 
 @pytest.fixture
 def a_run() -> Run:
-    return Run(
-        id="here-1",
-        forge="home",
-        repo="a/b",
-        issue=1,
-        title="A thing",
-        attempt=1,
-        host="h",
-        pid=1,
-        started_at=OLD,
-        deadline=NOW,
-        worker="w",
-        phase=Phase.WORKING,
+    return some_run(
+        id="here-1", repo="a/b", issue=1, started_at=OLD, deadline=NOW, worker="w", phase=Phase.WORKING
     )
 
 

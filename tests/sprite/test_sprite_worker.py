@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from sprint.worker.sprite.ground import is_confined
 from sprint.worker.sprite.note import Note
 from sprint.worker.sprite.sprite_worker import SpriteWorker
 from tests.around import around
+from tests.some_run import some_run
 from tests.worker.conftest import NO_CONFIG
 
 CONFIG = SpriteWorkerConfig(agent="command", command="true", sprites=("bramble", "willow"))
@@ -36,17 +37,12 @@ CONFIG = SpriteWorkerConfig(agent="command", command="true", sprites=("bramble",
 
 def run_of(number: int) -> Run:
     now = datetime.now(UTC)
-    return Run(
+    return some_run(
         id=f"20261127T100000Z-acme-widgets-{number}-0000abc{number}",
-        forge="home",
         repo="acme/widgets",
         issue=number,
-        title="It breaks",
-        attempt=1,
         host="here",
-        pid=1,
         started_at=now,
-        deadline=now + timedelta(hours=1),
         worker="far",
     )
 

@@ -18,13 +18,14 @@ import pytest
 from sprint import logs, proc, progress, transcript
 from sprint.domain import Outcome, Phase, Run, replace
 from sprint.run_command import Options, _looked_on
-from sprint.runs import RunStore, new_id
+from sprint.runs import RunStore
 from sprint.view.onlooker import follow, looking_on
 from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call
 from tests.site import Site
+from tests.some_run import some_run
 from tests.test_tick import CHECK, FILES, FIXED, REPO
 
 HOSTILE = r"printf 'a \033[31m[bold]b[/bold]\033]0;owned\007 \033[2J c\n'; sleep 1; echo '[/]'; exit 3"
@@ -116,20 +117,8 @@ def test_nobody_is_shown_anything_where_nobody_looks(tmp_path: Path) -> None:
 
 def a_run(store: RunStore, **changes: object) -> Run:
     now = datetime.now(UTC)
-    run = Run(
-        id=new_id(now, REPO, 7),
-        forge="home",
-        repo=REPO,
-        issue=7,
-        title="Off by one",
-        attempt=1,
-        host="here",
-        pid=1,
-        started_at=now,
-        deadline=now,
-        worker="local",
-    )
-    run = replace(run, **changes)  # type: ignore[arg-type]
+    usual = {"repo": REPO, "issue": 7, "title": "Off by one", "started_at": now, "deadline": now}
+    run = some_run(**{**usual, **changes})
     store.create(run)
     return run
 

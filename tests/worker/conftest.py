@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from sprint import proc, sandbox, transcript
 from sprint.config import Config, Limits, Paths, RepoConfig, SandboxConfig
-from sprint.domain import DiffStat, Endpoint, Prompt, Run, Secret, WorkerResult, Workspace, replace
+from sprint.domain import DiffStat, Endpoint, Prompt, Secret, WorkerResult, Workspace, replace
 from sprint.errors import ForgeError
 from sprint.runs import RunStore
 from sprint.worker import Job
@@ -22,6 +22,7 @@ from sprint.worker.attached import Attached
 from sprint.worker.local.worker import LocalPerformer
 from sprint.worker.review import Inspection
 from tests.servers.model import DemoModel
+from tests.some_run import some_run
 
 UID = 60123
 NO_CONFIG = Config(forges={}, model=None, repos=(), defaults=RepoConfig(name=""), paths=Paths())
@@ -132,20 +133,7 @@ def bench(tmp_path: Path, workspaces: Path, model_server: Callable[..., DemoMode
             os.chown(folder, uid, uid)
     run_folder = tmp_path / "results" / "runs" / "r1"
     run_folder.mkdir(parents=True)
-    now = datetime.now(UTC)
-    run = Run(
-        id="r1",
-        forge="home",
-        repo="octo/widgets",
-        issue=3,
-        title="It breaks",
-        attempt=1,
-        host=os.uname().nodename,
-        pid=os.getpid(),
-        started_at=now,
-        deadline=now + timedelta(hours=1),
-        worker="local",
-    )
+    run = some_run(id="r1", issue=3, host=os.uname().nodename, pid=os.getpid(), started_at=datetime.now(UTC))
     repo = RepoConfig(name="octo/widgets")
     forge = ForgeThatReads()
     job = Job(
