@@ -48,6 +48,8 @@ _LAST_WORDS_SECONDS = 3.0  # for a supervisor whose agent has ended
 _RESCUED, _RUNS_KEPT = 5, 20
 _LEAST_MB = 64  # below that what fails on the disk is the disk's fault
 _STATE_CAP, _WORDS_CAP, _LOG_CAP = 1 << 20, 20_000, 4 << 20
+_ALL_BRANCHES = "+refs/remotes/origin/*:refs/remotes/origin/*"
+_ALL_HEADS = "+refs/heads/*:refs/remotes/origin/*"
 _GIT_ENV = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -189,8 +191,8 @@ def have(args: Mapping[str, Any]) -> dict[str, Any]:
     mirror = _mirror(args)
     listed = ""
     if mirror.is_dir():
-        query = ["for-each-ref", "--sort=-creatordate", "--count=50", "--format=%(objectname)", "refs/sprint"]
-        listed = _git("--git-dir", str(mirror), *query)
+        query = ["for-each-ref", "--sort=-creatordate", "--count=100", "--format=%(objectname)"]
+        listed = _git("--git-dir", str(mirror), *query, "refs/sprint", "refs/remotes")
     return {
         "commits": list(dict.fromkeys(listed.split())),
         "unpacked": (_run_folder(args) / "unpacked").exists(),
@@ -213,15 +215,12 @@ def unpack(args: Mapping[str, Any]) -> dict[str, Any]:
             for number in range(int(args["parts"])):
                 with (folder / f"part-{number:04}").open("rb") as part:
                     shutil.copyfileobj(part, file)
-        _git(
-            "--git-dir",
-            str(mirror),
-            "fetch",
-            "-q",
-            "--no-tags",
-            str(whole),
-            "+refs/sprint/base:refs/sprint/base",
-        )
+        wanted = [_ALL_BRANCHES]
+        if not _are_there(mirror, [base]):  # else the bundle may be without it
+            wanted.append("+refs/sprint/base:refs/sprint/base")
+        _git("--git-dir", str(mirror), "fetch", "-q", "--no-tags", str(whole), *wanted)
+    if "branches" in args:
+        _set_branches(mirror, args["branches"])
     if args.get("remote"):
         _fetch_with_token(mirror, args["remote"], base)
     _git("--git-dir", str(mirror), "update-ref", f"refs/sprint/{args['run']}", base)
@@ -235,6 +234,23 @@ def unpack(args: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _are_there(mirror: Path, commits: Collection[str]) -> set[str]:
+    asked = "".join(f"{one}\n" for one in commits)
+    said = _git("--git-dir", str(mirror), "cat-file", "--batch-check", stdin=asked).splitlines()
+    return {line.split()[0] for line in said if line.split()[1:2] == ["commit"]}
+
+
+def _set_branches(mirror: Path, tips: Mapping[str, str]) -> None:
+    """These, and no others; some of their commits may have come with earlier runs."""
+    there = _are_there(mirror, tips.values())
+    wanted = {f"refs/remotes/origin/{name}": tip for name, tip in tips.items() if tip in there}
+    known = _git("--git-dir", str(mirror), "for-each-ref", "--format=%(refname)", "refs/remotes").split()
+    gone = [f"delete {ref}\n" for ref in known if ref not in wanted]
+    news = [f"update {ref} {tip}\n" for ref, tip in wanted.items()]
+    for changes in (gone, news):  # of a and a/b there may be one at a time
+        _git("--git-dir", str(mirror), "update-ref", "--stdin", stdin="".join(changes))
+
+
 def _fetch_with_token(mirror: Path, remote: Mapping[str, str], base: str) -> None:
     """What the branch has there now; git asks for the token, and gets it out of its file."""
     file = shlex.quote(str(Path(remote["token_file"]).absolute()))
@@ -242,7 +258,7 @@ def _fetch_with_token(mirror: Path, remote: Mapping[str, str], base: str) -> Non
     own = ["-c", "http.followRedirects=false", "-c", "credential.helper="]  # the token is for no other host
     own += ["-c", f"credential.helper={says}", "--git-dir", str(mirror)]
     branch = f"+refs/heads/{remote['branch']}:refs/sprint/base"
-    _git(*own, "fetch", "-q", "--no-tags", remote["url"], branch)
+    _git(*own, "fetch", "-q", "--no-tags", "--prune", remote["url"], branch, _ALL_HEADS)
     try:
         _git("--git-dir", str(mirror), "cat-file", "-e", f"{base}^{{commit}}")
     except Fault:  # the branch was moved back meanwhile
@@ -274,7 +290,11 @@ def _check_out(args: Mapping[str, Any], mirror: Path, folder: Path) -> None:
     _git("init", "-q", "--template=", repo)
     _git("-C", repo, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
     ref = f"+refs/sprint/{args['run']}:refs/heads/{branch}"
-    _git("-C", repo, "fetch", "-q", "--no-tags", "--update-head-ok", str(mirror.absolute()), ref)
+    whence = str(mirror.absolute())
+    _git("-C", repo, "fetch", "-q", "--no-tags", "--update-head-ok", whence, ref, _ALL_BRANCHES)
+    main = str(args.get("main", ""))
+    if main and not f"{branch}/".startswith(f"{main}/") and not main.startswith(f"{branch}/"):
+        _git("-C", repo, "update-ref", f"refs/heads/{main}", base)
     _git("-C", repo, "reset", "-q", "--hard", base)
     if _git("-C", repo, "rev-parse", "HEAD").strip() != base:
         raise Fault(f"what came is not {base}")
@@ -807,11 +827,15 @@ def _text(data: bytes | None) -> str:
     return (data or b"").decode("utf-8", "replace")
 
 
-def _git(*argv: str) -> str:
+def _git(*argv: str, stdin: str = "") -> str:
     """In repositories that no agent has touched."""
     settings = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"]
     done = subprocess.run(
-        ["git", *settings, *argv], capture_output=True, env={**os.environ, **_GIT_ENV}, timeout=1800
+        ["git", *settings, *argv],
+        input=stdin.encode(),
+        capture_output=True,
+        env={**os.environ, **_GIT_ENV},
+        timeout=1800,
     )
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()

@@ -23,6 +23,7 @@ from sprint.worker.sprite import installing
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.sprites_dev import SpritesDev
+from tests.servers.store import update_ref
 from tests.site import Site
 from tests.sprite.test_sprite_ticks import backend_of
 from tests.test_tick import CHECK, FILES, REPO
@@ -116,6 +117,26 @@ def test_ralph_is_begun_again_until_it_says_so(make: Make) -> None:
     asked = ("--repo", REPO, "--ralph", "--max-iterations", "9", "--timeout", "2m")
     told = json.loads(said(site, "dispatch", "bramble", "Go on.", *asked, "--wait", "--json", "--execute"))
     assert (told["outcome"], told["summary"]) == ("pr_opened", "done")
+
+
+def test_what_was_tried_on_other_branches_can_be_looked_at(make: Make, gitea: DemoForge) -> None:
+    """As the prompt says, each time as the forge has them: the first time, moved on, moved back, gone."""
+    listed = "git for-each-ref --format='%(refname:strip=3): %(contents:subject)' refs/remotes/origin"
+    site = make(command=f"echo >>widgets.py; {listed} | grep -v task-; git diff --stat main..origin/tried")
+
+    def seen() -> list[str]:
+        said(site, "dispatch", "bramble", "Look.", "--repo", REPO, "--wait", "--execute")
+        return [line.split(" ", 1)[1].strip() for line in said(site, "logs", "bramble").splitlines()]
+
+    stat = ["1 file changed, 1 insertion(+)"]
+    first = gitea.commit(REPO, "tried", "Try #101", {"tried.txt": "1\n"})
+    assert seen() == ["main: Start", "tried: Try #101", "tried.txt | 1 +", *stat]
+    gitea.commit(REPO, "tried", "Try again", {"tried.txt": "2\n"})
+    gitea.commit(REPO, "else/where", "Else", {"else.txt": "1\n"})
+    assert seen()[:3] == ["else/where: Else", "main: Start", "tried: Try again"]
+    update_ref(gitea.repo(REPO), "refs/heads/tried", first)
+    gitea.delete_branch(REPO, "else/where")
+    assert seen()[:2] == ["main: Start", "tried: Try #101"]
 
 
 def test_what_may_not_be_published_is_told(make: Make, gitea: DemoForge) -> None:
