@@ -106,7 +106,7 @@ def _head(run: Run) -> Iterator[str]:
         yield f"pull       {run.pr_url}"
     began = f"{run.started_at:%Y-%m-%d %H:%M} UTC"
     yield f"attempt    {run.attempt} on {run.host}, {began}, {row.duration_s:.0f} s"
-    tokens = f"{row.prompt_tokens} + {row.completion_tokens} tokens"
+    tokens = f"{row.prompt_tokens:,} + {row.completion_tokens:,} tokens"
     yield f"worker     {f'{run.worker} {row.model}'.rstrip()}: {row.turns} turns, {tokens}, cost {cost}"
     if run.environment and run.environment.says:
         yield f"environ    {safe_line(run.environment.says)}"

@@ -159,7 +159,7 @@ def _pull_line(issue: StoredIssue) -> str:
 
 def _row_line(row: LedgerRow) -> str:
     cost = "cost unknown" if row.cost_usd is None else f"${row.cost_usd:.4f}"
-    tokens = f"{row.prompt_tokens}+{row.completion_tokens} tokens"
+    tokens = f"{row.prompt_tokens:,} + {row.completion_tokens:,} tokens"
     return (
         f"{row.repo}#{row.issue} {row.outcome} ({row.outcome.verdict}), {row.turns} turns, {tokens}, "
         f"{cost}, {row.duration_s:.1f} s"

@@ -135,11 +135,16 @@ def _failure(event: Event) -> str:
     return safe_line(str(failure or ("" if code in (None, 0) else f"exit code {code}")))
 
 
-def _render_check(event: Event) -> Iterator[Line]:
+def checked(event: Event) -> str:
+    """What a check said: `base: pytest -q: passed, 4.2 s`."""
     seconds = number(event.get("seconds"))
     took = "" if seconds is None else f", {seconds:.1f} s"
     what = f"{event.get('what')}: {safe_line(str(event.get('command')))}: {event.get('status')}{took}"
-    yield "note", 0, f"{_time(event)} {safe_line(what, 1000)}"
+    return safe_line(what, 1000)
+
+
+def _render_check(event: Event) -> Iterator[Line]:
+    yield "note", 0, f"{_time(event)} {checked(event)}"
 
 
 def _render_note(event: Event) -> Iterator[Line]:

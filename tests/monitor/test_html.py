@@ -22,7 +22,7 @@ import pytest
 from sprint import ledger, transcript
 from sprint.cli import main
 from sprint.config import Config, ForgeConfig, load
-from sprint.domain import Phase, Purpose, replace
+from sprint.domain import Phase, Proof, Purpose, replace
 from sprint.errors import SprintError
 from sprint.monitor.figures import VERDICTS, Report
 from sprint.monitor.gather import Scope, gather
@@ -137,6 +137,11 @@ def test_one_pass_rate_of_seven_days(tmp_path: Path) -> None:
     assert report.figures.windows[1].total.pass_rate == 0.5
     assert rate.lead == "50%"
     assert "<b>50%</b><span>1 passed, 1 failed</span>" in written(tmp_path, report)
+
+
+def test_where_nothing_failed_no_causes_are_shown(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "results", a_row(2))
+    assert "Why runs failed" not in written(tmp_path)
 
 
 def test_what_waits_for_people_comes_first(tmp_path: Path) -> None:
@@ -409,6 +414,11 @@ def test_broken_events_are_shown_as_far_as_they_go() -> None:
     assert [event.kind for event in said.events] == ["note", "turn", "turn", "note", "note"]
 
 
+def test_a_check_is_told_in_words() -> None:
+    check = {"event": "check", "what": "base", "command": "pytest  -q", "status": "failed", "seconds": 4.23}
+    assert [getattr(event, "text", "") for event in talk(check).events] == ["base: pytest -q: failed, 4.2 s"]
+
+
 def test_a_full_page_gives_every_text_a_little_and_says_so() -> None:
     events = [{"event": "assistant", "turn": n, "content": "x" * 5000} for n in range(10)]
     said = talk(*events, room=12_000)
@@ -424,6 +434,21 @@ def test_the_end_is_shown_however_many_turns_came_before() -> None:
     said = talk(*events, {"event": "end", "ending": "limit"})
     assert said.left_out == 1500
     assert said.events[-1].kind == "end"
+
+
+@pytest.mark.parametrize(
+    ("proof", "said"),
+    [
+        (None, ""),
+        (Proof(), "without checks"),
+        (Proof(reason="no room <left>"), "unproven: no room &lt;left&gt;"),
+    ],
+)
+def test_a_runs_page_says_whether_its_work_is_proven(tmp_path: Path, proof: Proof | None, said: str) -> None:
+    run = replace(a_run(tmp_path / "results", a_row(1)), proof=proof)
+    write_run(tmp_path / "run.html", RunStore(tmp_path / "results").folder(run.id), run)
+    found = re.search("<dt>Proof</dt><dd><bdi>(.*?)</bdi>", (tmp_path / "run.html").read_text())
+    assert (found[1] if found else "") == said
 
 
 def test_a_patch_is_read_file_by_file(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def panels(report: Report) -> tuple[Panel, ...]:
         _runs(stretch),
         _rate(stretch, report.figures),
         _spend(stretch, report.ceiling_usd),
-        _causes(report.figures),
+        *([_causes(report.figures)] if report.figures.causes else []),
         _pulls(report.pulls),
     )
 
@@ -256,7 +256,7 @@ def _causes(figures: Figures) -> Panel:
         title="Why runs failed",
         lead=plural(total, "failure"),
         note=figures.period if figures.since else f"last {figures.period}",
-        svg=charts.rows(about, labels, series, ranked[0][1]) if ranked else "",
+        svg=charts.rows(about, labels, series, ranked[0][1]),
         legend=(),
         head=("Runs", "Outcome", "Cause"),
         rows=tuple((f"{cause.count:,}", label(cause.outcome), cause.detail) for cause in shown),

@@ -15,7 +15,7 @@ from sprint.files import refusing
 from sprint.monitor.html import page, patch
 from sprint.monitor.html.page_budget import Cut, PageBudget
 from sprint.monitor.html.transcript_view import conversation
-from sprint.monitor.units import dollars, span, work
+from sprint.monitor.units import PROOFS, dollars, span, work
 
 CACHED = "run.html"
 _PAGE_CHARACTERS = 1_500_000  # characters: what a phone's browser opens at once
@@ -93,6 +93,8 @@ def _facts(run: Run, usage: Usage, model: str) -> list[Fact]:
         facts.append(Fact("Paused", f"since {page.moment(run.paused_since)} UTC: {run.paused_why}"))
     elif run.paused_s:
         facts.append(Fact("Paused", span(run.paused_s)))
+    if run.proof is not None:
+        facts.append(Fact("Proof", ": ".join(filter(None, [PROOFS[run.proof.verdict], run.proof.reason]))))
     if run.purpose != Purpose.ISSUE:
         facts.append(Fact("For", work(run)))
     return [

@@ -10,6 +10,7 @@ from typing import Any
 from sprint.clean_text import safe_line
 from sprint.monitor.html.page import printed
 from sprint.monitor.html.page_budget import Cut, PageBudget
+from sprint.view.words import checked
 
 _SAID_CAP = 40_000  # characters of a prompt, of what the model says and of an argument
 _OUTPUT_CAP = 16_000
@@ -106,6 +107,8 @@ def conversation(events: Iterable[Mapping[str, Any]], budget: PageBudget) -> Con
                     summary=budget.fit(event.get("summary"), _SAID_CAP),
                 )
             )
+        elif kind == "check":
+            found.append(Note(_time(event), checked(event)))
         else:
             said = event.get("text") if kind == "note" else json.dumps(event, ensure_ascii=False)
             found.append(Note(_time(event), safe_line(str(said), 1000)))
