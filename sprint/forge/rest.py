@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
@@ -382,15 +382,19 @@ class RestForge(ABC):
             answer = self.api.get(f"{place}/runs", {"head_sha": sha})
             found = wire.convert(answer.data, wire.WorkflowRunsWire, self._what(place))
             runs = [run.id for run in found.workflow_runs or () if run.head_sha == sha][:_MOST_RUNS]
-            for run in runs:
-                jobs = self._one(f"{place}/runs/{run:d}/jobs", wire.JobsWire).jobs or ()
-                for job in (job for job in jobs if job.conclusion in _FAILED):
-                    if len(logs) < _MOST_LOGS:
-                        log = self.api.text(f"{place}/jobs/{job.id:d}/logs")
-                        logs[job.name] = _LINE_TIME.sub("", log)[-_LOG_TAIL:]
+            for job in self._failed_jobs(place, runs):
+                if len(logs) == _MOST_LOGS:
+                    break
+                log = self.api.text(f"{place}/jobs/{job.id:d}/logs")
+                logs[job.name] = _LINE_TIME.sub("", log)[-_LOG_TAIL:]
         except ForgeError as error:  # Forgejo 11 and older servers have none
             _log.info("%s: logs of CI cannot be read: %s", self._what(repo), error)
         return logs
+
+    def _failed_jobs(self, place: str, runs: Iterable[int]) -> Iterator[wire.JobWire]:
+        for run in runs:
+            jobs = self._one(f"{place}/runs/{run:d}/jobs", wire.JobsWire).jobs or ()
+            yield from (job for job in jobs if job.conclusion in _FAILED)
 
     def ask_for_review(self, repo: str, number: int, logins: Sequence[str]) -> None:
         self.api.post(f"{at(repo)}/pulls/{number:d}/requested_reviewers", {"reviewers": list(logins)})

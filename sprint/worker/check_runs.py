@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sprint.worker.review import CheckRun, Ran
@@ -23,17 +23,21 @@ def told_by(events: Iterable[Mapping[str, Any]], checks: Sequence[str]) -> tuple
     """For each check whether it ran after the last edit, by a run's transcript; empty where that tells of no
     call, as with a worker whose steps nobody sees."""
     ran = dict.fromkeys(checks, Ran.NO)
-    has_calls = False
+    calls = list(_calls(events))
+    for call in calls:
+        if call.get("path"):
+            ran = {check: Ran.NO if seen is Ran.NO else Ran.BEFORE for check, seen in ran.items()}
+            continue
+        for check, line in itertools.product(checks, _lines(str(call.get("arguments", "")))):
+            if (seen := how(check, line)) is not Ran.NO and ran[check] is not Ran.YES:
+                ran[check] = seen
+    return tuple(CheckRun(check, seen) for check, seen in ran.items()) if calls else ()
+
+
+def _calls(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for event in events:
-        for call in event.get("tool_calls") or () if event.get("event") == "assistant" else ():
-            has_calls = True
-            if call.get("path"):
-                ran = {check: Ran.NO if seen is Ran.NO else Ran.BEFORE for check, seen in ran.items()}
-                continue
-            for check, line in itertools.product(checks, _lines(str(call.get("arguments", "")))):
-                if (seen := how(check, line)) is not Ran.NO and ran[check] is not Ran.YES:
-                    ran[check] = seen
-    return tuple(CheckRun(check, seen) for check, seen in ran.items()) if has_calls else ()
+        if event.get("event") == "assistant":
+            yield from event.get("tool_calls") or ()
 
 
 def _lines(arguments: str) -> list[str]:

@@ -143,18 +143,23 @@ def clean_mirrors(cache: Path, *, days: float = 30) -> list[str]:
     """Remove mirrors that no tick has used for so many days; returns what was removed."""
     removed = []
     for path in cache.glob("mirrors/*/*/*.git"):
-        used = path / "sprint-used"
+        note = path / "sprint-used"
         try:
-            last = (used if used.exists() else path).stat().st_mtime
+            last = (note if note.exists() else path).stat().st_mtime
             if last < time.time() - days * 86400:
-                with lock(path.with_suffix(".lock"), what="removal"):
-                    gone = sibling(path, "gone")
-                    path.rename(gone)
-                    delete(gone)
-                    trees = path.with_suffix(".trees")
-                    if trees.is_dir() and not any(layers.is_needed(tree) for tree in trees.iterdir()):
-                        delete(trees)
+                _remove_mirror(path)
                 removed.append(str(path))
-        except (Busy, FileNotFoundError):
+        except (Busy, FileNotFoundError):  # another tick uses it, or removes it
             continue
     return removed
+
+
+def _remove_mirror(path: Path) -> None:
+    """With its trees, where no workspace shows one. Raises Busy."""
+    with lock(path.with_suffix(".lock"), what="removal"):
+        gone = sibling(path, "gone")
+        path.rename(gone)
+        delete(gone)
+        trees = path.with_suffix(".trees")
+        if trees.is_dir() and not any(layers.is_needed(tree) for tree in trees.iterdir()):
+            delete(trees)
