@@ -18,6 +18,7 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 FILE_CAP = 256 << 20  # bytes of one file, either way
 _TRIES = 3
+_NO_USE = re.compile("no space|denied|read-only|not permitted", re.IGNORECASE)
 
 
 class BackendError(SprintError):
@@ -146,6 +147,17 @@ def checked(sprite: str) -> str:
             f"{sprite!r} is no name for a sprite: lower-case letters, digits and hyphens, at most 63"
         )
     return sprite
+
+
+def check_size(path: str, data: bytes) -> None:
+    """Raises Refused for more than a file may have."""
+    if len(data) > FILE_CAP:
+        raise Refused(f"{path}: more than the {FILE_CAP >> 20} MB that one file may have")
+
+
+def kind_of_failure(said: str) -> type[BackendError]:
+    """By the last words of a command: Refused where no other try helps."""
+    return Refused if _NO_USE.search(said) else Failed
 
 
 def repeated(ask: Callable[[], T], *, pause: float = 0.0) -> T:

@@ -36,7 +36,9 @@ from sprint.sprite.backend import (
     Sprite,
     SpriteState,
     Unreachable,
+    check_size,
     checked,
+    kind_of_failure,
     repeated,
     shown,
 )
@@ -275,8 +277,7 @@ class FolderBackend:
         return Done(255 if done.exit_code == _OWN_255 else done.exit_code, done.stdout, done.stderr)
 
     def put(self, sprite: str, path: str, data: bytes, *, mode: int = 0o600) -> None:
-        if len(data) > FILE_CAP:
-            raise Refused(f"{path}: more than the {FILE_CAP >> 20} MB that one file may have")
+        check_size(path, data)
         repeated(lambda: self._run(_PUT, checked(sprite), path, f"{mode:o}", stdin=data, timeout=_SLOW))
 
     def get(self, sprite: str, path: str, *, cap: int = FILE_CAP) -> bytes:
@@ -330,8 +331,7 @@ class FolderBackend:
             raise Refused(f"{what} on sprite {sprite} is larger than it may be")
         if done.exit_code:
             said = _last_line(done.stderr) or f"exit code {done.exit_code}"
-            kind = Refused if re.search("no space|denied|read-only|not permitted", said, re.I) else Failed
-            raise kind(f"{self._shell.where}: {said}")
+            raise kind_of_failure(said)(f"{self._shell.where}: {said}")
         return done
 
 

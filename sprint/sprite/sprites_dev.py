@@ -29,7 +29,9 @@ from sprint.sprite.backend import (
     Sprite,
     SpriteState,
     Unreachable,
+    check_size,
     checked,
+    kind_of_failure,
     repeated,
     shown,
 )
@@ -130,8 +132,7 @@ class SpritesBackend:
         return Done(command.exit_code, out.getvalue(), err.getvalue())
 
     def put(self, sprite: str, path: str, data: bytes, *, mode: int = 0o600) -> None:
-        if len(data) > FILE_CAP:
-            raise Refused(f"{path}: more than the {FILE_CAP >> 20} MB that one file may have")
+        check_size(path, data)
         files = self._client.sprite(checked(sprite)).filesystem(HOME)
         parts = max(1, -(-len(data) // _PART))
         what = f"write {path} on {sprite}"
@@ -198,8 +199,7 @@ class SpritesBackend:
 
     def _failed(self, done: Done, what: str) -> BackendError:
         said = done.stderr.decode("utf-8", "replace").strip()[-300:] or f"exit code {done.exit_code}"
-        kind = Refused if re.search("no space|denied|read-only", said, re.I) else Failed
-        return kind(f"{self.name}: cannot {what}: {said}")
+        return kind_of_failure(said)(f"{self.name}: cannot {what}: {said}")
 
     def _again(self, what: str, ask: Callable[[], T]) -> T:
         """For what may be done twice."""

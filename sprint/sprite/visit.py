@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sprint.sprite.backend import Backend, Done, Failed, Refused
+from sprint.sprite.backend import Backend, Done, Failed, Refused, kind_of_failure
 from sprint.sprite.folders import FolderBackend
 
 _ERRANDS = Path(__file__).with_name("errands.py")
@@ -47,8 +46,7 @@ def _answer(done: Done, who: str, errand: str) -> dict[str, Any]:
     if done.exit_code in _NO_PROGRAM:
         raise Refused(f"{who}: no python3 there; install Python 3.10 or newer")
     if done.exit_code == _FAULT:
-        kind = Refused if re.search("no space|denied|read-only|not permitted", last, re.I) else Failed
-        raise kind(f"{who}: {last}")
+        raise kind_of_failure(last)(f"{who}: {last}")
     try:
         answer = json.loads(done.stdout)
     except ValueError:
