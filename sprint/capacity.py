@@ -43,6 +43,6 @@ def crowd(claims: Mapping[int, Claim], unsettled: Set[int | None]) -> str:
     said = []
     for number in sorted(number for number in unsettled if number):
         claim = claims.get(number)
-        until = f"until {claim.expires:%Y-%m-%d %H:%M} UTC" if claim else ""
-        said.append(f"#{number} is claimed by {claim.host} {until}" if claim else f"#{number} is under way")
-    return f"{'; '.join(said)} (pick.at_once)"
+        until = f", claimed by {claim.host} until {claim.expires:%Y-%m-%d %H:%M} UTC" if claim else ""
+        said.append(f"#{number}{until}")
+    return f"as many runs are under way as pick.at_once allows: {'; '.join(said)}"

@@ -304,14 +304,20 @@ def test_a_claim_lost_to_another_host_stops_it_and_keeps_its_work(
 
 
 def test_several_are_under_way_up_to_at_once_on_all_hosts(
-    backend: Backend, make_host: Callable[..., Host], gitea: DemoForge
+    backend: Backend,
+    make_host: Callable[..., Host],
+    gitea: DemoForge,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for number in range(5):
         gitea.add_issue(REPO, f"Another thing {number}", "Please.")
     hosts = [make_host(name, pick={"at_once": 3}) for name in ("one", "two")]
     for host in (*hosts, *hosts):
+        capsys.readouterr()
         host.tick()
     assert len(backend.started) == 3
+    said = capsys.readouterr().out
+    assert f"{REPO}: as many runs are under way as pick.at_once allows: #1, claimed by " in said
     backend.liveness = Liveness.DONE
     hosts[0].tick()
     assert hosts[0].outcomes() == ["pr_opened"] * 3
