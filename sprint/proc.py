@@ -21,6 +21,7 @@ from sprint.errors import SprintError
 from sprint.sinks import Kept, Lines, Sink, both, copy
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GO_PATH = "/usr/local/go/bin"  # where Go's own installer puts it, outside everybody's PATH
 _CHUNK = 65536
 _WATCH_SECONDS = 0.2  # at least every quarter of a second, whatever else is to be done
 _DRAIN_SECONDS = 2.0  # how long output is still read once the command itself has ended
@@ -32,8 +33,8 @@ def hostname() -> str:
 
 
 def find(program: str) -> str | None:
-    """Where a program is, on the runner's own PATH and then the system's."""
-    return shutil.which(program) or shutil.which(program, path=SEARCH_PATH)
+    """Where a program is, on the runner's own PATH and then where sandboxes have those of the system."""
+    return shutil.which(program) or shutil.which(program, path=f"{GO_PATH}:{SEARCH_PATH}")
 
 
 def minimal_environment(**more: str) -> dict[str, str]:

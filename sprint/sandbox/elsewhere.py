@@ -76,6 +76,4 @@ def box(
 
 def _search_path(home: str, shown: Sequence[str]) -> str:
     own = (f"{home}/.venv/bin", f"{home}/.local/bin")
-    return ":".join(
-        (*own, *(f"{path}/bin" for path in shown), "/usr/local/go/bin", proc.SEARCH_PATH, STAND_IN)
-    )
+    return ":".join((*own, *(f"{path}/bin" for path in shown), proc.GO_PATH, proc.SEARCH_PATH, STAND_IN))

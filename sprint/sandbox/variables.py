@@ -53,7 +53,7 @@ def environment(config: SandboxConfig, *, home: str, tmp: str) -> dict[str, str]
 def _search_path(readable: tuple[str, ...], kind: SandboxKind, toolchain: Toolchains, home: str) -> str:
     """The project's environment, the operator's toolchains, the system, and what stands in for `python`."""
     shown = [_programs_of(path) for path in (*readable, *toolchain.first)]
-    shown.append("/usr/local/go/bin")  # where Go's own installer puts it, outside everybody's PATH
+    shown.append(proc.GO_PATH)
     last = [
         *map(_programs_of, toolchain.last),
         STAND_IN if kind == "bwrap" else str(_STAND_IN_FILE.parent),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sprint import proc
 from sprint.gateway import clients
 from sprint.gateway.clients import CLIENTS, Machine, NotTold, told_by
+from sprint.sandbox import variables
+from sprint.sandbox.toolchains import Toolchains
 from tests.around import around
 
 _PATH = os.environ["PATH"]  # with the toolchains of this machine's home, which other tests do not see
@@ -147,6 +151,22 @@ def test_an_index_of_cargos_that_cannot_be_passed_on(machine: Callable[..., Mach
     )
     with pytest.raises(NotTold, match="no sparse one"):
         told_by(CLIENTS["crates"], here)
+
+
+def test_go_is_found_where_sandboxes_have_it(
+    machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its own installer's folder is on few PATHs, not cron's; commands see it all the same."""
+    (tmp_path / "go").mkdir()
+    answer = dict.fromkeys(("GOSUMDB", "GONOSUMDB", "GOPRIVATE"), "off")
+    answer["GOPROXY"] = "https://proxy.example.org"
+    (tmp_path / "go" / "go").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    (tmp_path / "go" / "go").chmod(0o755)
+    monkeypatch.setattr(proc, "GO_PATH", str(tmp_path / "go"))
+    monkeypatch.setattr(proc, "SEARCH_PATH", "/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert str(tmp_path / "go") in variables._search_path((), "bwrap", Toolchains(), str(tmp_path)).split(":")
+    assert told_by(CLIENTS["go"], machine()).addresses == ("https://proxy.example.org",)
 
 
 def test_a_client_that_is_not_there(machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch) -> None:
