@@ -204,7 +204,8 @@ class RunStore:
                     yield run
 
     def find(self, reference: str) -> Run:
-        """The run that a person means: the start of its name, or `OWNER/REPO#N` or `#N` for the newest one.
+        """The run that a person means: the start of its name, or `OWNER/REPO#N` or `#N` for the newest one
+        of that issue or pull request.
 
         Raises SprintError where nothing or more than one thing is meant.
         """
@@ -275,11 +276,16 @@ class RunStore:
         ending = re.compile(rf".*-{number}-[0-9a-f]+")
         runs = [self._readable(name) for name in sorted(_names(self._runs)) if ending.fullmatch(name)]
         matches = [run for run in runs if run and run.issue == number and repo in ("", run.repo)]
+        if not matches:  # issues and pull requests are numbered together
+            every = [run for run in self.all() if run.pr_number == number and repo in ("", run.repo)]
+            matches = every[::-1]
         repos = sorted({run.repo for run in matches})
         if not matches:
             raise SprintError(f"no run for {reference} in {self._runs}: `sprint monitor` lists them")
         if len(repos) > 1:
-            raise SprintError(f"{reference} is an issue of {', '.join(repos)}: say OWNER/REPO#{number}")
+            raise SprintError(
+                f"{reference} is an issue or pull request of {', '.join(repos)}: say OWNER/REPO#{number}"
+            )
         return matches[-1]
 
     def _readable(self, run_id: str) -> Run | None:

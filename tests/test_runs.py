@@ -152,13 +152,16 @@ def test_a_run_is_found_by_the_start_of_its_name_or_its_issue(tmp_path: Path) ->
     assert store.find("20261121T1201") == first
     assert store.find("octo/widgets#12") == second
     assert store.find("#7") == other
+    pull = replace(first, pr_number=41)
+    store.save(pull)
+    assert store.find("octo/widgets#41") == pull, "where no issue has the number, a pull request's"
     store.create(a_run(4, repo="octo/gears"))
     for reference, reason in {
         "2026": "begins the names of 4 runs",
         "2027": "no run '2027'",
         "": "no run ''",
         "../../etc": "no run",
-        "#12": "an issue of octo/gears, octo/widgets",
+        "#12": "an issue or pull request of octo/gears, octo/widgets",
         "octo/widgets#13": "no run for octo/widgets#13",
     }.items():
         with pytest.raises(SprintError, match=reason):
