@@ -56,9 +56,10 @@ _PAINT = {
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text, width, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
-    ) or [""]
+    )
+    return [lines[0], *(line.removeprefix(" ") for line in lines[1:])] if lines else [""]
 
 
 def _block(style: str, indent: int, text: Any) -> Iterator[Line]:

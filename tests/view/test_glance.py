@@ -48,6 +48,17 @@ def test_what_goes_on_ends_with_its_result() -> None:
     assert after(seen, event("end", ending="implemented")).ends is None
 
 
+def test_a_wrapped_line_goes_on_below_its_beginning() -> None:
+    """A break takes a blank away; what is indented by more stays so."""
+    said = event("user", text="Read every file first, then act.\n    and   a  column   of   words")
+    assert list(words.in_full([said], width=22))[1:] == [
+        "  Read every file ",
+        "  first, then act.",
+        "      and   a  column",
+        "    of   words",
+    ]
+
+
 def test_what_was_used_is_summed_and_unknown_where_a_part_is() -> None:
     seen = told(turn(100, 10, 0.5), turn(200, 20, 0.25))
     used = (seen.usage.prompt_tokens, seen.usage.completion_tokens, seen.usage.cost_usd)
