@@ -63,6 +63,11 @@ class _Metrics:
                 "Spend on all runs by merged ones.",
                 pulls.usd_per_merged,
             )
+        yield _gauge(
+            "open_questions",
+            "Questions to people at issues that no run has taken up since.",
+            figures.asking_count,
+        )
         yield from _of_follow_ups(pulls)
         yield _gauges(
             "service_up",

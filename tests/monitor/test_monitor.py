@@ -221,6 +221,7 @@ def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
     assert "sprint_spend_dollars_total 0.5" in text
     assert 'sprint_pass_ratio{window="24 hours"} 0.5' in text
     assert 'sprint_tick_late{forge="home",repo="octo/widgets"} 0.0' in text
+    assert "sprint_open_questions 0.0" in text
     assert file.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.glob("*.prom*")] == ["sprint.prom"]
     promtool = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
