@@ -152,6 +152,15 @@ return found;
 """
 
 
+@pytest.mark.parametrize(("width", "columns"), [(PHONE, 2), (820, 3), (WIDE, 6)])
+def test_no_figure_stands_alone_in_a_row(browser: Browser, pages: Pages, width: int, columns: int) -> None:
+    browser.open(pages.report, width=width)
+    tops = browser.run(
+        "return [...document.querySelectorAll('.tile')].map(one => one.getBoundingClientRect().top)"
+    )
+    assert [tops.count(top) for top in sorted(set(tops))] == [columns] * (6 // columns)
+
+
 def test_on_a_phone_the_runs_come_before_the_charts(browser: Browser, pages: Pages) -> None:
     browser.open(pages.report, width=PHONE)
     tops = browser.run(
