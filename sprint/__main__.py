@@ -5,9 +5,10 @@ import gc
 # A start makes many objects and no garbage: with Python's own threshold a seventh of it goes into looking.
 gc.set_threshold(100_000)
 
+import atexit  # noqa: E402
 import contextlib  # noqa: E402
-import logging  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 
@@ -30,12 +31,15 @@ def run() -> int:
     """The whole program; returns its exit code, or ends at once.
 
     Python takes apart all that it has made, which takes as long as a request. That is for those who are still
-    waited for then, as an event that was taken while a server is told to stop.
+    waited for then, as an event that was taken while a server is told to stop. What is to be gone with the
+    process, folders for temporary files among it, goes before.
     """
     code = main()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         return code
-    logging.shutdown()
+    for number in (signal.SIGINT, signal.SIGTERM):  # it is ending
+        signal.signal(number, signal.SIG_IGN)
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # whoever read it has gone
             stream.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -470,6 +471,29 @@ def test_a_small_tick_starts_few_programs(
     assert started["dialogue"] <= 5, "the claims, the base, and three pushes"
     assert started["git"] <= 25
     assert started["sandbox"] <= sandboxes
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["ends by itself", "told to stop"])
+def test_a_tick_leaves_nothing_where_temporary_files_are(
+    gitea: DemoForge, make_site: MakeSite, workspaces: Path, *, is_stopped: bool
+) -> None:
+    ticks: list[subprocess.Popen[bytes]] = []
+
+    def script(_: Any, number: int) -> Reply:
+        if number == 2 and is_stopped:
+            ticks[0].terminate()
+        return FIXED[number]
+
+    backlog(gitea)
+    site, temporary = make_site(gitea, script), workspaces / "temporary"
+    temporary.mkdir(mode=0o711)
+    argv = [sys.executable, "-m", "sprint", "run", REPO]  # as it is started, and ends
+    environ = {**site.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(argv, cwd=site.path, env=environ, stdout=subprocess.PIPE) as started:
+        ticks.append(started)
+        started.communicate(timeout=120)
+    assert started.returncode == (130 if is_stopped else 0)
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_mirror_that_a_look_at_a_new_pull_request_takes_serves_the_next_run(
