@@ -26,15 +26,22 @@ class Beside(Generic[T]):
         self._done: T
         self._failed: BaseException | None = None
         self._stopping = threading.Event()
+        # Asked in place of the thread, which Python up to 3.12 takes for ended once a join was interrupted.
+        self._ended = threading.Event()
         run = copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._do,), name="beside", daemon=True)
-        self._thread.start()
+        try:
+            threading.Thread(target=run, args=(self._do,), name="beside", daemon=True).start()
+        except BaseException:
+            self.stop()
+            raise
 
     def _do(self) -> None:
         try:
             self._done = self._work(self._watch)
         except BaseException as error:  # noqa: BLE001 - it is raised where its result is wanted
             self._failed = error
+        finally:
+            self._ended.set()
 
     def _watch(self) -> str:
         if self._stopping.is_set():
@@ -44,7 +51,7 @@ class Beside(Generic[T]):
     def result(self) -> T:
         """What `work` gave, once it is there; what it raised is raised here."""
         try:
-            self._thread.join()
+            self._ended.wait()
         except BaseException:
             self.stop()
             raise
@@ -55,4 +62,4 @@ class Beside(Generic[T]):
     def stop(self) -> None:
         """End the command that it runs, if it is not done: it must not go on when this process has ended."""
         self._stopping.set()
-        self._thread.join(_STOP_SECONDS)
+        self._ended.wait(_STOP_SECONDS)
