@@ -284,6 +284,17 @@ def test_doctor_is_content_with_what_init_wrote(
     assert model.key not in written + done.stdout
 
 
+@pytest.mark.parametrize(("named", "is_told"), [((), True), (("Acme/Other",), True), (("a/b",), False)])
+def test_a_checkouts_checks_are_told_of_its_own_repository_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: tuple[str, ...], is_told: bool
+) -> None:
+    folder = checkout(tmp_path / "here", origin="https://git.example.org/acme/other.git")
+    (folder / "go.mod").write_text("module x\n")
+    around_it = around(tmp_path, {"GITEA_URL": "https://git.example.org"}, cwd=folder)
+    assert init(None, None, around_it, Named(named)) == 0
+    assert ("  check       " in capsys.readouterr().out) is is_told
+
+
 def test_repositories_and_who_works_on_them_may_be_named(tmp_path: Path) -> None:
     folder = checkout(tmp_path / "here", origin="https://github.com/acme/other.git")
     environ = {"GITEA_URL": "https://git.example.org", "GITEA_TOKEN": "t"}

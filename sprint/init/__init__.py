@@ -138,7 +138,10 @@ def _with_named(found: Found, named: Named, around: Surroundings) -> Found:
         token = credentials.token_in_file(around.cwd / named.token_file, "--token-file")
         found = replace(found, forges=(replace(first, token=token), *others))
     repos = tuple(FoundRepo("", name, found.forges[0].kind, "") for name in named.repos)
-    return replace(found, repos=repos or found.repos, worker=named.worker)
+    here = {repo.name.lower() for repo in found.repos}
+    is_here = not repos or any(repo.name.lower() in here for repo in repos)
+    project = found.project if is_here else None  # another repository's set-up says nothing about these
+    return replace(found, repos=repos or found.repos, project=project, worker=named.worker)
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from sprint.terminal_text import decoded, readable
 
 _EXEC_SECONDS = 3600.0
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -29,7 +32,10 @@ class Operator:
     out: TextIO
 
     def listing(self) -> int:
-        for sprite in sorted(self.backend.list(), key=lambda one: one.name):
+        sprites = sorted(self.backend.list(), key=lambda one: one.name)
+        if not sprites:
+            _log.warning("%s has no sprite; `sprint sprite provision NAME` makes one", self.backend.name)
+        for sprite in sprites:
             labels = " ".join(f"{key}={value}" for key, value in sorted(sprite.labels.items()))
             made = f"{sprite.created:%Y-%m-%d %H:%M}" if sprite.created else "-"
             self._print(f"{sprite.name:24} {sprite.state.value:8} {made:16} {labels}")

@@ -34,6 +34,9 @@ def say(tmp_path: Path) -> Say:
 
 
 def test_a_sprite_by_hand(say: Say, tmp_path: Path) -> None:
+    none = say("list")
+    assert (none.returncode, none.stdout) == (0, "")
+    assert none.stderr == "sprint: here has no sprite; `sprint sprite provision NAME` makes one\n"
     assert say("provision", "bramble", "--label", "persona=bramble").stdout == "bramble is there\n"
     assert "managed_by=sprint persona=bramble" in say("list").stdout
     (tmp_path / "here.txt").write_text("hello\n")
