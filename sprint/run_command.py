@@ -284,7 +284,7 @@ def _tell(config: Config, repo: RepoConfig, options: Options, text: str, alarms:
     if any(due) or options.by_hand or options.issue is not None:
         _log.error("%s", text)
     elif not options.as_json:
-        _say(options, {}, f"{repo.name}: {safe_line(text, 500)}")
+        _say(options, {}, f"{repo.name}: {safe_line(text.removeprefix(f'{repo.name}: '), 500)}")
 
 
 def _preview(config: Config, repo: RepoConfig, options: Options, around: Surroundings) -> int:

@@ -58,6 +58,16 @@ def test_cron_mails_a_failure_when_it_begins_and_when_it_is_over(
     assert quiet.stdout.count("\n") == 1
 
 
+def test_a_failing_repository_is_named_once(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    gitea.add_repo(REPO, {})
+    site = Site(workspaces / "site", gitea, model_server([]), repos=[REPO])
+    says = f"{REPO}: it has no commits yet; push a first one\n"
+    assert site.sprint("run", REPO).stderr == f"sprint: {says}"
+    assert site.sprint("run", REPO).stdout == says
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     (tmp_path / "sprint.yaml").write_text(
