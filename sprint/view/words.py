@@ -212,8 +212,10 @@ def tokens(prompt: int, completion: int, usd: float | None) -> str:
 
 def _brief_turn(event: Event) -> Iterator[Line]:
     used = transcript.of_turn(event)
-    about = tokens(used.prompt_tokens, used.completion_tokens, used.cost_usd)
-    yield "head", 0, f"{_time(event)} turn {safe_line(str(event.get('turn', '?')), 20)}: {about}"
+    about = ""
+    if used.prompt_tokens or used.completion_tokens:  # else an agent's turn, whose use the next one tells
+        about = f": {tokens(used.prompt_tokens, used.completion_tokens, used.cost_usd)}"
+    yield "head", 0, f"{_time(event)} turn {safe_line(str(event.get('turn', '?')), 20)}{about}"
     if said := safe_line(str(event.get("content") or ""), 300):
         yield "text", 2, said
     for name, arguments in _calls(event):

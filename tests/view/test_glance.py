@@ -29,6 +29,13 @@ def turn(prompt: int, completion: int, usd: float | None) -> dict[str, Any]:
     return event("assistant", turn=1, model="m", usage=used)
 
 
+def test_a_turn_whose_use_is_not_known_is_not_said_to_have_none() -> None:
+    assert [line for _, _, line in words.in_brief(turn(1200, 30, None))] == [
+        "12:00:00 turn 1: 1,200 + 30 tokens"
+    ]
+    assert [line for _, _, line in words.in_brief(turn(0, 0, None))] == ["12:00:00 turn 1"]
+
+
 def test_what_goes_on_ends_with_its_result() -> None:
     seen = told(
         event("phase", phase="working"),
