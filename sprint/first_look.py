@@ -39,7 +39,10 @@ def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
             f"{repo.name}: no forge is configured; set GITEA_URL and GITEA_TOKEN, or GITHUB_TOKEN, "
             "or write a sprint.yaml with forges:"
         )
-    return connect(forge, credentials.forge_token(repo.forge, forge, around))
+    token = credentials.forge_token(repo.forge, forge, around)
+    if token is None and (where := credentials.without_address(config, around)):
+        raise ConfigError(f"{repo.name}: {where} has a token for a Gitea server, which GITEA_URL has to name")
+    return connect(forge, token)
 
 
 def fit_repository(forge: Forge, repo: RepoConfig) -> Repository:

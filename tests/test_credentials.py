@@ -15,12 +15,13 @@ import pytest
 from msgspec.structs import replace
 
 from sprint import credentials
-from sprint.config import Config, ForgeConfig, ModelConfig, load
+from sprint.config import Config, ForgeConfig, ModelConfig, load, resolve
 from sprint.credentials import forge_token, ollama
 from sprint.credentials.endpoints import OPENAI, OPENROUTER, model_endpoints
 from sprint.credentials.secret_places import NO_KEY
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ConfigError, ModelError, ModelTrouble
+from sprint.first_look import forge_of
 from tests.around import around
 from tests.servers.loopback import Answer, LoopbackServer, Request, json_answer
 
@@ -136,6 +137,23 @@ def test_giteas_token_goes_to_no_other_server(home: Path) -> None:
     assert forge_token("h", GITEA, around(home, environ)) == Secret("secret")
     other = ForgeConfig(kind="gitea", url="https://evil.example")
     assert forge_token("h", other, around(home, environ)) is None
+
+
+def test_a_token_whose_server_nothing_names_is_told(home: Path) -> None:
+    """As the scripts before it had it: else another forge would be asked, without any."""
+
+    def asked(**environ: str) -> None:
+        config = load(None, around(home, environ))
+        forge_of(config, resolve(config, "acme/widgets"), around(home, environ))
+
+    asked()
+    with pytest.raises(ConfigError, match=r"\$GITEA_TOKEN has a token .* GITEA_URL has to name"):
+        asked(GITEA_TOKEN="secret")
+    token_file(home / ".hermes/gitea_token_vps", "from-hermes\n")
+    with pytest.raises(ConfigError, match=r"~/.hermes/gitea_token_vps has a token"):
+        asked()
+    asked(GITHUB_TOKEN="a")
+    asked(GITEA_URL="https://git.example.org")
 
 
 def test_githubs_token_is_found_in_this_order(home: Path) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from sprint import proc
 from sprint.config import (
+    Config,
     FleetConfig,
     ForgeConfig,
     ForgeKind,
@@ -76,6 +77,15 @@ def _gitea_token(url: str, around: Surroundings) -> FoundToken | None:
         return found
     file = around.home / GITEA_TOKEN_FILE
     return FoundToken(from_file(file, str(file)), file=f"~/{GITEA_TOKEN_FILE}") if file.is_file() else None
+
+
+def without_address(config: Config, around: Surroundings) -> str:
+    """Where there is a token for a Gitea server that nothing names, "" where there is none."""
+    if any(forge.kind in ("gitea", "forgejo") for forge in config.forges.values()):
+        return ""
+    if around.get("GITEA_TOKEN"):
+        return "$GITEA_TOKEN"
+    return f"~/{GITEA_TOKEN_FILE}" if (around.home / GITEA_TOKEN_FILE).is_file() else ""
 
 
 def _github_token(url: str, around: Surroundings) -> FoundToken | None:
