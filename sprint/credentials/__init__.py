@@ -21,7 +21,7 @@ from sprint.config import (
     HermesWorkerConfig,
     SpritesBackendConfig,
 )
-from sprint.credentials.secret_places import from_file, from_variable, usable
+from sprint.credentials.secret_places import configured, from_file, from_variable, usable
 from sprint.domain import Secret
 from sprint.errors import ConfigError, SprintError
 from sprint.surroundings import Surroundings
@@ -48,11 +48,9 @@ def forge_token(name: str, forge: ForgeConfig, around: Surroundings) -> Secret |
 
     Raises ConfigError where the configured place, or the one that was found, has no usable token.
     """
-    at = f"forges.{name}"
-    if forge.token_file:
-        return from_file(Path(forge.token_file), f"{at}.token_file")
-    if forge.token_env:
-        return from_variable(forge.token_env, around, f"{at}.token_env")
+    given = configured(forge.token_file, forge.token_env, around, f"forges.{name}.token")
+    if given is not None:
+        return given
     found = find_forge_token(forge, around)
     return found.secret if found else None
 
@@ -162,10 +160,9 @@ def hermes_is_set_up(around: Surroundings) -> bool:
 
 def hermes_server_key(worker: HermesWorkerConfig, around: Surroundings) -> Secret | None:
     """What opens hermes' agent server; None where nothing is set up. Raises ConfigError."""
-    if worker.server_key_file:
-        return from_file(Path(worker.server_key_file), "server_key_file")
-    if worker.server_key_env:
-        return from_variable(worker.server_key_env, around, "server_key_env")
+    given = configured(worker.server_key_file, worker.server_key_env, around, "server_key")
+    if given is not None:
+        return given
     from sprint.credentials import hermes_model
 
     found = around.get(_SERVER_KEY) or hermes_model.variable(
@@ -177,9 +174,8 @@ def hermes_server_key(worker: HermesWorkerConfig, around: Surroundings) -> Secre
 def sprites_token(name: str, backend: SpritesBackendConfig, around: Surroundings) -> Secret | None:
     """The configured place, else $SPRITE_TOKEN or $SPRITES_TOKEN; None where there is none."""
     at = f"backends.{name}"
-    if backend.token_file:
-        return from_file(Path(backend.token_file), f"{at}.token_file")
-    if backend.token_env:
-        return from_variable(backend.token_env, around, f"{at}.token_env")
+    given = configured(backend.token_file, backend.token_env, around, f"{at}.token")
+    if given is not None:
+        return given
     variable = next((one for one in ("SPRITE_TOKEN", "SPRITES_TOKEN") if around.get(one)), "")
     return from_variable(variable, around, at) if variable else None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from sprint.config import Config, ModelConfig
 from sprint.config.values import web_address
 from sprint.credentials import hermes_home_of
-from sprint.credentials.secret_places import NO_KEY, from_file, from_variable, usable
+from sprint.credentials.secret_places import NO_KEY, configured, usable
 from sprint.domain import Endpoint, Secret, replace
 from sprint.errors import ConfigError, ModelError
 from sprint.surroundings import Surroundings
@@ -76,12 +75,8 @@ def _configured(model: ModelConfig, at: str, around: Surroundings) -> Endpoint:
 def _at_address(model: ModelConfig, at: str, around: Surroundings) -> Endpoint:
     """An address or a key is configured; what is missing of the two follows from the other."""
     url = model.base_url or _address_for(model.api_key_env, at, around)
-    if model.api_key_file:
-        key = from_file(Path(model.api_key_file), f"{at}.api_key_file")
-    elif model.api_key_env:
-        key = from_variable(model.api_key_env, around, f"{at}.api_key_env")
-    else:
-        key = _key_for(url, at, around)
+    key = configured(model.api_key_file, model.api_key_env, around, f"{at}.api_key")
+    key = _key_for(url, at, around) if key is None else key
     name = model.name or _name_for(url, key, around, f"{at}.name")
     return Endpoint(name, url, key, source=f"{at} in the configuration")
 

@@ -18,6 +18,13 @@ _SECRET_CAP = 16_384
 _log = logging.getLogger(__name__)
 
 
+def configured(file: str, variable: str, around: Surroundings, key: str) -> Secret | None:
+    """What `key`_file or `key`_env names; None where neither is configured. Raises ConfigError."""
+    if file:
+        return from_file(Path(file), f"{key}_file")
+    return from_variable(variable, around, f"{key}_env") if variable else None
+
+
 def from_variable(variable: str, around: Surroundings, at: str) -> Secret:
     """What a variable holds. Raises ConfigError, which begins with `at`, where that is no secret."""
     value = around.get(variable)

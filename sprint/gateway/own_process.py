@@ -52,9 +52,7 @@ def start(config: Config, run: Run, speaks: Dialect | None, around: Surroundings
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _answers(folder):
         if time.monotonic() > deadline:
-            raise SprintError(
-                f"run {run.id}: its gateway does not begin; {folder.parent / 'gateway.log'} says why"
-            )
+            raise SprintError(f"run {run.id}: its gateway does not begin; {log} says why")
         time.sleep(0.05)
     return folder
 
