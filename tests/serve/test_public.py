@@ -20,7 +20,7 @@ from sprint import callbacks, proc
 from sprint.config import load
 from sprint.domain import Phase
 from sprint.errors import ConfigError, ForgeError
-from sprint.lock import lock, lock_path
+from sprint.lock import is_held, lock, lock_path
 from sprint.runs import RunStore
 from sprint.serve import forge_hooks, http_server, public_site, tick_starter
 from sprint.serve.public_site import PublicSite
@@ -450,9 +450,18 @@ def test_a_burst_is_one_tick_and_what_comes_during_it_one_more(root: Path, begun
     assert begun[0][1:-1] == ["-m", "sprint", "--config", str(root / "sprint.yaml"), "run"]
 
 
-def test_a_tick_of_crons_is_waited_for(root: Path, begun: list[list[str]]) -> None:
+def test_a_tick_of_crons_is_waited_for(
+    root: Path, begun: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = threading.Event()
     leave = threading.Event()
+    looks: list[bool] = []
+
+    def noted(path: Path) -> bool:
+        looks.append(is_held(path))
+        return looks[-1]
+
+    monkeypatch.setattr(tick_starter, "is_held", noted)
 
     def cron() -> None:
         with lock(lock_path(root / "cache", "gitea", "octo/widgets")):
@@ -465,7 +474,9 @@ def test_a_tick_of_crons_is_waited_for(root: Path, begun: list[list[str]]) -> No
 
     async def asked(ticks: TickStarter) -> None:
         ticks.ask("gitea", "octo/widgets")
-        await asyncio.sleep(0.3)
+        while len(looks) < 3:
+            await asyncio.sleep(0.01)
+        assert looks == [True] * len(looks)
         assert begun == []
         leave.set()
 
