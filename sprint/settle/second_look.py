@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from sprint import transcript
 from sprint.domain import CheckStatus, Ending, Phase, WorkerResult, replace
-from sprint.settle.under_way import UnderWay
-from sprint.settle.work import Work, inspection
+from sprint.settle.under_way import UnderWay, Work
+from sprint.settle.work import inspection
 from sprint.worker import check_runs, review
 
 _CONFIRM = "write the summary again"

@@ -13,7 +13,18 @@ from sprint import environment, progress, prompts, transcript, verify, workspace
 from sprint.beside import Beside
 from sprint.config import SpriteWorkerConfig
 from sprint.context import Context
-from sprint.domain import CheckResult, Outcome, Phase, Prompt, PullRequest, Purpose, Run, Workspace
+from sprint.domain import (
+    CheckResult,
+    ImportedWork,
+    Outcome,
+    Phase,
+    Prompt,
+    PullRequest,
+    Purpose,
+    Refusal,
+    Run,
+    Workspace,
+)
 from sprint.domain import replace as changed
 from sprint.errors import Stopped
 from sprint.renewal import Lease
@@ -23,6 +34,15 @@ from sprint.worker import Status, Worker
 _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
 Mirrored = Beside[tuple[Path, str]]  # `workspace.update_mirror`, under way
+
+
+class Work(Struct, frozen=True):
+    """What a worker made: `imported` is what would be published, `strays` what is not (scratch) or may not
+    be meant (others). `refusals` is what policy said of it, None where it was not asked yet."""
+
+    imported: ImportedWork
+    strays: workspace.Strays
+    refusals: tuple[Refusal, ...] | None = None
 
 
 class UnderWay(Struct, frozen=True):
@@ -37,7 +57,7 @@ class UnderWay(Struct, frozen=True):
     run: Run
     status: Status | None = None
     is_just_proven: bool = False  # by this very process, which has handed nothing in yet
-    looks: list[Any] = []  # at what is in the workspace, for the worker; `Work` each
+    looks: list[Work] = []  # the last one at what is in the workspace, for its worker; all copies share it
     mirrored: Mirrored | None = None  # for its base, begun before the claim
 
     @property

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from sprint import environment, policy, workspace
-from sprint.domain import ImportedWork, Prompt, Refusal, WorkerResult, replace
+from sprint.domain import Prompt, Refusal, WorkerResult, replace
 from sprint.settle.merged_base import as_change, unresolved
 from sprint.settle.public_text import secrets_of
-from sprint.settle.under_way import NO_PROMPT, UnderWay
+from sprint.settle.under_way import NO_PROMPT, UnderWay, Work
 from sprint.worker import Job
 from sprint.worker.review import Inspection
-
-
-class Work(Struct, frozen=True):
-    """`imported` is what would be published, `strays` what is not (scratch) or may not be meant (others).
-    `refusals` is what policy said of it, None where it was not asked yet."""
-
-    imported: ImportedWork
-    strays: workspace.Strays
-    refusals: tuple[Refusal, ...] | None = None
 
 
 def job_of(current: UnderWay, prompt: Prompt = NO_PROMPT) -> Job:
@@ -97,7 +86,7 @@ def _judged_in_time(current: UnderWay, work: Work) -> Work:
 def handed_over(current: UnderWay, result: WorkerResult) -> Work:
     """The work of a worker that has ended: brought in, unless this process has just done so for it to look at
     and nothing ran there since. Raises HandoverError where the workspace cannot be exported."""
-    looks = [look for look in current.looks if isinstance(look, Work)]
+    looks = list(current.looks)
     current.looks.clear()
     return looks[0] if looks and result.is_as_inspected else bring_in(current)
 
