@@ -15,7 +15,7 @@ from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo {name} did. >$SPRINT_SUMMARY"
 

@@ -25,7 +25,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_kills import script
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 MANY = 1_000
 MOST_REQUESTS = 30

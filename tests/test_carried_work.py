@@ -13,7 +13,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, FIX, REPO
+from tests.widgets import CHECK, FILES, FIX, REPO
 from tests.worker.test_command import FIX as FIX_COMMAND
 
 MakeSite = Callable[..., Site]

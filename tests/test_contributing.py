@@ -22,7 +22,7 @@ from tests.servers import replies
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import FILES, REPO
+from tests.widgets import FILES, REPO
 from tests.worker.conftest import bench
 
 __all__ = ["bench"]

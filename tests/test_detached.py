@@ -34,7 +34,7 @@ from tests.detached import Backend, Clock, nothing, plant
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 USED = Usage(turns=3, prompt_tokens=1000, completion_tokens=100, cost_usd=0.25)
 

@@ -17,7 +17,7 @@ from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
 from tests.test_kills import script
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 PLACES = ("run written", *FOLLOW_UP, "row written", "told", "released")
 

@@ -18,7 +18,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_detached import Host
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 BRANCH = "feat/issue-1"
 # Passes with the module as it is at the base, and fails as the pull request has it.

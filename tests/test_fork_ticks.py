@@ -14,7 +14,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_kills import killed_at, script
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 
 @pytest.fixture

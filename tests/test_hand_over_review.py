@@ -22,7 +22,7 @@ from tests.detached import fix, plant
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 from tests.worker.test_command import FIX
 
 SCRATCH = "echo 'print(1)' >reproduce_issue.py"

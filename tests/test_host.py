@@ -14,7 +14,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_kills import script
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 
 def test_it_is_made_once_and_stays(tmp_path: Path) -> None:

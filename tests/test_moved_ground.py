@@ -17,7 +17,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_kills import assert_one_of_each, script
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 NEW_NAME = "acme/gadgets"
 

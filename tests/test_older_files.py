@@ -24,7 +24,7 @@ from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.site import Site
 from tests.test_kills import assert_one_of_each, killed_at, site
-from tests.test_tick import REPO
+from tests.widgets import REPO
 
 __all__ = ["site"]
 OLDER = Path(__file__).parent / "older_files"

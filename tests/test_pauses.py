@@ -19,7 +19,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, FIX, REPO
+from tests.widgets import CHECK, FILES, FIX, REPO
 
 
 class Night:

@@ -16,7 +16,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import call, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, FIX, FIXED, REPO
+from tests.widgets import CHECK, FILES, FIX, FIXED, REPO
 
 VENV = "python3 -m venv --without-pip ~/.venv"
 

@@ -21,8 +21,8 @@ from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import finish
-from tests.test_tick import CHECK, FILES, FIX, REPO
 from tests.waiting import wait_until
+from tests.widgets import CHECK, FILES, FIX, REPO
 
 OPERATIONS = "acme/operations"
 CONFIG = """\

@@ -33,24 +33,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish, say
 from tests.site import Site
-
-REPO = "acme/widgets"
-FILES = {
-    "widgets.py": "def double(n):\n    return n + n + 1\n",
-    "test_widgets.py": (
-        "import unittest\nfrom widgets import double\n\n\n"
-        "class Double(unittest.TestCase):\n"
-        "    def test_zero(self):\n        self.assertIsInstance(double(0), int)\n"
-    ),
-}
-OLD_TEST = (
-    "import unittest\n\n\nclass Old(unittest.TestCase):\n    def test_old(self):\n        self.fail()\n"
-)
-CHECK = "python3 -m unittest -v"
-FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n"})
-WORKFLOW = call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"})
-CHECKED = call("run_command", {"command": CHECK})
-FIXED = [FIX, CHECKED, finish("implemented", "double() no longer adds one.")]
+from tests.widgets import CHECK, CHECKED, FILES, FIX, FIXED, OLD_TEST, REPO, WORKFLOW
 
 MakeSite = Callable[..., Site]
 

@@ -26,7 +26,7 @@ from tests.around import around
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 from tests.worker.conftest import Bench
 
 Ask = Callable[..., HermesAgentServer]

@@ -23,7 +23,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, say
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 # With the check behind it, as a good agent has: else it is shown its work once more before it hands it in.
 FIX = f"sed -i 's/n + n + 1/n + n/' widgets.py && {CHECK} && echo Fixed it. >../tmp/handover/summary.md"

@@ -20,7 +20,7 @@ from tests.site import Site
 from tests.sprite.test_sprite_ticks import ticked_to_the_end
 from tests.sprite.test_supervisor import Machine
 from tests.test_detached import Host
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 CODEX = """
 model_provider = "here"

@@ -30,7 +30,7 @@ from tests.fleet.sites import fixing, host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_tick import FILES
+from tests.widgets import FILES
 
 CEILING = 4.5  # dollars a day, of runs that keep one each: four at once, and six would have room
 REPOS, HOSTS, JOBS, MINUTES = 40, 3, 2, 10.0

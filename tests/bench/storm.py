@@ -18,7 +18,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, FIX, REPO
+from tests.widgets import CHECK, FILES, FIX, REPO
 
 KILLS, TERMS = 100, 50  # on each of the two forges
 

@@ -16,7 +16,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FILES, FIX, REPO
+from tests.widgets import CHECK, FILES, FIX, REPO
 
 TICKS, APART, MONITOR_EACH = 400, 10, 3  # in number, minutes, ticks
 _LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")

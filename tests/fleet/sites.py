@@ -10,7 +10,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, finish
 from tests.site import Site
-from tests.test_tick import CHECK, FIX
+from tests.widgets import CHECK, FIX
 
 
 def fixing(request: dict[str, Any], _number: int) -> Reply:

@@ -21,7 +21,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.sprite.test_sprite_ticks import OF_ITS_OWN, backend_of, ticked_to_the_end
 from tests.test_detached import Host
-from tests.test_tick import FILES, REPO
+from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine
 

@@ -12,8 +12,8 @@ from tests.fleet.postgres import PASSWORD, query
 from tests.fleet.sites import ended, fixing, host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
-from tests.test_tick import FILES, REPO
 from tests.waiting import wait_until
+from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine
 

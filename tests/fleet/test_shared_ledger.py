@@ -13,7 +13,7 @@ from tests.fleet.postgres import query
 from tests.fleet.sites import fixing, host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
-from tests.test_tick import FILES
+from tests.widgets import FILES
 
 pytestmark = pytest.mark.machine
 

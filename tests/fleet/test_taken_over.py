@@ -23,7 +23,7 @@ from tests.fleet.sites import host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.test_detached import Host
-from tests.test_tick import FILES, REPO
+from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine
 

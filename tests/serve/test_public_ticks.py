@@ -24,8 +24,8 @@ from tests.servers.sprites_dev import SpritesDev
 from tests.sprite.test_sprite_ticks import CLAUDE, FIX
 from tests.sprite.test_sprite_ticks import make_host as make_host
 from tests.test_detached import Host
-from tests.test_tick import REPO
 from tests.waiting import wait_until
+from tests.widgets import REPO
 
 SECRET = "of-the-forge-0123456789"
 

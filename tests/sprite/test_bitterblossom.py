@@ -36,8 +36,8 @@ from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.sprite.test_sprite_ticks import ticked_to_the_end
 from tests.sprite.test_supervisor import LONG, Machine
 from tests.test_detached import Host
-from tests.test_tick import REPO
 from tests.waiting import wait_until
+from tests.widgets import REPO
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from tests.servers.sprites_dev import SpritesDev
 from tests.servers.store import update_ref
 from tests.site import Site
 from tests.sprite.test_sprite_ticks import backend_of
-from tests.test_tick import CHECK, FILES, REPO
 from tests.waiting import until_agents_ended, wait_until
+from tests.widgets import CHECK, FILES, REPO
 
 FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo 'double() adds once.' >\"$SPRINT_SUMMARY\""
 

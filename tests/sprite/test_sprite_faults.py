@@ -26,8 +26,8 @@ from tests.servers.forge import DemoForge
 from tests.servers.sprites_dev import SpritesDev
 from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.test_detached import Host
-from tests.test_tick import CHECK, REPO
 from tests.waiting import wait_until
+from tests.widgets import CHECK, REPO
 from tests.worker.conftest import Bench
 from tests.worker.conftest import bench as bench  # a fixture
 

@@ -14,8 +14,8 @@ from tests.killed_at import ON_SPRITES
 from tests.servers.forge import DemoForge
 from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.test_detached import Host
-from tests.test_tick import CHECK, REPO
 from tests.waiting import until_agents_ended, wait_until
+from tests.widgets import CHECK, REPO
 
 # Also runs the checks, so that it is shown no review; each start leaves a line.
 FIX = (

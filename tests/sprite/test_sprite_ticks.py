@@ -22,8 +22,8 @@ from tests.servers.sprites_dev import SpritesDev
 from tests.servers.sshd import sshd
 from tests.site import Site
 from tests.test_detached import Host
-from tests.test_tick import CHECK, FILES, REPO
 from tests.waiting import until_agents_ended, wait_until
+from tests.widgets import CHECK, FILES, REPO
 
 FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo 'double() no longer adds one.' >\"$SPRINT_SUMMARY\""
 TOOL = "mkdir -p ~/.local/bin && printf '#!/bin/sh\n' >~/.local/bin/made && chmod +x ~/.local/bin/made"

@@ -26,7 +26,7 @@ from tests.servers.model import DemoModel
 from tests.servers.replies import call
 from tests.site import Site
 from tests.some_run import some_run
-from tests.test_tick import CHECK, FILES, FIXED, REPO
+from tests.widgets import CHECK, FILES, FIXED, REPO
 
 HOSTILE = r"printf 'a \033[31m[bold]b[/bold]\033]0;owned\007 \033[2J c\n'; sleep 1; echo '[/]'; exit 3"
 # What rich itself writes: colours, cursor up, a line erased, the cursor hidden and shown.

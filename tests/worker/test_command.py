@@ -20,7 +20,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.test_prompts import a_task
-from tests.test_tick import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, REPO
 from tests.worker.conftest import Bench
 
 FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo Fixed it. >$SPRINT_SUMMARY"
