@@ -52,6 +52,21 @@ def read(path: Path) -> bytes | None:
         return None
 
 
+def begins_with(path: Path, mark: bytes) -> bool:
+    """Whether there is a plain file, no link, whose first bytes these are. Raises SprintError."""
+    with refusing("read", path):
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(mark)) == mark
+
+
+def check_own(path: Path, mark: bytes, whose: str) -> None:
+    """Raises SprintError where something else is there than a file that `whose` made, by its mark."""
+    if os.path.lexists(path) and not begins_with(path, mark):
+        raise SprintError(f"{path} is not a file of {whose}; move it away")
+
+
 def replace(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
     """Give `path` new content at once: a reader, and a crash, find the old or the new and nothing between.
 

@@ -8,7 +8,6 @@ workflow, with @names@ where configurations differ.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from sprint import __version__, files
 from sprint.config import Config, ForgeKind
 from sprint.cron_times import minutes_of, times
-from sprint.errors import ConfigError, SprintError
+from sprint.errors import ConfigError
 
 _FOLDERS: dict[ForgeKind, str] = {"gitea": ".gitea", "forgejo": ".forgejo", "github": ".github"}
 _NAME = "sprint.yml"
@@ -50,11 +49,7 @@ def write(config: Config) -> tuple[Path, list[str]]:
     kind = kinds.pop()
     path = folder / _FOLDERS[kind] / "workflows" / _NAME
     text = _text(config, config.source, kind)
-    with files.refusing("read", path, FileNotFoundError):
-        if os.path.lexists(path) and (
-            path.is_symlink() or not path.read_text("utf-8", "replace").startswith(_MARK)
-        ):
-            raise SprintError(f"{path} is not a file of `sprint schedule --actions`; move it away")
+    files.check_own(path, _MARK.encode(), "`sprint schedule --actions`")
     files.make_folder(path.parent, mode=0o755)
     files.replace(path, text.encode(), mode=0o644)
     return path, list(dict(_secrets(config)).values())

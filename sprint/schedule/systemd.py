@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sprint import files, proc
 from sprint.clean_text import safe_line
-from sprint.errors import ConfigError, SprintError
+from sprint.errors import ConfigError
 from sprint.schedule.plan import Entry, Plan
 from sprint.surroundings import Surroundings
 
@@ -97,9 +97,7 @@ def write(where: Path, plan: Plan) -> list[str]:
     texts = units(plan)
     files.make_folder(where, mode=0o755)
     for name in texts:
-        path = where / name
-        if os.path.lexists(path) and not _is_ours(path, plan.source):
-            raise SprintError(f"{path} is not a file of `sprint schedule`; move it away")
+        files.check_own(where / name, os.fsencode(_mark(plan.source)), "`sprint schedule`")
     for name, text in texts.items():
         files.replace(where / name, os.fsencode(text), mode=0o644)
     for path in _ours(where, plan.source):
@@ -117,18 +115,9 @@ def remove(where: Path, source: Path) -> list[str]:
 
 
 def _ours(where: Path, source: Path) -> list[Path]:
-    return [
-        path for path in sorted(where.glob("sprint-*")) if path.suffix in _SUFFIXES and _is_ours(path, source)
-    ]
-
-
-def _is_ours(path: Path, source: Path) -> bool:
     mark = os.fsencode(_mark(source))
-    with files.refusing("read", path):
-        if path.is_symlink():
-            return False
-        with path.open("rb") as file:
-            return file.read(len(mark)) == mark
+    found = [path for path in sorted(where.glob("sprint-*")) if path.suffix in _SUFFIXES]
+    return [path for path in found if files.begins_with(path, mark)]
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,10 +149,7 @@ def _write_unit(config: Config, options: Options, around: Surroundings) -> None:
     if config.source is None:
         raise ConfigError("a unit needs a configuration: name it with --config; `sprint init` writes one")
     path = systemd.folder(around) / UNIT
-    with files.refusing("read", path, FileNotFoundError):
-        there = path.read_text("utf-8", "replace") if path.is_file() and not path.is_symlink() else None
-    if (path.exists() or path.is_symlink()) and not (there or "").startswith(_mark(config.source)):
-        raise SprintError(f"{path} is not of `sprint serve` for {config.source}; move it away")
+    files.check_own(path, os.fsencode(_mark(config.source)), f"`sprint serve` for {config.source}")
     files.make_folder(path.parent, mode=0o755)
     files.replace(path, _unit(config.source, options, around).encode("utf-8", "surrogateescape"), mode=0o644)
     around.out.write(
