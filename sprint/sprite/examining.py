@@ -13,11 +13,10 @@ from sprint.errors import SprintError
 from sprint.sprite import backends, boxed
 from sprint.sprite.backend import Backend, BackendError, Sprite, SpriteState
 from sprint.sprite.folders import FolderBackend
-from sprint.sprite.visit import Visit
+from sprint.sprite.visit import Visit, unfit
 from sprint.surroundings import Surroundings
 
 _SECONDS = 60.0
-_OLDEST = [3, 10]
 # By stdin, so that the key is in no argument; what it prints is one word or number.
 _ASK = """\
 import urllib.error, urllib.request
@@ -83,11 +82,9 @@ def _machine(backend: Backend, sprite: Sprite) -> Finding:
         seen = Visit(backend, sprite.name).ask("probe", programs=[])
     except BackendError as error:
         return Finding(Grade.FAULT, what, str(error))
+    if why := unfit(seen):
+        return Finding(Grade.FAULT, what, why)
     version = ".".join(map(str, seen["python"]))
-    if seen["python"] < _OLDEST:
-        return Finding(Grade.FAULT, what, f"its Python is {version}; install 3.10 or newer there")
-    if not seen["git"]:
-        return Finding(Grade.FAULT, what, "no git there; install it")
     return Finding(Grade.OK, what, f"Python {version}, {seen['git']}, {seen['free_mb']} MB free")
 
 

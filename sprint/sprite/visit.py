@@ -15,6 +15,8 @@ from sprint.sprite.folders import FolderBackend
 _ERRANDS = Path(__file__).with_name("errands.py")
 _NO_PROGRAM = (126, 127)
 _FAULT = 3
+_OLDEST_PYTHON = (3, 10)
+_LEAST_MB = 256
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ def ask_machine(backend: FolderBackend, errand: str, *, timeout: float = 60.0, *
     """The same of the machine on which the sprites are folders."""
     done = backend.exec_beside(_words(errand, args), timeout=timeout, stdin=_errands())
     return _answer(done, f"backend {backend.name}", errand)
+
+
+def unfit(found: Mapping[str, Any]) -> str:
+    """Why nothing can be done on a sprite where `probe` found that, "" where it can."""
+    if tuple(found["python"]) < _OLDEST_PYTHON:
+        return f"its Python is {'.'.join(map(str, found['python']))}; install 3.10 or newer there"
+    if not found["git"]:
+        return "no git there; install it"
+    return f"its disk has {found['free_mb']} MB left; make room" if found["free_mb"] < _LEAST_MB else ""
 
 
 def _words(errand: str, args: Mapping[str, Any]) -> list[str]:

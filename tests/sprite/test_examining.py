@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
-from sprint.config import Config, load
+from sprint.config import Config, LocalBackendConfig, load
 from sprint.domain import Grade
-from sprint.sprite import backends
+from sprint.sprite import backends, examining, folders
+from sprint.sprite.backend import Sprite, SpriteState
 from sprint.sprite.examining import examine
+from sprint.sprite.visit import Visit
 from tests.around import around
+from tests.servers.loopback import Answer, LoopbackServer, Request
 
 
 def configured(tmp_path: Path, url: str, **more: str) -> Config:
@@ -37,22 +38,31 @@ workers:
 
 @contextmanager
 def answering(status: int) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            good = (self.path, self.headers["Authorization"]) == ("/v1/models", "Bearer limited-key-1")
-            self.send_response(status if good else 418)
-            self.end_headers()
+    def answer(request: Request) -> Answer:
+        good = (request.path, request.headers["authorization"]) == ("/v1/models", "Bearer limited-key-1")
+        return Answer(status if good else 418)
 
-        def log_message(self, *_args: Any) -> None:
-            pass
+    with LoopbackServer(answer) as server:
+        yield f"{server.url}/v1"
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+
+@pytest.mark.parametrize(
+    ("found", "grade", "says"),
+    [
+        ({}, Grade.OK, "Python 3.12.3, git version 2.47.0, 9000 MB free"),
+        ({"python": [3, 9, 2]}, Grade.FAULT, "its Python is 3.9.2; install 3.10 or newer there"),
+        ({"git": ""}, Grade.FAULT, "no git there; install it"),
+        ({"free_mb": 100}, Grade.FAULT, "its disk has 100 MB left; make room"),
+    ],
+)
+def test_what_a_sprite_is_not_fit_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], grade: Grade, says: str
+) -> None:
+    usual = {"python": [3, 12, 3], "git": "git version 2.47.0", "free_mb": 9000}
+    monkeypatch.setattr(Visit, "ask", lambda visit, errand, **args: {**usual, **found})
+    here = folders.local("here", LocalBackendConfig(path=str(tmp_path)))
+    told = examining._machine(here, Sprite("bramble", SpriteState.UP))
+    assert (told.grade, told.says) == (grade, says)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,11 @@ from sprint.sprite.compose import furnish
 from sprint.sprite.composition import EPHEMERAL, MANAGED_BY, MODE, OURS, RUN, Composition
 from sprint.sprite.onlooking import sprite_of
 from sprint.sprite.routing import ranked
-from sprint.sprite.visit import Visit
+from sprint.sprite.visit import Visit, unfit
 from sprint.worker.sprite.installing import how, install_agent, run_there
 
 CLEAN = "sprint: clean"
 _GRACE = timedelta(hours=1)  # for the tick that settles the run
-_LEAST_MB = 256
-_OLDEST_PYTHON = (3, 10)
 
 _log = logging.getLogger(__name__)
 
@@ -137,13 +135,8 @@ class Choice:
     def _seen(self, name: str, run: Run | None = None) -> Mapping[str, Any]:
         """What is there, seen to be free for the run. Raises Refused, and Busy where another has it."""
         found = Visit(self.backend, name).ask("probe", programs=list(self.programs))
-        if tuple(found["python"]) < _OLDEST_PYTHON:
-            version = ".".join(map(str, found["python"]))
-            raise Refused(f"sprite {name}: its Python is {version}; install 3.10 or newer")
-        if not found["git"]:
-            raise Refused(f"sprite {name}: no git there; install it")
-        if found["free_mb"] < _LEAST_MB:
-            raise Refused(f"sprite {name}: its disk has {found['free_mb']} MB left; make room")
+        if why := unfit(found):
+            raise Refused(f"sprite {name}: {why}")
         held = found["reservation"]
         if held and held["seconds_left"] > 0 and (run is None or held["run"] != run.id):
             raise _taken(name, held)
