@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import json
 import logging
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from sprint.monitor.figures import Alarm, Figures, PullCounts, Report
 from sprint.monitor.notify import notify
 from tests.around import around
 from tests.monitor.ledgers import NOW, a_row
+from tests.servers.loopback import Answer, LoopbackServer, Request
 
 STUCK = Alarm("stuck run1", "octo/widgets #12: stuck")
 DEAD = Alarm("cron home:octo/widgets", "octo/widgets: cron looks dead")
@@ -29,21 +27,16 @@ class Inbox:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.status = 200
-        inbox = self
+        self.server = LoopbackServer(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if inbox.status == 200:
-                    inbox.messages.append(json.loads(body))
-                self.send_response(inbox.status)
-                self.end_headers()
+    @property
+    def url(self) -> str:
+        return f"{self.server.url.replace('http://', 'json://user:s3cret@')}/"
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://user:s3cret@127.0.0.1:{self.server.server_address[1]}/"
+    def _answer(self, request: Request) -> Answer:
+        if self.status == 200:
+            self.messages.append(request.json())
+        return Answer(self.status)
 
     @property
     def bodies(self) -> list[str]:
@@ -53,12 +46,8 @@ class Inbox:
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     box = Inbox()
-    thread = threading.Thread(target=box.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield box
-    box.server.shutdown()
-    thread.join()
-    box.server.server_close()
+    with box.server:
+        yield box
 
 
 def configured(folder: Path, notify_text: str) -> Config:

@@ -8,9 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from sprint.sprite.validation import unready
 from sprint.worker.agents import claude
 from sprint.worker.sprite import installing
 from tests.servers.forge import DemoForge
+from tests.servers.loopback import Answer, LoopbackServer, Request
 from tests.servers.model import DemoModel
 from tests.servers.sprites_dev import SpritesDev
 from tests.servers.store import update_ref
@@ -292,57 +291,37 @@ def test_node_and_the_agent_are_put_where_they_are_missing(tmp_path: Path) -> No
     name = "node-v22.9.0-linux-x64.tar.gz"
     (site / name).write_bytes(packed.getvalue())
 
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(tmp_path / "site"))
+    def file(request: Request) -> Answer:
+        path = tmp_path / "site" / request.path.lstrip("/")
+        return Answer(200, path.read_bytes()) if path.is_file() else Answer(404)
 
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     tools = tmp_path / "tools"
     tools.mkdir()
-    for needed in (
-        "git",
-        "python3",
-        "curl",
-        "sed",
-        "mktemp",
-        "rm",
-        "grep",
-        "sha256sum",
-        "mkdir",
-        "tar",
-        "gzip",
-        "sh",
-        "chmod",
-    ):
+    programs = "git python3 curl sed mktemp rm grep sha256sum mkdir tar gzip sh chmod"
+    for needed in programs.split():
         found = subprocess.run(
             ["sh", "-c", f"command -v {needed}"], capture_output=True, text=True
         ).stdout.strip()
         (tools / needed).symlink_to(found)
     (tools / "uname").write_text("#!/bin/sh\necho x86_64\n")
     (tools / "uname").chmod(0o755)
-    env = {"PATH": str(tools), "HOME": str(home), "NODE_MIRROR": f"http://127.0.0.1:{server.server_port}"}
+    env = {"PATH": str(tools), "HOME": str(home)}
     argv = ["/bin/sh", *installing.words(claude.INSTALL)[1:]]
 
-    def put() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    def put(server: LoopbackServer) -> subprocess.CompletedProcess[str]:
+        with_mirror = {**env, "NODE_MIRROR": server.url}
+        return subprocess.run(argv, env=with_mirror, capture_output=True, text=True, timeout=60)
 
-    try:
+    with LoopbackServer(file) as server:
         (site / "SHASUMS256.txt").write_text(f"{'0' * 64}  {name}\n")
-        refused = put()
+        refused = put(server)
         assert (refused.returncode, refused.stderr.splitlines()[-1]) == (1, f"{name} is damaged")
         assert not (home / ".local").exists()
         (site / "SHASUMS256.txt").write_text(f"{sha256(packed.getvalue()).hexdigest()}  {name}\n")
-        done = put()
+        done = put(server)
         assert done.returncode == 0, done.stderr
         assert "Node v22.9.0 is in" in done.stdout
-        assert put().stdout == f"claude is there: {home}/.local/bin/claude\n"
-    finally:
-        server.shutdown()
-        server.server_close()
+        assert put(server).stdout == f"claude is there: {home}/.local/bin/claude\n"
 
 
 def test_a_task_at_work_is_seen_heard_and_ended(make: Make, workspaces: Path) -> None:

@@ -10,9 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from sprint.sprite import on_machine
 from sprint.sprite.supervisor.agent_output import Reader
 from sprint.sprite.supervisor.agent_settings import duration
 from sprint.sprite.supervisor.fault import Fault
+from tests.servers.loopback import Answer, LoopbackServer, Request
 from tests.waiting import wait_until
 
 PYTHON = shutil.which("python3") or sys.executable
@@ -321,20 +320,12 @@ def test_variables_are_the_flags(machine: Machine) -> None:
 def listener() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     seen: list[tuple[dict[str, str], bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append((dict(self.headers), body))
-            self.send_response(500 if len(seen) == 1 else 204)
-            self.end_headers()
+    def answer(request: Request) -> Answer:
+        seen.append((dict(request.headers), request.body))
+        return Answer(500 if len(seen) == 1 else 204)
 
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/webhooks/sprite/run-1", seen
-        server.shutdown()
+    with LoopbackServer(answer) as server:
+        yield f"{server.url}/webhooks/sprite/run-1", seen
 
 
 @pytest.mark.parametrize(
@@ -377,9 +368,9 @@ def test_it_calls_back(
     assert len(seen) == 2
     headers, raw = seen[1]
     assert json.loads(raw) == {"sessionId": "run-1", "taskId": "run-1", **body}
-    signed = f"{headers['X-Webhook-Timestamp']}.".encode() + raw
+    signed = f"{headers['x-webhook-timestamp']}.".encode() + raw
     assert (
-        headers["X-Webhook-Signature"] == f"sha256={hmac.new(b's3cret', signed, hashlib.sha256).hexdigest()}"
+        headers["x-webhook-signature"] == f"sha256={hmac.new(b's3cret', signed, hashlib.sha256).hexdigest()}"
     )
 
 
