@@ -29,7 +29,7 @@ from sprint.config import Config, RepoConfig
 from sprint.domain import Secret
 from sprint.errors import SprintError
 from sprint.fleet import hosts, tables, ticks
-from sprint.fleet.database import checked, connect, url_of
+from sprint.fleet.database import WATCHFUL, checked, connect, url_of
 from sprint.fleet.housekeeping import Housekeeping
 from sprint.logs import CRON_LOG
 from sprint.surroundings import Surroundings
@@ -108,7 +108,7 @@ class _Patient(procrastinate.PsycopgConnector):
             max_size=4,
             timeout=5.0,
             reconnect_timeout=2.0,
-            kwargs={"connect_timeout": 5, "application_name": "sprint worker"},
+            kwargs={"connect_timeout": 5, "application_name": "sprint worker", **WATCHFUL},
         )
         self._patience = patience
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -284,6 +288,37 @@ def test_while_the_database_is_away(make_host: MakeHost, postgres: Postgres, dat
     assert query(database, "SELECT count(*) FROM sprint_rows") == [(2,)]
     assert query(database, "SELECT sum(usd)::text FROM sprint_spend") == [("0.5",)]
     assert gather(config, around(config.paths.results.parent), NOW, ask=False).fleet_problem == ""
+
+
+def test_a_server_whose_machine_has_vanished_is_not_waited_for_for_hours() -> None:
+    """It says no more, and nobody refuses to listen either: only the system can find that out."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # come in; ready
+                client.recv(1)
+
+        threading.Thread(target=take, daemon=True).start()
+        url = f"postgresql://u@127.0.0.1:{listener.getsockname()[1]}/d?sslmode=disable&gssencmode=disable"
+        with (
+            closing(databases.connect(Secret(url))) as made,
+            socket.socket(fileno=os.dup(made.fileno())) as own,
+        ):
+            assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle, pause, count, unheard = (
+                own.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            )
+            assert idle + pause * count <= 60
+            assert 0 < unheard <= 60_000
 
 
 def test_small_files_of_all_hosts_are_one(make_host: MakeHost, tmp_path: Path) -> None:
