@@ -16,7 +16,7 @@ from sprint.context import Context, open_context
 from sprint.domain import CheckResult, CheckStatus, Finding, Grade
 from sprint.errors import ConfigError
 from sprint.surroundings import Surroundings
-from sprint.terminal_text import readable
+from sprint.terminal_text import fitted, readable
 
 _SHOWN_LINES = 25  # of what a command said that failed
 _REMEDY = "set `setup` and `checks` of it in sprint.yaml"
@@ -27,7 +27,8 @@ def check_command(config: Config, name: str, ref: str, around: Surroundings) -> 
     context = open_context(config, resolve(config, name), around)
     is_provable = False
     for finding in examine(context, ref, ended=lambda result: _show(result, around.out)):
-        print(f"{finding.what:12}  {finding.says}", file=around.out, flush=True)
+        line = f"{finding.what:12}  {finding.says}"
+        print(fitted(line, around.out, indent=14), file=around.out, flush=True)
         is_provable = finding.grade is Grade.OK
     return 0 if is_provable else 1
 
@@ -128,7 +129,7 @@ def _of_environment(prepared: environment.Prepared) -> Iterator[Finding]:
 
 
 def _of_check(result: CheckResult) -> Finding:
-    tests = f", {result.ran} tests" if result.ran else ""
+    tests = f", {result.ran} test{'s' if result.ran > 1 else ''}" if result.ran else ""
     failed = f", {result.failed} of them fail" if result.failed else ""
     note = f" ({safe_line(result.note)})" if result.note else ""
     says = f"{result.command}: {result.status.value.replace('_', ' ')}{tests}{failed}{note}"

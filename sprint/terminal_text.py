@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import textwrap
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -41,6 +43,16 @@ def shown(text: str) -> str:
 def _code(match: re.Match[str]) -> str:
     number = ord(match[0])
     return chr(0x2400 + number) if number < 0x20 else f"[U+{number:04X}]"
+
+
+def fitted(line: str, out: TextIO, *, indent: int) -> str:
+    """One line, which a terminal that is narrower gets broken between words, and indented from the second."""
+    if not out.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Screen:

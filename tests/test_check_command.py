@@ -38,7 +38,7 @@ def test_a_project_that_needs_nothing(
         "commit", "tools", "check", "proof",
     ]  # fmt: skip
     assert "python and python3 3." in done.stdout
-    assert "check         python3 -m unittest discover -p '*test*.py': passed, 1 tests" in lines
+    assert "check         python3 -m unittest discover -p '*test*.py': passed, 1 test" in lines
     assert lines[-1] == "proof         a change can be proven"
     assert site.model.asked == []
     assert site.rows() == []

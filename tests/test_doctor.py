@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from sprint import doctor
-from sprint.domain.service_records import Finding, Grade
 from tests.servers import forks
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
@@ -45,19 +42,6 @@ def test_all_is_well(gitea: DemoForge, model_server: Callable[..., DemoModel], w
     assert done.returncode == 0, done.stdout
     for what in ("git:", "sandbox bwrap:", f"{REPO}:", f"{REPO} token:", f"{REPO} git:", "model scripted:"):
         assert any(line.startswith("ok") and what in line for line in done.stdout.splitlines()), what
-
-
-def test_a_terminal_gets_it_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("COLUMNS", "60")
-    finding = Finding(Grade.WARNING, "model", "see https://docs.example/" + "x" * 60 + " " + "word " * 30)
-    told = doctor._in_words(finding, Terminal()).splitlines()
-    assert [line for line in told if len(line) > 60 and "https" not in line] == []
-    assert [line[:8] for line in told[1:]] == [" " * 8] * (len(told) - 1)
-    assert " ".join(" ".join(told).split()) == " ".join(doctor._in_words(finding, io.StringIO()).split())
 
 
 def test_a_fault_of_a_repository_names_it_once(

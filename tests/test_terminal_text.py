@@ -8,7 +8,7 @@ from typing import TextIO, cast
 
 import pytest
 
-from sprint.terminal_text import Screen, clear, readable, shown
+from sprint.terminal_text import Screen, clear, fitted, readable, shown
 from sprint.view.paint import painter_for
 
 
@@ -74,3 +74,17 @@ def test_a_region_is_drawn_past_the_screen_and_nobodys_text_with_it(monkeypatch:
     assert "\x1b[?25l" in drawn, "the control: the painter moves the cursor"
     assert SHOWN in drawn
     assert "owned\x07" not in drawn
+
+
+def test_a_terminal_gets_a_long_line_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    line = "warn  model: see https://docs.example/" + "x" * 60 + " " + "word " * 30 + "end"
+    assert fitted(line, io.StringIO(), indent=8) == line
+    told = fitted(line, Terminal(), indent=8).splitlines()
+    assert [one for one in told if len(one) > 60 and "https" not in one] == []
+    assert [one[:8] for one in told[1:]] == [" " * 8] * (len(told) - 1)
+    assert " ".join(told).split() == line.split()

@@ -48,6 +48,7 @@ def add(command: AddCommand) -> None:
     check = command(
         "check", "set-up and checks of a repository as it is: no model, no claim", _check, _CHECKS
     )
+    check.set_defaults(quiet=True)  # all that is logged is in what it prints
     check.add_argument("repo", metavar="OWNER/REPO")
     check.add_argument("--ref", default="", metavar="REF", help="branch, tag or commit (default: its base)")
 

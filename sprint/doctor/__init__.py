@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from sprint import credentials, files, git, sandbox, sharing
 from sprint.config import (
@@ -30,6 +28,7 @@ from sprint.errors import Busy, SprintError
 from sprint.retention import usage
 from sprint.sandbox import toolchains
 from sprint.surroundings import Surroundings
+from sprint.terminal_text import fitted
 
 if TYPE_CHECKING:
     from sprint.worker import Services
@@ -53,20 +52,10 @@ def doctor(
     sick = False
     for finding in _findings(config, repos, around, deep=deep):
         sick = sick or finding.grade is Grade.FAULT
-        said = json.dumps(_as_data(finding)) if as_json else _in_words(finding, around.out)
+        line = f"{finding.grade:4}  {finding.what}: {finding.says}"
+        said = json.dumps(_as_data(finding)) if as_json else fitted(line, around.out, indent=8)
         print(said, file=around.out, flush=True)
     return 1 if sick else 0
-
-
-def _in_words(finding: Finding, out: TextIO) -> str:
-    """One line, which a terminal gets between words and indented where it is narrower."""
-    line = f"{finding.grade:4}  {finding.what}: {finding.says}"
-    if not out.isatty():
-        return line
-    width = max(shutil.get_terminal_size().columns, 40)
-    return textwrap.fill(
-        line, width, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _as_data(finding: Finding) -> Mapping[str, str]:
