@@ -83,6 +83,7 @@ def _add_init(command: AddCommand) -> None:
     init = command(
         "init", "write a commented sprint.yaml from what is found here; never over another", _init, _INITS
     )
+    init.set_defaults(quiet=True)  # all that is logged is in its report
     init.add_argument(
         "where",
         nargs="*",
