@@ -30,9 +30,9 @@ function showState() {
   const now = Date.now() / 1000;
   const left = state.ends ? ` · ${clock(state.ends - now)} left` : "";
   const bound = state.longest ? ` of ${clock(state.longest)}` : "";
-  const took = state.since ? ` (${clock(now - state.since)}${bound})` : "";
+  const took = state.since ? `${clock(now - state.since)}${bound} · ` : "";  // before what may be cut off
   text(".said", (state.said || "") + left);
-  text(".doing", state.doing ? `> ${state.doing}${took}` : "");
+  text(".doing", state.doing ? `> ${took}${state.doing}` : "");
   text(".printed", state.output || "");
 }
 

@@ -144,7 +144,7 @@ def standing(views: Sequence[RunView], now: datetime) -> Iterator[Text]:
         if seen.what:
             took = max((now - seen.since).total_seconds(), 0) if seen.since else 0
             bound = f" of {_clock(seen.longest)}" if seen.longest else ""
-            yield _row("yellow", f"> {_doing(view)} ({_clock(took)}{bound})")
+            yield _row("yellow", f"> {_clock(took)}{bound} · {_doing(view)}")
         if seen.output:
             yield _row("dim", f"  {seen.output}")
 

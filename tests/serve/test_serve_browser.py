@@ -23,6 +23,9 @@ pytestmark = pytest.mark.machine
 _TOO_WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+_LOG_TOP = "return document.querySelector('.log').getBoundingClientRect().top + scrollY"
+
+
 def said_of(browser: Browser, site: Served[Site]) -> list[str]:
     """Without what a page before still says, whose server has gone."""
     return [line for line in browser.said if f":{site.port}/" in line]
@@ -51,6 +54,15 @@ def test_a_run_is_watched_without_loading_the_page_again(
         assert wait_until(lambda: shows(HOSTILE[0]))
         assert browser.run(_TOO_WIDE) == 0
         assert browser.all(".log img, .log script, .log iframe") == []
+
+        top = browser.run(_LOG_TOP)
+        transcript.append(folder, "tool", text="done", exit_code=0)
+        assert wait_until(lambda: not shows("make test"))
+        progress.append(folder, "doing", what="tool", text="ls", seconds=60)
+        assert wait_until(lambda: shows(" of 1:00 min · ls"))
+        assert browser.run(_LOG_TOP) == top  # it stays where it is, whatever comes and goes
+        progress.append(folder, "output", text="3 of 9 passed")
+        assert wait_until(lambda: shows("3 of 9 passed"))
 
         run = store.load(run_id)
         store.save(replace(run, paused_since=datetime.now(UTC), paused_why="the model is away"))

@@ -69,7 +69,7 @@ def test_a_terminal_shows_a_run_as_it_happens(site: Site) -> None:
         f"base: {CHECK}: passed",
         "turn 1: ",
         "exit code 3: [/]",
-        " of 2:00 min)",  # of the command's time
+        " of 2:00 min · printf",  # the command after its time, for it may be cut off
         " min left",
         "the worker is done: implemented",
         "proving what was made",
