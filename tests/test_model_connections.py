@@ -34,8 +34,11 @@ def answer(text: str) -> bytes:
 class Server:
     """Answers the first request of each connection, waits until that is read, does `then`, and says so."""
 
-    def __init__(self, then: bytes | None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, then: bytes | None = None, tls: ssl.SSLContext | None = None, before: bytes = b""
+    ) -> None:
         self._then = then  # None: it hangs up
+        self._before = before
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -56,7 +59,7 @@ class Server:
             own = self._tls.wrap_socket(client, server_side=True) if self._tls else client
             with own, own.makefile("rb") as file:
                 self._read(file)
-                own.sendall(answer("well"))
+                own.sendall(self._before + answer("well"))
                 self.is_read.wait(SECONDS)
                 if self._then is not None:
                     own.sendall(self._then)
@@ -119,7 +122,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next() -> None:
 def test_nothing_is_lost_to_a_connection_that_was_closed_between_two_turns(certified: ssl.SSLContext) -> None:
     """A long conversation by TLS does not get through to where it would be read that it is closed."""
     with (
-        contextlib.closing(Server(None, certified)) as server,
+        contextlib.closing(Server(tls=certified)) as server,
         connected(f"https://localhost:{server.port}/v1") as connection,
     ):
         assert said(connection) == "well"
@@ -127,6 +130,16 @@ def test_nothing_is_lost_to_a_connection_that_was_closed_between_two_turns(certi
         assert server.is_done.wait(SECONDS)
         assert said(connection, "a long one" * 300_000) == "well"
         assert server.connections == 2
+
+
+def test_what_only_announces_an_answer_is_none() -> None:
+    announced = b"HTTP/1.1 100 Continue\r\n\r\n"
+    announced += b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+    with (
+        contextlib.closing(Server(before=announced * 2)) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1") as connection,
+    ):
+        assert said(connection) == "well"
 
 
 @pytest.mark.parametrize("host", ["models..example", f"{'x' * 64}.example"])

@@ -17,6 +17,16 @@ _CHUNK = 65_536
 _LOST = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
+class _Response(http.client.HTTPResponse):
+    """Of answers that only announce another one, Python's own knows 100."""
+
+    def begin(self) -> None:
+        super().begin()
+        while 100 < self.status < 200 and self.status != 101:
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
+
+
 class Line:
     """One connection while it is asked. `cut` may be called by any thread."""
 
@@ -108,10 +118,13 @@ class Transport:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._context is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=CONNECT_SECONDS, context=self._context
-        )
+            made = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        else:
+            made = http.client.HTTPSConnection(
+                self._host, self._port, timeout=CONNECT_SECONDS, context=self._context
+            )
+        made.response_class = _Response
+        return made
 
     def _give_back(self, connection: http.client.HTTPConnection, *, is_over: bool) -> None:
         with self._lock:
