@@ -231,6 +231,22 @@ def test_a_run_out_of_turns_hands_in_what_it_has_as_a_draft(gitea: DemoForge, ma
     assert gitea.pulls(REPO)[0].title.startswith("WIP: fix: double()")
 
 
+@pytest.mark.parametrize(
+    "command", ["echo '(' >> widgets.py", "mkdir -p .github/workflows; echo on > .github/workflows/x.yml"]
+)
+def test_a_run_out_of_turns_says_so_also_where_what_it_has_is_not_sound(
+    gitea: DemoForge, make_site: MakeSite, command: str
+) -> None:
+    backlog(gitea)
+    more = [call("run_command", {"command": f"echo {n}"}) for n in range(9)]
+    site = make_site(gitea, [call("run_command", {"command": command}), *more], repo={"limits": {"turns": 5}})
+    site.sprint("run", REPO)
+    (row,) = site.rows()
+    assert row["outcome"] == "limit"
+    assert row["detail"].startswith("limits.turns: 5 turns are used; what there is cannot be handed in: ")
+    assert gitea.pulls(REPO) == []
+
+
 def test_an_issue_closed_while_it_is_worked_on_is_not_published(
     gitea: DemoForge, make_site: MakeSite
 ) -> None:

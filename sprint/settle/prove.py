@@ -66,7 +66,7 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
         if may_go_back:
             _log.info("%s: policy refuses; the worker gets round %d", current.run.about, rounds)
             return resume(current, prompts.policy_refused(refusals), rounds)
-        detail = _listed(refusals)
+        detail = _after(unfinished, said, _listed(refusals))
         return current.concluded(unfinished or Outcome.POLICY_REFUSED, detail, tree=work.tree)
     commit = _commit(current, work, result)
     current = current.advance(Phase.WORKED, tree=work.tree, commit=commit, diff=_diff(current, commit))
@@ -80,7 +80,8 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
     if may_go_back:
         _log.info("%s: checks fail; the worker gets round %d", current.run.about, rounds)
         return resume(current, prompts.checks_failed(proof), rounds)
-    return current.concluded(unfinished or Outcome.CHECKS_FAILED, _failures(proof))
+    detail = _after(unfinished, said, _failures(proof))
+    return current.concluded(unfinished or Outcome.CHECKS_FAILED, detail)
 
 
 def prove_update(current: UnderWay) -> UnderWay:
@@ -94,6 +95,11 @@ def prove_update(current: UnderWay) -> UnderWay:
     if proof.regressions:
         return current.concluded(Outcome.CHECKS_FAILED, _failures(proof))
     return current.advance(Phase.VERIFIED)
+
+
+def _after(unfinished: Outcome | None, said: str, detail: str) -> str:
+    """Why nothing is published; where the worker did not come to its end, what ended it comes first."""
+    return f"{said}; what there is cannot be handed in: {detail}" if unfinished and said else detail
 
 
 def _nothing_to_judge(current: UnderWay, work: ImportedWork, unfinished: Outcome | None) -> Outcome | None:
