@@ -21,10 +21,10 @@ from sprint.pick.news import issue_digest
 from sprint.prompts import comment_marker
 from sprint.tick import tick
 from tests.around import around
+from tests.kills import script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import script
 from tests.widgets import CHECK, FILES, REPO
 
 MANY = 1_000

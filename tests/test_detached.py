@@ -11,7 +11,6 @@ import pytest
 
 from sprint import spend
 from sprint.claim import Claims
-from sprint.config import Config, load
 from sprint.domain import (
     Claim,
     Ending,
@@ -19,18 +18,15 @@ from sprint.domain import (
     Outcome,
     Phase,
     Purpose,
-    Run,
     Secret,
     Usage,
     WorkerResult,
     replace,
 )
 from sprint.git import Remote
-from sprint.run_command import Options, run_command
-from sprint.runs import RunStore
 from sprint.worker import Job
-from tests.around import around
 from tests.detached import Backend, Clock, nothing, plant
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
@@ -47,30 +43,6 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
-
-
-class Host:
-    """One machine that ticks in this process: a configuration and results of its own."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.results = site.path / "results"
-        self.store = RunStore(self.results)
-
-    def config(self) -> Config:
-        return load(self.site.path / "sprint.yaml", around(self.site.path))
-
-    def tick(self, **options: Any) -> int:
-        return run_command(
-            self.config(), Options(repos=(REPO,), **options), around(self.site.path, self.site.environ)
-        )
-
-    def run(self) -> Run:
-        """The newest one; by their ids, two of one second have no order."""
-        return max(self.store.all(), key=lambda run: run.started_at)
-
-    def outcomes(self) -> list[str]:
-        return [row["outcome"] for row in self.site.rows()]
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from git import Repo
 from sprint.claim import Claims
 from sprint.git import Remote
 from tests.killed_at import FOLLOW_UP
+from tests.kills import script
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
-from tests.test_kills import script
 from tests.widgets import CHECK, FILES, REPO
 
 PLACES = ("run written", *FOLLOW_UP, "row written", "told", "released")

@@ -14,10 +14,10 @@ from git import Repo
 from sprint.prompts import shared_rules
 from sprint.worker import Job
 from tests.detached import Backend, nothing, plant
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_detached import Host
 from tests.widgets import CHECK, FILES, REPO
 
 BRANCH = "feat/issue-1"

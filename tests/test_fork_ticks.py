@@ -10,10 +10,10 @@ import pytest
 from sprint.claim import Claims
 from sprint.domain import Secret
 from sprint.git import Remote
+from tests.kills import killed_at, script
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import killed_at, script
 from tests.widgets import CHECK, FILES, REPO
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sprint import git, host, proc
+from tests.kills import script
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import script
 from tests.widgets import CHECK, FILES, REPO
 
 

@@ -10,28 +10,16 @@ from typing import Any
 
 import pytest
 
-from sprint.claim import Claims
-from sprint.domain import Secret
-from sprint.git import Remote
 from tests.commands import Command
 from tests.killed_at import ON_SPRITES, PLACES
+from tests.kills import assert_one_of_each, killed_at, script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
-from tests.servers.replies import Reply, call, finish
+from tests.servers.replies import Reply
 from tests.site import Site
-from tests.widgets import CHECK, FILES, FIX, REPO
+from tests.widgets import CHECK, FILES, REPO
 
 ROOT = Path(__file__).parent.parent
-
-
-def script(request: dict[str, Any], _number: int) -> Reply:
-    """What a model would do that sees only the conversation: fix, check (so there is no review), finish."""
-    done = [str(message.get("tool_calls", "")) for message in request["messages"]]
-    if not any("n + n + 1" in calls for calls in done):
-        return FIX
-    if not any(CHECK in calls for calls in done):
-        return call("run_command", {"command": CHECK})
-    return finish("implemented", "Fixed.")
 
 
 @pytest.fixture
@@ -40,24 +28,6 @@ def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoMod
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
     repos = [{"name": REPO, "checks": [CHECK]}]
     return Site(workspaces / "site", gitea, model_server(script), repos=repos)
-
-
-def assert_one_of_each(gitea: DemoForge, site: Site) -> None:
-    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
-    assert len(gitea.pulls(REPO)) == 1
-    assert len(gitea.comments(REPO, 1)) == 1
-    remote = Remote(f"{gitea.url}/{REPO}.git", Secret(gitea.token))
-    claim = Claims(site.path / "judge.git", remote, "judge").read()[1]
-    assert (claim.state, claim.outcome, claim.attempt) == ("released", "pr_opened", 1)
-    assert list((site.path / "results" / "active").iterdir()) == []
-    assert [run["phase"] for run in site.runs()] == ["settled"]
-    assert list(site.workspaces.iterdir()) == []
-    assert list((site.path / "results" / "runs").glob("*/work.git")) == []
-
-
-def killed_at(site: Site, place: str) -> None:
-    tick = site.start("run", REPO, killed_at=place)
-    assert tick.wait() == -signal.SIGKILL, tick.err.read_text()
 
 
 @pytest.mark.parametrize("place", sorted(set(PLACES) - {"fork made", "pushed again"} - ON_SPRITES))

@@ -13,10 +13,10 @@ from sprint import git
 from sprint.claim import Claims
 from sprint.domain import Secret, replace
 from sprint.git import Remote
+from tests.kills import assert_one_of_each, script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import assert_one_of_each, script
 from tests.widgets import CHECK, FILES, REPO
 
 NEW_NAME = "acme/gadgets"

@@ -15,10 +15,10 @@ from sprint.claim import Claims, copy_path
 from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.repo_pause import RepoPause
+from tests.kills import script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import script
 from tests.widgets import CHECK, FILES, REPO
 
 OTHER = "acme/gadgets"

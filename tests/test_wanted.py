@@ -15,10 +15,10 @@ from sprint.errors import ForgeError
 from sprint.new_run import new_run
 from sprint.settle.wanted import Wanted
 from tests.around import around
+from tests.kills import script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_kills import script
 from tests.widgets import CHECK, FILES, REPO
 
 

@@ -17,10 +17,10 @@ from tests.around import around
 from tests.detached import Backend, plant
 from tests.fleet.postgres import Postgres, query
 from tests.fleet.sites import host
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.sprite.test_sprite_ticks import OF_ITS_OWN, backend_of, ticked_to_the_end
-from tests.test_detached import Host
 from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine

@@ -20,9 +20,9 @@ from tests.around import around
 from tests.detached import Backend, plant
 from tests.fleet.postgres import query
 from tests.fleet.sites import host
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
-from tests.test_detached import Host
 from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine

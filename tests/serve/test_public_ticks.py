@@ -16,6 +16,7 @@ from sprint.serve import tick_starter
 from sprint.serve.public_site import PublicSite
 from tests.agents.model import ScriptedModel
 from tests.around import around
+from tests.one_host import Host
 from tests.serve import signed
 from tests.serve.serving import Served, serving
 from tests.servers.forge import DemoForge
@@ -23,7 +24,6 @@ from tests.servers.replies import say
 from tests.servers.sprites_dev import SpritesDev
 from tests.sprite.test_sprite_ticks import CLAUDE, FIX
 from tests.sprite.test_sprite_ticks import make_host as make_host
-from tests.test_detached import Host
 from tests.waiting import wait_until
 from tests.widgets import REPO
 

@@ -28,6 +28,7 @@ from sprint.sprite.onlooking import look
 from sprint.sprite.sprites_dev import SpritesBackend
 from sprint.sprite.supervisor.supervision import Supervisor
 from sprint.sprite.visit import Visit
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.sprites_dev import SpritesDev
 from tests.site import Site
@@ -35,7 +36,6 @@ from tests.sprite.test_dispatch import Make, make, said  # noqa: F401 - a fixtur
 from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.sprite.test_sprite_ticks import ticked_to_the_end
 from tests.sprite.test_supervisor import LONG, Machine
-from tests.test_detached import Host
 from tests.waiting import wait_until
 from tests.widgets import REPO
 

@@ -15,13 +15,13 @@ from msgspec import structs
 from sprint.domain import Phase
 from sprint.sandbox import elsewhere
 from tests.agents.model import ScriptedModel
+from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import say
 from tests.servers.sprites_dev import SpritesDev
 from tests.servers.sshd import sshd
 from tests.site import Site
-from tests.test_detached import Host
 from tests.waiting import until_agents_ended, wait_until
 from tests.widgets import CHECK, FILES, REPO
 
