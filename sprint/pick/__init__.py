@@ -90,17 +90,28 @@ def choose(
         has_news=has_news,
         now=now,
     )
+    return _first_fit(issues, backlog, only=only, force=force, before=before)
+
+
+def _first_fit(
+    issues: Iterable[Issue],
+    backlog: _Backlog,
+    *,
+    only: int | None,
+    force: bool,
+    before: Sequence[PassedOver],
+) -> Pick:
     passed_over = {passed.number: passed for passed in before}
     remedy = ""
     for issue in issues:
         if issue.number in passed_over or only not in (None, issue.number):
             continue
-        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue, me)
+        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue, backlog.me)
         reason = next(reasons, "")
         if not reason:
             return Pick(issue, tuple(passed_over.values()))
         passed_over[issue.number] = PassedOver(issue.number, issue.title, reason)
-        if not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, me))):
+        if not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, backlog.me))):
             remedy = "; --force takes it all the same"
     return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only, remedy))
 
