@@ -100,14 +100,16 @@ def _head(run: Run) -> Iterator[str]:
     yield f"run        {run.id}"
     of = f"task       {run.repo}" if run.issue is None else f"issue      {run.repo}#{run.issue}"
     yield f"{of} {safe_line(run.title)}"
-    outcome = run.outcome or f"under way ({run.phase})"
+    rests = f"rests: {safe_line(run.paused_why, 500)}" if run.paused_since else ""
+    outcome = run.outcome or rests or f"under way ({run.phase})"
     yield f"outcome    {outcome}{f': {safe_line(run.detail)}' if run.detail else ''}"
     if run.pr_url:
         yield f"pull       {run.pr_url}"
     began = f"{run.started_at:%Y-%m-%d %H:%M} UTC"
     yield f"attempt    {run.attempt} on {run.host}, {began}, {row.duration_s:.0f} s"
     tokens = f"{row.prompt_tokens:,} + {row.completion_tokens:,} tokens"
-    yield f"worker     {f'{run.worker} {row.model}'.rstrip()}: {row.turns} turns, {tokens}, cost {cost}"
+    used = f": {row.turns} turns, {tokens}, cost {cost}" if run.result else ""  # else not known yet
+    yield f"worker     {f'{run.worker} {row.model}'.rstrip()}{used}"
     if run.environment and run.environment.says:
         yield f"environ    {safe_line(run.environment.says)}"
     if run.proof:

@@ -164,6 +164,9 @@ def test_a_person_may_stop_a_run_that_rests(make_night: Callable[..., Night]) ->
     night.signals[1] = signal.SIGTERM
     night.tick()
     (run,) = night.site.runs()
+    shown = night.site.sprint("show", run["id"]).stdout
+    assert "outcome    rests: it was told to stop\n" in shown
+    assert "0 turns" not in shown, "what it used is not known before its end"
     done = night.site.sprint("stop", run["id"])
     assert done.returncode == 0, done.stderr
     assert "cancelled" in done.stdout
