@@ -10,7 +10,7 @@ from sprint.cli.options import AddCommand, configuration, positive
 from sprint.errors import ConfigError
 from sprint.surroundings import Surroundings
 
-_A_RUN = "a run's id or the beginning of it, OWNER/REPO#N, or the address of its issue or pull request"
+_A_RUN = "a run's id or the beginning of it, OWNER/REPO#N of its issue or pull request, or their address"
 
 
 _RUNS = """\
