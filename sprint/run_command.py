@@ -208,7 +208,8 @@ def _one(
     _say(options, as_data(report), "\n".join(lines(report)))
     if report.trouble is not None:
         return _failed(config, repo, options, report.trouble)
-    what = report.run.id if report.run else f"idle: {report.idle}"
+    runs = (*(() if report.idle else report.waiting), *report.settled, *filter(None, [report.run]))
+    what = runs[-1].id if runs else f"idle: {report.idle}"
     heartbeat.beat(config.paths.results, repo.forge, repo.name, what)
     return _exit_code(report, options)
 

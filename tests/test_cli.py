@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,23 @@ def test_wrong_usage_is_one_line(args: list[str], says: str, capsys: pytest.Capt
     assert said.startswith("sprint: ")
     assert says in said
     assert (said.count("\n"), said.endswith("\n"), "\x1b" in said) == (1, True, False)
+
+
+def test_a_terminal_that_is_closed_is_no_defect(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "sprint", "monitor", "--watch", "0.1"],
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    assert os.read(ours, 1)
+    os.close(ours)
+    try:
+        assert watching.wait(timeout=60) == 0
+    finally:
+        watching.kill()
+    assert not (tmp_path / "results" / "defects").exists()
 
 
 def test_a_defect_leaves_its_traceback_in_a_file_that_the_line_names(

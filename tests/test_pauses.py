@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sprint import git, proc
+from sprint import git, heartbeat, proc
 from sprint.claim import Claims
 from sprint.domain import Claim, Secret
 from sprint.git import Remote
@@ -102,6 +102,8 @@ def test_a_signal_pauses_and_says_how_to_go_on(
     assert night.tick()[0] == 0
     night.assert_one_good_run()
     assert night.site.runs()[0]["paused_s"] > 0
+    (beat,) = heartbeat.read(night.site.path / "results")
+    assert beat.outcome == run["id"], "a tick that went on with a run was not idle"
 
 
 def test_many_signals_with_progress_in_between_cost_nothing(make_night: Callable[..., Night]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
@@ -76,12 +78,26 @@ def _run(argv: Sequence[str] | None) -> int:
         return 0
     except OSError as error:
         if error.filename is None:
-            return defects.tell(error)
+            return 0 if _terminal_is_gone(error) else defects.tell(error)
         _log.error("%s", refusal("use", Path(os.fsdecode(error.filename)), error))
         _log.debug("where it came from", exc_info=True)
         return SprintError.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost: cron must not mail tracebacks every few minutes
         return defects.tell(error)
+
+
+def _terminal_is_gone(error: OSError) -> bool:
+    """Whether what could not be written was for a terminal that was closed: nobody is left to be told."""
+    if error.errno != errno.EIO:
+        return False
+    for fd in (1, 2):
+        try:
+            termios.tcgetattr(fd)
+        except termios.error as refusal:
+            if refusal.args[0] == errno.EIO:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+                return True
+    return False
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
