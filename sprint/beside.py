@@ -61,5 +61,6 @@ class Beside(Generic[T]):
 
     def stop(self) -> None:
         """End the command that it runs, if it is not done: it must not go on when this process has ended."""
-        self._stopping.set()
-        self._ended.wait(_STOP_SECONDS)
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._ended.wait(_STOP_SECONDS)

@@ -96,7 +96,7 @@ class Claims(Struct, frozen=True):
             shutil.rmtree(self.git_dir, ignore_errors=True)  # it holds nothing that the server does not
             refs = self._fetched(watch)
         # To git, any page that is not its own is a server without refs.
-        if not refs and not git.ls_remote(self.remote, "refs/heads/*"):
+        if not refs and not git.ls_remote(self.remote, "refs/heads/*", watch=watch):
             raise ForgeError(
                 f"{self.remote.url} shows git no branches; "
                 "check the address, and whether a login page is in the way"
@@ -112,13 +112,16 @@ class Claims(Struct, frozen=True):
     def _fetched(self, watch: Callable[[], str] | None) -> dict[str, tuple[str, str]]:
         is_new = not (self.git_dir / "HEAD").is_file()
         git.init_bare(self.git_dir)
-        if not (is_new and git.fetch_many(self.git_dir, self.remote, *_PATTERNS, fewest=_MANY_LOOSE)):
+        if not (is_new and self._fetched_many(watch)):
             git.fetch(self.git_dir, self.remote, *_BOARD, prune=True, watch=watch)
         sample = self.git_dir / _SAMPLE
         if sample.is_dir() and len(list(sample.iterdir())) > _MANY_IN_IT:
-            git.git(*_TIDY, git_dir=self.git_dir)
+            git.git(*_TIDY, git_dir=self.git_dir, watch=watch)
         git.pack_refs(self.git_dir, "refs/sprint", unless_fewer_than=_MANY_LOOSE)
         return git.read_refs(self.git_dir, "refs/sprint/")
+
+    def _fetched_many(self, watch: Callable[[], str] | None) -> bool:
+        return git.fetch_many(self.git_dir, self.remote, *_PATTERNS, fewest=_MANY_LOOSE, watch=watch)
 
     def take(
         self,

@@ -14,7 +14,7 @@ import pytest
 from sprint import git
 from sprint.claim import LEASE, Claims, ref_of
 from sprint.domain import Claim, Outcome, Secret, replace
-from sprint.errors import ForgeError
+from sprint.errors import ForgeError, Stopped
 from sprint.renewal import Lease
 from tests.servers.forge import DemoForge, Fault
 from tests.waiting import wait_until
@@ -44,6 +44,24 @@ def test_a_claim_is_seen_by_other_hosts(tmp_path: Path, server: git.Remote) -> N
     assert (seen.state, seen.run, seen.host, seen.attempt) == ("claimed", "run-1", "here", 1)
     assert seen.expires == NOW + LEASE
     assert seen == taken
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_look_that_nobody_waits_for_any_more_ends(
+    gitea: DemoForge, tmp_path: Path, *, is_first: bool
+) -> None:
+    gitea.add_repo("acme/widgets", {"README.md": "Widgets.\n"})
+    remote = git.Remote(f"{gitea.url}/acme/widgets.git", Secret(gitea.token))
+    claims = claims_of(tmp_path, remote, "here")
+    if not is_first:
+        claims.read()
+
+    def watch() -> str:
+        raise Stopped("nobody waits")
+
+    gitea.faults.append(Fault(path="info/refs", hang=20))
+    with pytest.raises(Stopped):
+        claims.board(watch)
 
 
 def test_the_second_to_claim_loses(tmp_path: Path, server: git.Remote) -> None:

@@ -25,11 +25,16 @@ class PushResult(StrEnum):
     REJECTED = "rejected"  # the server said no
 
 
-def ls_remote(remote: Remote, *patterns: str, timeout: float = 60) -> dict[str, str]:
-    """Refs of the server by full name ("refs/heads/*") and their shas; HEAD only where asked for."""
+def ls_remote(
+    remote: Remote, *patterns: str, timeout: float = 60, watch: Callable[[], str] | None = None
+) -> dict[str, str]:
+    """Refs of the server by full name ("refs/heads/*") and their shas; HEAD only where asked for.
+
+    `watch` may end it by raising.
+    """
 
     def attempt(ask: Ask) -> Answer:
-        answer = ask("ls-remote", "--quiet", remote.url, *patterns, timeout=timeout)
+        answer = ask("ls-remote", "--quiet", remote.url, *patterns, timeout=timeout, watch=watch)
         if not answer.done.ok:
             raise answer.fault("read")
         return answer
@@ -76,20 +81,26 @@ def fetch(
     patiently(remote, attempt)
 
 
-def fetch_many(git_dir: Path, remote: Remote, *patterns: str, fewest: int) -> bool:
+def fetch_many(
+    git_dir: Path,
+    remote: Remote,
+    *patterns: str,
+    fewest: int,
+    watch: Callable[[], str] | None = None,
+) -> bool:
     """Fetch refs of the server ("refs/x/*") under their own names into a repository that has none yet.
 
     False, with nothing done, where they are fewer than that. For git writes a file for each ref, and a file
-    for all of them costs a fifth of it. Raises ForgeError.
+    for all of them costs a fifth of it. `watch` may end it by raising. Raises ForgeError.
     """
-    refs = ls_remote(remote, *patterns)
+    refs = ls_remote(remote, *patterns, watch=watch)
     if len(refs) < fewest:
         return False
     wanted = "".join(f"{sha}\n" for sha in sorted(set(refs.values()))).encode()
 
     def attempt(ask: Ask) -> None:
         command = (*_TOLERATED, *_FETCH, "--stdin", "--", remote.url)
-        answer = ask(*command, git_dir=git_dir, timeout=600, stdin=wanted)
+        answer = ask(*command, git_dir=git_dir, timeout=600, stdin=wanted, watch=watch)
         if not answer.done.ok:
             raise answer.fault("fetch")
 
