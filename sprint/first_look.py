@@ -12,6 +12,7 @@ from sprint.config import Config, RepoConfig
 from sprint.domain import Repository
 from sprint.errors import ConfigError, ForgeError
 from sprint.forge import Forge, connect
+from sprint.forge.http_errors import NO_TOKEN
 from sprint.runs import RunStore
 from sprint.sharing import Sharing
 from sprint.surroundings import Surroundings
@@ -48,12 +49,13 @@ def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
 def fit_repository(forge: Forge, repo: RepoConfig) -> Repository:
     """The repository as the forge describes it. Raises ForgeError where nothing can be done in it."""
     repository = forge.repository(repo.name)
+    no_push = "the token's account may not push to it; give it write access" if forge.token else NO_TOKEN
     faults = {
         "it is archived; un-archive it or take it out of repos": repository.archived,
         "it has no commits yet; push a first one": repository.empty,
         "its issues are switched off; switch them on or take it out of repos": not repository.has_issues,
         "its pull requests are switched off; switch them on": not repository.has_pulls,
-        "the token's account may not push to it; give it write access": repository.can_push is False,
+        no_push: repository.can_push is False,
     }
     for fault, is_there in faults.items():
         if is_there:

@@ -109,6 +109,20 @@ def test_a_wrong_token_is_a_fault_with_a_remedy(
     assert "wrong" not in done.stdout.replace("is wrong", "")
 
 
+def test_where_there_is_no_token_it_is_not_said_to_lack_a_right(
+    gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path
+) -> None:
+    """A public repository can be read by anybody."""
+    site = site_of(gitea, model_server, workspaces, able)
+    for forge in site.settings["forges"].values():
+        del forge["token_file"]
+    site.write()
+    for command in ("run", "doctor"):
+        done = site.sprint(command)
+        assert "no token is configured: set token_file or token_env" in done.stdout + done.stderr
+        assert "may not push" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("command", ["run", "doctor"])
 def test_results_that_cannot_be_written_are_said_once(
     gitea: DemoForge, model_server: Callable[..., DemoModel], workspaces: Path, command: str

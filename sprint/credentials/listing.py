@@ -37,6 +37,6 @@ def _names(url: str, key: Secret) -> list[str]:
             data = answer.json().get("data")
             return [str(entry["id"]) for entry in data if entry.get("id")]
         except (requests.RequestException, ValueError, TypeError, AttributeError, KeyError) as error:
-            raise ModelError(
-                f"{url} does not tell which models it has ({type(error).__name__})", ModelTrouble.AWAY
-            ) from error
+            answered = error.response if isinstance(error, requests.HTTPError) else None
+            why = type(error).__name__ if answered is None else f"it answers {answered.status_code}"
+            raise ModelError(f"{url} does not tell which models it has ({why})", ModelTrouble.AWAY) from error

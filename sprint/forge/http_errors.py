@@ -13,7 +13,7 @@ from sprint.domain import Secret
 from sprint.errors import ForgeError
 from sprint.retries import PassingFault, is_limit, told_wait
 
-_NO_TOKEN = "no token is configured: set token_file or token_env, or $GITEA_TOKEN or $GITHUB_TOKEN"  # noqa: S105
+NO_TOKEN = "no token is configured: set token_file or token_env, or $GITEA_TOKEN or $GITHUB_TOKEN"  # noqa: S105
 _PASSING_STATUS = frozenset({408, 500, 502, 503, 504, *range(520, 531)})
 
 
@@ -59,13 +59,13 @@ def of_answer(what: str, status: int, headers: Mapping[str, str], message: str, 
             maybe_done=True,
         )
     if status == 401:
-        remedy = f"{token} is wrong, expired or revoked: make a new one" if token else _NO_TOKEN
+        remedy = f"{token} is wrong, expired or revoked: make a new one" if token else NO_TOKEN
         return ForgeError(f"{what}: not signed in (401){said}; {remedy}", status=status)
     if status == 403:
         return ForgeError(f"{what}: refused (403){said}; {_missing_right(headers, token)}", status=status)
     meaning = _MEANINGS.get(status, "refused")
     if status == 404 and not token:
-        meaning = f"not there, or not to be seen without a token: check the name; {_NO_TOKEN}"
+        meaning = f"not there, or not to be seen without a token: check the name; {NO_TOKEN}"
     return ForgeError(f"{what}: {meaning} ({status}){said}", status=status)
 
 
@@ -91,7 +91,7 @@ def _missing_right(headers: Mapping[str, str], token: str) -> str:
         has = f", it has: {clean(held, 100)}" if held else ""
         return f"{token or 'a token'} needs: {clean(wanted, 100)}{has}"
     if not token:
-        return _NO_TOKEN
+        return NO_TOKEN
     return f"{token} or its account lacks the right to do this"
 
 
