@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,11 @@ def pypi_name(name: str) -> str:
 # --- one reader for each form ------------------------------------------------------------------
 
 
-def _toml_packages(text: str) -> Iterator[_Found]:
-    for package in tomllib.loads(text).get("package", ()):
-        yield pypi_name(package["name"]), str(package.get("version", ""))
-
-
-def _pylock(text: str) -> Iterator[_Found]:
-    for package in tomllib.loads(text).get("packages", ()):
-        yield pypi_name(package["name"]), str(package.get("version", ""))
+def _toml_packages(
+    text: str, *, key: str = "package", named: Callable[[str], str] = pypi_name
+) -> Iterator[_Found]:
+    for package in tomllib.loads(text).get(key, ()):
+        yield named(package["name"]), str(package.get("version", ""))
 
 
 def _pipfile_lock(text: str) -> Iterator[_Found]:
@@ -104,11 +102,6 @@ _REQUIREMENT = re.compile(
 def _requirements(text: str) -> Iterator[_Found]:
     for name, version in _REQUIREMENT.findall(text):
         yield pypi_name(name), version
-
-
-def _crates(text: str) -> Iterator[_Found]:
-    for package in tomllib.loads(text).get("package", ()):
-        yield package["name"].lower(), str(package.get("version", ""))
 
 
 def _package_lock(text: str) -> Iterator[_Found]:
@@ -182,7 +175,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Iterable[_Found]]]] = {
     "uv.lock": ("pypi", _toml_packages),
     "poetry.lock": ("pypi", _toml_packages),
     "pdm.lock": ("pypi", _toml_packages),
-    "pylock.toml": ("pypi", _pylock),
+    "pylock.toml": ("pypi", partial(_toml_packages, key="packages")),
     "Pipfile.lock": ("pypi", _pipfile_lock),
     "package-lock.json": ("npm", _package_lock),
     "npm-shrinkwrap.json": ("npm", _package_lock),
@@ -190,7 +183,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Iterable[_Found]]]] = {
     "pnpm-lock.yaml": ("npm", _pnpm_lock),
     "go.sum": ("go", _go_sum),
     "go.mod": ("go", _go_mod),
-    "Cargo.lock": ("crates", _crates),
+    "Cargo.lock": ("crates", partial(_toml_packages, named=str.lower)),
     "pom.xml": ("maven", _pom),
     "gradle.lockfile": ("maven", _gradle_lock),
 }

@@ -61,17 +61,17 @@ class Outside:
     """Connections to servers outside, kept open for reuse; for all threads of one gateway.
 
     `environ` is the runner's own, for its proxy (`https_proxy`, `http_proxy`, `no_proxy`) and certificates
-    (`SSL_CERT_FILE`); `ca_files` are trusted as well.
+    (`SSL_CERT_FILE`).
     """
 
-    def __init__(self, environ: Mapping[str, str], ca_files: tuple[str, ...] = ()) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self._proxies = {
             name.lower().removesuffix("_proxy"): value
             for name, value in environ.items()
             if name.lower().endswith("_proxy") and value
         }
         self._environ = environ
-        self._ca_files = list(ca_files)
+        self._ca_files: list[str] = []
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
