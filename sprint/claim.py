@@ -150,22 +150,14 @@ class Claims(Struct, frozen=True):
             now,
         )
 
-    def take_up(
-        self,
-        released: Claim,
-        run: str,
-        trigger: Trigger,
-        now: datetime,
-        *,
-        lease: timedelta = LEASE,
-    ) -> Claim | None:
+    def take_up(self, released: Claim, run: str, trigger: Trigger, now: datetime) -> Claim | None:
         """Begin a round of a pull request's follow-up; None where another process was faster."""
         claimed = replace(
             released,
             state="claimed",
             run=run,
             host=self.host,
-            expires=now + lease,
+            expires=now + LEASE,
             not_before=None,
             paused=False,
             purpose="follow_up",
@@ -210,7 +202,6 @@ class Claims(Struct, frozen=True):
         outcome: str,
         not_before: datetime | None = None,
         pr: int | None = None,
-        seen: str = "",
         counts: bool = True,
         follow: Followed | None = None,
         tokens: int = 0,
@@ -232,7 +223,6 @@ class Claims(Struct, frozen=True):
             detail=_words(outcome),
             not_before=not_before,
             pr=pr,
-            seen=seen or claim.seen,
             follow=claim.follow if follow is None else follow,
             tokens=claim.tokens + tokens,
             usd=claim.usd + usd,

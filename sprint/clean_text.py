@@ -10,6 +10,7 @@ import re
 import textwrap
 import unicodedata
 
+_TITLE = 100  # characters
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -101,9 +102,10 @@ def inert(text: str) -> str:
     return _MENTION.sub("@ ", text)
 
 
-def title_line(title: str, limit: int = 100) -> str:
+def title_line(title: str) -> str:
     """An issue's title for a commit's or a pull request's: one inert line, never empty."""
-    return safe_line(inert(safe_line(clean(title, 4 * limit), 4 * limit)), limit) or "untitled"
+    most = 4 * _TITLE
+    return safe_line(inert(safe_line(clean(title, most), most)), _TITLE) or "untitled"
 
 
 def inert_block(text: str, limit: int, width: int) -> str:

@@ -15,6 +15,7 @@ from sprint.git.server_errors import server_words
 from sprint.retries import PassingFault
 
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+_PUSH_SECONDS, _DELETE_SECONDS = 300.0, 60.0
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 
@@ -119,7 +120,7 @@ _TOLERATED = tuple(
 
 
 def push(
-    git_dir: Path, remote: Remote, sha: str, ref: str, *, expected: str | None, timeout: float = 300
+    git_dir: Path, remote: Remote, sha: str, ref: str, *, expected: str | None
 ) -> tuple[PushResult, str]:
     """Push one commit to one ref; never forced blindly, never a deletion.
 
@@ -128,7 +129,7 @@ def push(
     ForgeError where there was no answer in the end: the push may then have happened or not.
     """
     _see_that_it_is_a_commit(sha, ref)
-    result, why = _push(git_dir, remote, sha, ref, expected, timeout)
+    result, why = _push(git_dir, remote, sha, ref, expected, _PUSH_SECONDS)
     # libcurl says a request again whose connection broke off; the second finds what the first one did.
     if result is PushResult.LOST_RACE and ls_remote(remote, ref).get(ref) == sha:
         return PushResult.OK, ""
@@ -141,7 +142,6 @@ def push_together(
     moves: Iterable[tuple[str, str, str]],
     *,
     more_objects: Path,
-    timeout: float = 300,
 ) -> bool:
     """Move refs of the server all at once or none: each to a commit, a ref, and where that must be by now
     ("": nowhere). `more_objects` is a repository whose objects count as well.
@@ -156,14 +156,14 @@ def push_together(
         targets.append(f"{sha}:{ref}")
     args = [*_PUSH, *options, "--", remote.url, *targets]
     env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str((more_objects / "objects").absolute())}
-    return talk(remote, *args, git_dir=git_dir, timeout=timeout, env=env).done.ok
+    return talk(remote, *args, git_dir=git_dir, timeout=_PUSH_SECONDS, env=env).done.ok
 
 
-def delete_ref(git_dir: Path, remote: Remote, ref: str, *, expected: str, timeout: float = 60) -> PushResult:
+def delete_ref(git_dir: Path, remote: Remote, ref: str, *, expected: str) -> PushResult:
     """Delete a ref of the server that is still at `expected`."""
     if not is_full_hex(expected):
         raise GitError(f"refusing to delete {ref} without knowing where it is")
-    return _push(git_dir, remote, "", ref, expected, timeout)[0]
+    return _push(git_dir, remote, "", ref, expected, _DELETE_SECONDS)[0]
 
 
 def _push(

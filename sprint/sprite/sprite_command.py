@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -87,16 +87,14 @@ class Operator:
         self._print(f"{sprite} is as it was at {checkpoint}")
         return 0
 
-    def destroy(
-        self, sprite: str, *, yes: bool, force: bool = False, ask: Callable[[str], str] = input
-    ) -> int:
+    def destroy(self, sprite: str, *, yes: bool, force: bool = False) -> int:
         if self.backend.state(sprite) is SpriteState.GONE:
             raise Missing(f"{self.backend.name}: there is no sprite {sprite}")
         self._refuse_while_held(sprite, force=force)
         if not yes:
             if not sys.stdin.isatty():
                 raise ConfigError(f"nobody to ask whether to destroy {sprite}: say so with --yes")
-            if ask(f"Destroy {sprite} with all that is on it? Type its name: ").strip() != sprite:
+            if input(f"Destroy {sprite} with all that is on it? Type its name: ").strip() != sprite:
                 raise ConfigError(f"{sprite} was not destroyed")
         self.backend.destroy(sprite)
         self._note("destroy", sprite)

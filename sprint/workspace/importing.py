@@ -28,6 +28,7 @@ from sprint.workspace.checkout import KEPT_INDEX
 from sprint.workspace.junk import folder_patterns, junk_patterns
 
 EXPORT = Path(__file__).with_name("export.sh")
+BUNDLE_CAP = 32_000_000  # bytes
 MAX_EXPANDED = 64_000_000  # bytes of new files, uncompressed
 MAX_NEW_FILES = 20_000
 _MAX_INDEX = 200_000_000
@@ -82,7 +83,6 @@ def import_work(
     *,
     leftovers: Sequence[str],
     scratch: Path,
-    max_bundle_bytes: int = 32_000_000,
 ) -> ImportedWork:
     """Bring the work tree's state as a tree into `store`, which is the run's own repository (`own_objects`).
 
@@ -95,7 +95,7 @@ def import_work(
         known = junk_patterns(git.ls_tree(store, base))
         patterns = [*known, *folder_patterns(left.folders, _MAX_PATTERN_BYTES)]
         index = _kept_index(workspace) or _fresh_index(store, base, scratch)
-        done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=max_bundle_bytes)
+        done = _in_sandbox("export", workspace, sandbox, base, index, patterns, output_cap=BUNDLE_CAP)
         work = _let_in(store, base, done.stdout)
         imported = compared_with(store, base, work)
         if undone := [change for change in imported.changes if left.covers(change)]:

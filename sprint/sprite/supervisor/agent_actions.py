@@ -190,8 +190,8 @@ def _pid_file(args: argparse.Namespace, environ: Mapping[str, str]) -> Path:
     return _path(args, environ, "BB_PID_FILE", ".bb-agent/supervisor.pid")
 
 
-def parser(prog: str = "agent") -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog=prog, description="Supervise a coding agent on this machine.")
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="agent", description="Supervise a coding agent on this machine.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     began = commands.add_parser("start", help="start the agent and watch it")
     add_start_flags(began)
@@ -215,10 +215,10 @@ def parser(prog: str = "agent") -> argparse.ArgumentParser:
     return whole
 
 
-def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args, os.environ if environ is None else environ))
+        return int(args.run(args, os.environ))
     except Fault as fault:
         print(f"agent: {fault}", file=sys.stderr)
         return 2

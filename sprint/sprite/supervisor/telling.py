@@ -15,6 +15,7 @@ from typing import Any
 
 from sprint.sprite.supervisor.fault import Fault
 
+_TRIES = 3
 _AWAKE = ("/.sprite/api.sock", "/v1/tasks/sprint", "5m")
 
 
@@ -42,8 +43,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def call_back(address: str, secret: str, body: bytes, tries: int = 3) -> None:
-    """POST, signed: HMAC-SHA256 over the time, a dot and the body. Raises OSError after `tries`."""
+def call_back(address: str, secret: str, body: bytes) -> None:
+    """POST, signed: HMAC-SHA256 over the time, a dot and the body. Raises OSError after three tries."""
     if not address.startswith(("https://", "http://")):
         raise Fault(f"{address!r} is no address to call back")
     at = str(int(time.time()))
@@ -54,7 +55,7 @@ def call_back(address: str, secret: str, body: bytes, tries: int = 3) -> None:
         "X-Webhook-Signature": f"sha256={signature}",
     }
     opener = urllib.request.build_opener(_NoRedirects)
-    for left in range(tries - 1, -1, -1):
+    for left in reversed(range(_TRIES)):
         try:
             with opener.open(urllib.request.Request(address, body, headers), timeout=10):  # noqa: S310
                 return
@@ -64,4 +65,4 @@ def call_back(address: str, secret: str, body: bytes, tries: int = 3) -> None:
         except OSError:
             if not left:
                 raise
-        time.sleep(2.0 * (tries - left))
+        time.sleep(2.0 * (_TRIES - left))

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sprint.worker.local.tools import BadCall
 
+_MOST_AROUND = 40  # lines
 _NUMBERED = re.compile(r"[ ]*\d+\t")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -137,13 +138,14 @@ def _nearest(text: str, old: str) -> str:
     return f" {why} (line {at + 1}):\n{there[:2000]}"
 
 
-def around(text: str, first: int, count: int, most: int = 40) -> str:
+def around(text: str, first: int, count: int) -> str:
     """`count` lines from `first` (0 is the first) and three around, numbered; many without their middle."""
     lines = [line.rstrip("\r\n") for line in lines_of(text)]
     start, end = max(first - 3, 0), min(first + count + 3, len(lines))
     shown = numbered(lines[start:end], start + 1)
-    if len(shown) > most:
-        shown = [*shown[: most // 2], f"[... {len(shown) - most} lines ...]", *shown[-(most // 2) :]]
+    if len(shown) > _MOST_AROUND:
+        half, left = _MOST_AROUND // 2, len(shown) - _MOST_AROUND
+        shown = [*shown[:half], f"[... {left} lines ...]", *shown[-half:]]
     return "\n".join(shown)
 
 

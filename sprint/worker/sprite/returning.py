@@ -22,9 +22,15 @@ from sprint.worker.agents.story import Story
 from sprint.worker.sprite.ground import Ground
 from sprint.worker.sprite.note import Note
 from sprint.workspace.bundle import BundleError, open_bundle
-from sprint.workspace.importing import ENVIRONMENT, EXPORT, MAX_EXPANDED, MAX_NEW_FILES, HandoverError
+from sprint.workspace.importing import (
+    BUNDLE_CAP,
+    ENVIRONMENT,
+    EXPORT,
+    MAX_EXPANDED,
+    MAX_NEW_FILES,
+    HandoverError,
+)
 
-BUNDLE_CAP = 32_000_000
 _SECONDS = 600.0
 _LOG_CAP = 4 << 20
 # Of the supervisor, in the checkout; see sprite/supervisor/.
