@@ -43,7 +43,7 @@ class _Desk:
 _SPRITES = """\
 sprint sprite list                  all of them, their state and labels
 sprint sprite logs bramble -f       what the agent there prints, as it comes
-sprint sprite exec bramble -- git -C widgets status
+sprint sprite exec bramble -- ls work/acme--widgets/repo
 sprint sprite dispatch bramble --help
 a console, the public address and the API by hand: the `sprite` CLI has them
 """

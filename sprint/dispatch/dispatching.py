@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 from msgspec import structs
 
@@ -14,6 +15,8 @@ from sprint.first_look import forge_of
 from sprint.sprite.backend import Backend
 from sprint.sprite.validation import unready
 from sprint.surroundings import Surroundings
+
+_log = logging.getLogger(__name__)
 
 
 def dispatch(
@@ -30,6 +33,8 @@ def dispatch(
     order = order.validated()
     _name, section = order.worker(config, backend.name)
     repo = order.repo_config(config)
+    if order.remark:
+        _log.warning("--agent %s: %s", order.agent, order.remark)
     if order.issue is not None:
         _see_that_it_is_ready(config, order, around)
     if not execute:

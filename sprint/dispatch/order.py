@@ -16,6 +16,8 @@ from sprint.errors import ConfigError
 from sprint.sprite.backend import SpriteState, checked
 from sprint.sprite.validation import check_repository, read_env_file, refuse_secrets
 
+_AGAINST = {"opencode": "deprecated on sprites, where it is known to stall; prefer claude or codex"}
+
 
 @dataclass(frozen=True)
 class Order:
@@ -52,6 +54,11 @@ class Order:
         if self.env_file:
             read_env_file(self.env_file)
         return self
+
+    @property
+    def remark(self) -> str:
+        """What speaks against the agent that is asked for here, "" for nothing."""
+        return _AGAINST.get(self.agent, "")
 
     def repo_config(self, config: Config) -> RepoConfig:
         found = resolve(config, self.repo)

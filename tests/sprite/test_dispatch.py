@@ -93,6 +93,14 @@ def test_a_task_becomes_a_pull_request(make: Make, gitea: DemoForge, workspaces:
     assert "no run for a task" in said(site, "collect", "willow", code=2)
 
 
+def test_an_agent_that_is_not_to_be_taken_is_told_so(make: Make) -> None:
+    site = make()
+    asked = ("sprite", "dispatch", "bramble", "Go.", "--repo", REPO)
+    done = site.sprint(*asked, "--agent", "opencode")
+    assert (done.returncode, "--agent opencode: deprecated" in done.stderr) == (0, True)
+    assert site.sprint(*asked).stderr == ""
+
+
 def test_a_tick_settles_a_task_too_beside_the_issues(make: Make, gitea: DemoForge, workspaces: Path) -> None:
     """It takes no issue's place, and comes to its end where nobody collects it."""
     site = make()

@@ -316,6 +316,30 @@ def test_variables_are_the_flags(machine: Machine) -> None:
     assert machine.state["sprite"] == "bramble"
 
 
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("claude", "-p --verbose --output-format stream-json --dangerously-skip-permissions --model m"),
+        ("codex", "exec --json --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox -m m -"),
+        ("kimi-code", "-p Do it. --output-format stream-json"),
+        ("opencode", "run --format json --auto -m m Do it."),
+    ],
+)
+@pytest.mark.parametrize("free", ["BB_AGENT_YOLO", "BB_AGENT_FULL_AUTO"])
+def test_each_agent_may_do_everything_by_flags_of_its_own(
+    machine: Machine, agent: str, words: str, free: str
+) -> None:
+    program = machine.folder / "bin" / ("kimi" if agent == "kimi-code" else agent)
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    args = ("start", "--task-file", "-", "--foreground", "--model", "m")
+    done = machine.call(*args, PATH=path, BB_AGENT=agent, **{free: "true"})
+    assert done.returncode == 0, done.stderr
+    assert f"[stdout] {words}\n" in (machine.repo / ".bb-agent/agent.log").read_text()
+
+
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     seen: list[tuple[dict[str, str], bytes]] = []

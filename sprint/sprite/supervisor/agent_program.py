@@ -31,9 +31,10 @@ def command(given: Given, prompt: str) -> tuple[str, ...]:
             argv += ["-m", model] if model else []
             return (*argv, *flags, "-")
         case "opencode":
-            argv = ["opencode", "run", "--format", "json", *(["-m", model] if model else [])]
+            argv = ["opencode", "run", "--format", "json", *(["--auto"] if given.is_free else [])]
+            argv += ["-m", model] if model else []
             return (*argv, *flags, prompt)  # it reads no prompt on stdin
-    return ("kimi", "-p", prompt, "--output-format", "stream-json", *flags)  # nor does this
+    return ("kimi", "-p", prompt, "--output-format", "stream-json", *flags)  # nor does this; it asks nobody
 
 
 def agent_env(given: Given) -> dict[str, str]:
