@@ -180,6 +180,16 @@ def test_restarts_are_counted_and_slow_down(machine: Machine) -> None:
     assert delays == [0.0, 0.0, 120.0]
 
 
+def test_between_two_attempts_it_is_starting(machine: Machine) -> None:
+    """Not running: that pause may be half an hour."""
+    args = ("start", "--task-file", "-", "--restart-delay", "60s", "--agent-command", machine.agent("exit 1"))
+    assert machine.call(*args).returncode == 0
+    assert wait_until(lambda: machine.state["restarts"] == 1)
+    told = json.loads(machine.call("status", "--json").stdout)
+    assert machine.call("stop").returncode == 0
+    assert (told["status"], told["agent_pid"], told["exit_code"]) == ("starting", None, 1)
+
+
 def test_its_time_ends_whatever_it_does(machine: Machine) -> None:
     script = "trap '' TERM; while true; do echo x; sleep 0.1 & wait; done"
     done = machine.runs(script, "--timeout", "1s", "--shutdown-grace", "200ms")

@@ -171,6 +171,7 @@ class Supervisor:
                 self.state["restarts"] += 1
                 self.state["fallback"] = min(in_a_row, len(self._set.fallback_commands))
                 pause = self._pause_before_restart(in_a_row)
+                self._save(status=self.state["status"] if attempt.why else "starting")
                 self._event("agent.restart", reason=attempt.detail, delay=round(pause, 1))
             else:
                 in_a_row, pause = 0, _BETWEEN_ITERATIONS
