@@ -458,6 +458,16 @@ def test_force_counts_nothing_but_that_it_is_open() -> None:
     assert pick(replace(bad, is_open=False), only=1, force=True).why_none == "#1: it is closed"
 
 
+def test_force_opens_no_second_pull_request_of_ours() -> None:
+    ours = pull(7, head="feat/issue-1", author="sprint-bot")
+    asked = pick(issue(1), only=1, open_pulls=[ours], me="sprint-bot")
+    assert asked.why_none == "#1: pull request #7 is open for it; --pr 7 goes on with it, or close it first"
+    assert pick(issue(1), only=1, force=True, open_pulls=[ours], me="sprint-bot").why_none == asked.why_none
+    others = pull(7, head="topic", body="Fixes #1", author="ann")
+    assert pick(issue(1), only=1, open_pulls=[others], me="sprint-bot").issue is None
+    assert pick(issue(1), only=1, force=True, open_pulls=[others], me="sprint-bot").issue == issue(1)
+
+
 def test_why_there_is_nothing() -> None:
     assert pick().why_none == "no open issues"
     assert (

@@ -93,7 +93,9 @@ def _add_run(command: AddCommand) -> None:
     run.add_argument("--issue", type=positive, metavar="N", help="take this issue, whatever its age")
     run.add_argument("--pr", type=positive, metavar="N", help="follow this pull request of ours, and only it")
     run.add_argument(
-        "--force", action="store_true", help="with --issue: despite its labels, claim or back-off"
+        "--force",
+        action="store_true",
+        help="with --issue: despite its labels, claim or back-off, but not beside a pull request of ours",
     )
     run.add_argument("--worker", default="", metavar="NAME", help="who works, whatever is configured")
     run.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing anywhere")

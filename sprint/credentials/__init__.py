@@ -79,7 +79,7 @@ def _gitea_token(url: str, around: Surroundings) -> FoundToken | None:
 
 def without_address(config: Config, around: Surroundings) -> str:
     """Where there is a token for a Gitea server that nothing names, "" where there is none."""
-    if any(forge.kind in ("gitea", "forgejo") for forge in config.forges.values()):
+    if any(_TOKENS.get(forge.kind) is _gitea_token for forge in config.forges.values()):
         return ""
     if around.get("GITEA_TOKEN"):
         return "$GITEA_TOKEN"

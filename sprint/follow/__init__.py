@@ -20,7 +20,7 @@ from sprint.follow.looks import Looks
 from sprint.follow.tell import tell, untell
 from sprint.logs import run_log
 from sprint.new_run import new_run, room_for
-from sprint.pick import own_branch
+from sprint.pick import is_by, own_branch
 from sprint.settle import Mirrored
 from sprint.settle.wanted import not_wanted
 
@@ -125,13 +125,9 @@ def _ours(
     for pull in sorted(pulls, key=lambda pull: pull.number):
         issue = own_branch(pull, name, context.repo_config.publish.branch, me)
         claim = claims.get(issue) if issue is not None else None
-        if pull.is_open and claim is not None and claim.pr == pull.number and _is_by(pull, me):
+        if pull.is_open and claim is not None and claim.pr == pull.number and is_by(pull, me):
             found.append((pull, claim))
     return found
-
-
-def _is_by(pull: PullRequest, me: str) -> bool:
-    return not me or pull.author.lower() == me.lower()
 
 
 def _settled(context: Context, pull: PullRequest, claim: Claim, decision: Decision) -> Claim:

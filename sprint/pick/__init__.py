@@ -26,6 +26,7 @@ from sprint.domain import (
 )
 from sprint.outcomes import Retry
 from sprint.pick.closing import closed_by, is_at_home
+from sprint.pick.closing import is_by as is_by
 from sprint.pick.closing import own_branch as own_branch
 from sprint.pick.news import issue_digest as issue_digest
 from sprint.prompts import COMMENT_MARKER as COMMENT_MARKER
@@ -42,6 +43,7 @@ class _Backlog(Struct, frozen=True):
     repository: Repository
     claims: Mapping[int, Claim]
     pulls: Mapping[int, PullRequest]
+    own_pulls: Mapping[int, PullRequest]  # those of them that our account opened
     me: str
     blockers: Callable[[Issue], Sequence[int]]
     can_write: Callable[[str], bool | None]
@@ -70,20 +72,22 @@ def choose(
     """The first issue that nothing speaks against, in the order in which they come.
 
     `only` leaves the others out, and the count of pull requests that wait; with `force` nothing counts but
-    that the issue is open. `has_news` tells whether people said something since a claim's attempt began.
-    `reviewed` is asked of our own open pull requests until the answer is clear. `before` are the issues that
-    an earlier call on the same iterator passed over: this one goes on from there. Raises only what the
-    callables raise.
+    that the issue is open, and that we have no pull request for it. `has_news` tells whether people said
+    something since a claim's attempt began. `reviewed` is asked of our own open pull requests until the
+    answer is clear. `before` are the issues that an earlier call on the same iterator passed over: this one
+    goes on from there. Raises only what the callables raise.
     """
     if only is None and (
         crowd := _too_many_waiting(open_pulls, policy, repository.name, branch_pattern, me, reviewed)
     ):
         return Pick(None, why_none=crowd)
+    own = [pull for pull in open_pulls if is_by(pull, me)]
     backlog = _Backlog(
         policy=policy,
         repository=repository,
         claims=claims,
         pulls=_pulls_by_issue(open_pulls, repository.name, branch_pattern, me),
+        own_pulls=_pulls_by_issue(own, repository.name, branch_pattern, me),
         me=me,
         blockers=blockers,
         can_write=cache(can_write),
@@ -106,12 +110,14 @@ def _first_fit(
     for issue in issues:
         if issue.number in passed_over or only not in (None, issue.number):
             continue
-        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue, backlog.me)
+        reasons = _reasons(issue, backlog) if not force else _reasons_despite_force(issue, backlog)
         reason = next(reasons, "")
         if not reason:
             return Pick(issue, tuple(passed_over.values()))
         passed_over[issue.number] = PassedOver(issue.number, issue.title, reason)
-        if not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, backlog.me))):
+        if pull := backlog.own_pulls.get(issue.number):
+            remedy = f"; --pr {pull.number} goes on with it, or close it first"
+        elif not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, backlog))):
             remedy = "; --force takes it all the same"
     return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only, remedy))
 
@@ -154,16 +160,19 @@ def _too_many_waiting(
     return ""
 
 
-def _reasons_despite_force(issue: Issue, me: str) -> Iterator[str]:
+def _reasons_despite_force(issue: Issue, backlog: _Backlog) -> Iterator[str]:
     if not issue.is_open:
         yield "it is closed"
-    if me and issue.author.lower() == me.lower() and is_dashboard(issue.body):
+    me = backlog.me.lower()
+    if me and issue.author.lower() == me and is_dashboard(issue.body):
         yield "it is our own dashboard"
+    if pull := backlog.own_pulls.get(issue.number):  # nobody wants a second one, and only one is followed
+        yield f"pull request #{pull.number} is open for it"
 
 
 def _reasons(issue: Issue, backlog: _Backlog) -> Iterator[str]:
     """Reasons to pass an issue over, the cheapest to find first; a reader stops at the first."""
-    yield from _reasons_despite_force(issue, backlog.me)
+    yield from _reasons_despite_force(issue, backlog)
     if issue.locked:
         yield "its conversation is locked"
     if label := skipping_label(issue, backlog.policy.skip_labels):
@@ -274,8 +283,7 @@ def competing_pull(run: Run, issue: Issue, pulls: Sequence[PullRequest], repo: s
     may be there already.
     """
     for pull in pulls:
-        by_us = not me or pull.author.lower() == me.lower()
-        ours = by_us and is_at_home(pull, repo, me) and _is_run_branch(pull.head, run.branch)
+        ours = is_by(pull, me) and is_at_home(pull, repo, me) and _is_run_branch(pull.head, run.branch)
         if pull.is_open and not ours and issue.number in closed_by(pull, repo):
             return f"pull request #{pull.number} closes it already"
     return ""

@@ -62,6 +62,11 @@ def own_branch(pull: PullRequest, repo: str, branch_pattern: str, me: str) -> in
     return int(match["number"]) if match else None
 
 
+def is_by(pull: PullRequest, me: str) -> bool:
+    """Whether the account `me` opened it; of an account that is not known, all may be."""
+    return not me or pull.author.lower() == me.lower()
+
+
 @cache
 def _branch_names(branch_pattern: str) -> re.Pattern[str]:
     """Matches the pattern's names, also with the "-2" of a second choice."""

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -166,8 +166,16 @@ def test_an_ordinary_users_is_not_where_it_is_removed_when_he_logs_out(
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can mount there")
 @pytest.mark.parametrize("limit", ["size=8m", "nr_inodes=2"])
-def test_it_is_elsewhere_where_there_is_no_room_in_memory(limit: str, space: Workspace) -> None:
+def test_it_is_elsewhere_where_there_is_no_room_in_memory(
+    limit: str, make_space: Callable[[Path], Workspace]
+) -> None:
     """Anybody may fill it, with files of no size too."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # the tests' own files may be in memory
+        Path(folder).chmod(0o711)
+        _see_that_it_is_elsewhere(limit, make_space(Path(folder)))
+
+
+def _see_that_it_is_elsewhere(limit: str, space: Workspace) -> None:
     script = f"""
 from pathlib import Path
 from sprint import sandbox
