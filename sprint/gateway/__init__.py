@@ -59,7 +59,8 @@ class Gateway(Struct, frozen=True):
     """What a command needs to use it: `read_only` and `env` are for its Command, `wrap` is for the argv.
     `ports` are those of its doors on the command's loopback, by name; `folder` is its own on this machine.
 
-    `take_refusals` tells in one line what was refused since it was asked last, "" where nothing was.
+    `take_refusals` tells in one line what was refused since it was asked last, "" where nothing was. After
+    `close` nobody is answered any more, and what was is counted.
     """
 
     read_only: Mapping[Path, str]
@@ -68,6 +69,7 @@ class Gateway(Struct, frozen=True):
     ports: Mapping[str, int]
     folder: Path
     take_refusals: Callable[[], str] = str
+    close: Callable[[], object] = str
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command that opens the doors in its sandbox and then is `argv`."""
@@ -104,9 +106,10 @@ def opened(
                 server.listen_at(door, private / f"{door}.http")
             if has_own_network:
                 ports = {door: DOORS[door] for door in doors}
-                yield Gateway({inside: INSIDE, **shown}, env, argv, ports, private)
+                yield Gateway({inside: INSIDE, **shown}, env, argv, ports, private, close=server.close)
             else:
-                yield Gateway({}, env, (), {door: server.listen(door) for door in doors}, private)
+                ports = {door: server.listen(door) for door in doors}
+                yield Gateway({}, env, (), ports, private, close=server.close)
         finally:
             server.close()
 

@@ -24,7 +24,8 @@ _NOWHERE = "http://127.0.0.1:9"
 
 @dataclass
 class HostWay:
-    """The model's own key stands for the run's; `limit` is the most answers that it lets through."""
+    """The model's own key stands for the run's; `limit` is the most answers that it lets through, `cut` what
+    is counted at its end of an answer that was still coming."""
 
     server: ScriptedModel
     base_url: str
@@ -32,6 +33,8 @@ class HostWay:
     model: str
     before: Sent
     limit: int | None = None
+    cut: Usage = field(default_factory=Usage)
+    is_closed: bool = False
     network: bool = True
     read_only: Mapping[Path, str] = field(default_factory=dict)
     # What agents try besides their model must not leave this machine.
@@ -46,16 +49,20 @@ class HostWay:
     def wrap(self, argv: Sequence[str]) -> list[str]:
         return list(argv)
 
+    def close(self) -> None:
+        self.is_closed = True
+
     def calls(self) -> int:
         return self.server.sent.answers
 
     def usage(self) -> Usage:
         sent, before = self.server.sent, self.before
+        cut = self.cut if self.is_closed else Usage()
         return Usage(
-            turns=sent.answers - before.answers,
-            prompt_tokens=sent.prompt - before.prompt,
-            cached_tokens=sent.cached - before.cached,
-            completion_tokens=sent.completion - before.completion,
+            turns=sent.answers - before.answers + cut.turns,
+            prompt_tokens=sent.prompt - before.prompt + cut.prompt_tokens,
+            cached_tokens=sent.cached - before.cached + cut.cached_tokens,
+            completion_tokens=sent.completion - before.completion + cut.completion_tokens,
         )
 
     def over(self) -> str:
@@ -72,6 +79,7 @@ class HostRoute:
         self.server = server
         self.limit = limit
         self.away: Exception | None = None
+        self.cut = Usage()
 
     def check(self, dialect: str, model: str, *, anew: bool = False) -> None:
         if self.away is not None:
@@ -80,9 +88,8 @@ class HostRoute:
     @contextlib.contextmanager
     def open(self, job: Job, dialect: str, model: str) -> Iterator[HostWay]:
         before = Sent(**vars(self.server.sent))
-        yield HostWay(
-            self.server, self.server.url, self.server.key, model or self.server.name, before, self.limit
-        )
+        name = model or self.server.name
+        yield HostWay(self.server, self.server.url, self.server.key, name, before, self.limit, self.cut)
 
     def secrets(self) -> Sequence[Secret]:
         return [Secret(self.server.key)]

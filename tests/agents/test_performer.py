@@ -15,7 +15,7 @@ import pytest
 
 from sprint import transcript
 from sprint.config import ClaudeWorkerConfig
-from sprint.domain import Ending, WorkerResult, replace
+from sprint.domain import Ending, Usage, WorkerResult, replace
 from sprint.errors import ConfigError, ModelError, ModelTrouble, Stopped
 from sprint.monitor.html.run_page import write_run
 from sprint.runs import RunStore
@@ -291,3 +291,12 @@ def test_the_transcript_counts_what_the_meter_counts(stage: Stage, bench: Bench)
     usage, model = transcript.usage(bench.job.folder)
     assert (usage.turns, usage.cost_usd, model) == (1, None, "scripted")
     assert "$12.5" in " ".join(event["text"] for event in bench.events("note"))
+
+
+def test_an_answer_that_it_was_ended_in_is_counted_too(stage: Stage) -> None:
+    """What came of it until then is known only once its way is shut."""
+    stage.bench.limit(minutes=0.02)
+    stage.route.cut = Usage(turns=1, prompt_tokens=700, completion_tokens=30)
+    done = stage.run(INIT, text("One."), does="sleep 60")
+    assert done.ending is Ending.LIMIT
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (700, 30)

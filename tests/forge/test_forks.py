@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -94,11 +95,16 @@ def proposal(server: DemoForge, tmp_path: Path) -> tuple[Path, Proposal]:
 
 
 def test_a_fork_that_is_still_empty_is_waited_for_and_then_left_to_a_later_tick(
-    server: DemoForge, forge: Forge, repository: Repository, slept: list[float]
+    server: DemoForge,
+    forge: Forge,
+    repository: Repository,
+    slept: list[float],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server.store.slow_forks = 3
+    caplog.set_level(logging.INFO)
     assert ready_fork(forge, repository).name == f"{server.login}/widgets"
-    assert len(slept) == 2
+    assert sum("has not finished making this fork" in message for message in caplog.messages) == 2
     server.repo(f"{server.login}/widgets").unready = 99
     git.git("update-ref", "-d", "refs/heads/trunk", git_dir=server.path(f"{server.login}/widgets"))
     with pytest.raises(ForgeError, match=r"not finished making this fork.*later"):

@@ -53,6 +53,9 @@ class ModelWay:
     def wrap(self, argv: Sequence[str]) -> list[str]:
         return self.gateway.wrap(argv)
 
+    def close(self) -> None:
+        self.gateway.close()
+
     def calls(self) -> int:
         return self.route.calls()
 

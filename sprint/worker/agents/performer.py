@@ -194,6 +194,7 @@ class _Start:
                 job.workspace,
             )
         finally:
+            way.close()
             self._save()
         if done.killed_by:
             self.story.close("", "", 0)

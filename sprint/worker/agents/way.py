@@ -49,6 +49,10 @@ class Way(Protocol):
         """The command that opens the way inside and then becomes argv."""
         ...
 
+    def close(self) -> None:
+        """The agent has ended: answer nobody any more, and count what it was being answered."""
+        ...
+
     def calls(self) -> int:
         """How often the model was asked so far."""
         ...
