@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -303,8 +304,9 @@ def test_what_a_model_server_said_is_the_operators_alone(make_night: Callable[..
         published += [message for _, message in git.log(repo, sha)]
     said = "\n".join(published)
     assert "interrupted" in said, "the control: the outcome itself is told"
-    for mark in ("MARKED", "gpu-7", night.site.model.base_url.split("/")[2], proc.hostname(), "403"):
+    for mark in ("MARKED", "gpu-7", night.site.model.base_url.split("/")[2], proc.hostname()):
         assert mark not in said, mark
+    assert not re.search(r"\b403\b", said), "digests may hold it"
 
 
 def test_a_search_for_credentials_that_is_not_finished_is_no_verdict(
