@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from sprint import json_file
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
-from sprint.health.records import Moment, every, key_of, path_of, update
+from sprint.health.records import Moment, every, key_of, keyed, path_of, update
 
 YES_LASTS = timedelta(minutes=10)
 _REFUSAL_LASTS = timedelta(minutes=10)
@@ -86,18 +87,19 @@ def note_model(
     return update(results, _path(results, endpoint), ModelHealth, noted, now)
 
 
-def ask_again(results: Path, now: datetime | None = None) -> None:
+def ask_again(results: Path) -> None:
     """Have each model that refused be asked by whoever needs it next, without that counting as one more
     refusal: a person may have mended what was wrong. A busy server is left alone for as long as it wishes."""
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
+    for seen in every(results, "model", ModelHealth):
+        if seen.kind not in (None, ModelTrouble.BUSY) and now < seen.until:
+            due = partial(_due, seen=seen, now=now)
+            update(results, keyed(results, "model", seen.key), ModelHealth, due, now)
 
-    def due(before: ModelHealth | None) -> ModelHealth:
-        known = before or refused
-        return replace(known, until=min(known.until, now), refusals=max(known.refusals - 1, 0))
 
-    for refused in every(results, "model", ModelHealth):
-        if refused.kind not in (None, ModelTrouble.BUSY) and now < refused.until:
-            update(results, results / "health" / f"model-{refused.key}.json", ModelHealth, due, now)
+def _due(before: ModelHealth | None, *, seen: ModelHealth, now: datetime) -> ModelHealth:
+    known = before or seen
+    return replace(known, until=min(known.until, now), refusals=max(known.refusals - 1, 0))
 
 
 def _refused_for(refusals: int) -> timedelta:

@@ -24,7 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 def path_of(results: Path, what: str, *about: str) -> Path:
-    return results / "health" / f"{what}-{key_of(*about)}.json"
+    return keyed(results, what, key_of(*about))
+
+
+def keyed(results: Path, what: str, key: str) -> Path:
+    return results / "health" / f"{what}-{key}.json"
 
 
 def key_of(*parts: str) -> str:
