@@ -94,14 +94,14 @@ class Alone(Struct, frozen=True):
     config: Config
 
     def why_not_now(self, ceiling: float) -> str:
-        spent, kept = spend.spent_today(self._results), self._kept()
+        spent, kept = self._counted()
         return _full(spent, kept, ceiling) if spent + kept >= ceiling else ""
 
     def reserve(self, run: Run, limits: Limits) -> str:
         if limits.usd_per_day is None or not self._is_seen_late(run):
             return ""
         with self._one_at_a_time():
-            spent, kept = spend.spent_today(self._results), self._kept(without=run.id)
+            spent, kept = self._counted(without=run.id)
             left = limits.usd_per_day - spent - kept
             if left <= 0:
                 return _full(spent, kept, limits.usd_per_day)
@@ -118,7 +118,7 @@ class Alone(Struct, frozen=True):
         if is_enough:  # so far as nobody else spends, which whoever asks has seen
             return ""
         with self._one_at_a_time():
-            spent, kept = spend.spent_today(self._results), self._kept(without=run_id)
+            spent, kept = self._counted(without=run_id)
             if spent + kept >= ceiling:
                 return f"limits.usd_per_day: {_full(spent, kept, ceiling)}"
             if own < math.inf:
@@ -133,7 +133,11 @@ class Alone(Struct, frozen=True):
     def _store(self) -> RunStore:
         return RunStore(self._results)
 
-    def _kept(self, *, without: str = "") -> float:
+    def _counted(self, *, without: str = "") -> tuple[float, float]:
+        """The dollars of today: spent, and kept by runs under way but the one of that id."""
+        return spend.spent_today(self._results), self._kept(without=without)
+
+    def _kept(self, *, without: str) -> float:
         """Dollars that runs under way keep and have not spent, as far as was seen; but the one of that id."""
         store, kept = self._store, 0.0
         for run_id in store.active_ids():
