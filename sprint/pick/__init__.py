@@ -115,11 +115,18 @@ def _first_fit(
         if not reason:
             return Pick(issue, tuple(passed_over.values()))
         passed_over[issue.number] = PassedOver(issue.number, issue.title, reason)
-        if pull := backlog.own_pulls.get(issue.number):
-            remedy = f"; --pr {pull.number} goes on with it, or close it first"
-        elif not (force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, backlog))):
-            remedy = "; --force takes it all the same"
+        if only is not None:
+            remedy = _remedy(issue, backlog, force=force)
     return Pick(None, tuple(passed_over.values()), _why_none(passed_over, only, remedy))
+
+
+def _remedy(issue: Issue, backlog: _Backlog, *, force: bool) -> str:
+    """What helps whoever asked for that one issue, after why it is passed over."""
+    if pull := backlog.own_pulls.get(issue.number):
+        return f"; --pr {pull.number} goes on with it, or close it first"
+    if force or issue.number in backlog.pulls or any(_reasons_despite_force(issue, backlog)):
+        return ""
+    return "; --force takes it all the same"
 
 
 def _why_none(passed_over: Mapping[int, PassedOver], only: int | None, remedy: str) -> str:
