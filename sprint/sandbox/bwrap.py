@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sprint import proc
@@ -55,9 +55,9 @@ class Bwrap:
     def run(self, command: Command, workspace: Workspace) -> Completed:
         if refused := impossible(command.argv, command.env):
             return refused
-        wanted = self._wanted(command, workspace)
+        told, fixed = script.settable(command.env)
+        wanted = self._wanted(command, workspace, fixed)
         disk = self._watches.setdefault(workspace.root, DiskWatch(workspace.root, self._config))
-        told, _ = script.settable(command.env)
 
         def see_through(standing: Standing) -> Completed:
             def start(*, has_input: bool) -> Started:
@@ -74,14 +74,13 @@ class Bwrap:
         # What only looks at a workspace is not to blame for its size.
         return replace(done, killed_by=done.killed_by or (disk.after() if command.writable_workspace else ""))
 
-    def _wanted(self, command: Command, workspace: Workspace) -> Wanted:
+    def _wanted(self, command: Command, workspace: Workspace, fixed: Mapping[str, str]) -> Wanted:
         view = profile.View(
             workspace=workspace.root,
             is_writable=command.writable_workspace,
             has_network=command.network,
             read_only={**_toolchains(), **_readable(self._config), **command.read_only},
         )
-        _, fixed = script.settable(command.env)
         shell = script.waiting_for(command.argv)
         return Wanted(view, unprivileged(workspace), shell, command.has_input, fixed)
 
@@ -105,7 +104,8 @@ class Bwrap:
         try:
             if like:
                 with contextlib.suppress(SandboxError):  # the first command finds out why
-                    self._make_next(self._wanted(*like))
+                    _, fixed = script.settable(like[0].env)
+                    self._make_next(self._wanted(*like, fixed))
             yield
         finally:
             self._is_ahead = False
