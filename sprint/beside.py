@@ -12,6 +12,7 @@ from sprint.errors import Stopped
 T = TypeVar("T")
 
 _STOP_SECONDS = 2.0
+_WATCH_SECONDS = 0.1
 
 
 class Beside(Generic[T]):
@@ -48,8 +49,15 @@ class Beside(Generic[T]):
             raise Stopped("nobody waits for it any more")
         return ""
 
-    def result(self) -> T:
-        """What `work` gave, once it is there; what it raised is raised here."""
+    @property
+    def is_done(self) -> bool:
+        return self._ended.is_set()
+
+    def result(self, watch: Callable[[], str] | None = None) -> T:
+        """What `work` gave, once it is there; what it raised is raised here. `watch` may end this wait by
+        raising, and `work` goes on for others."""
+        while watch is not None and not self._ended.wait(_WATCH_SECONDS):
+            watch()
         try:
             self._ended.wait()
         except BaseException:

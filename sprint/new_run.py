@@ -45,16 +45,19 @@ def room_for(context: Context, run: Run) -> None:
         raise Busy(refused)
 
 
-def claim_issue(
-    context: Context, pick: Pick, issue: Issue, worker: str, previous: Claim | None, forced: bool
-) -> tuple[Run, Claim] | None:
-    """Write the run down, then claim the issue for it; None where another host was faster.
-
-    Raises Busy where the day's ceiling has no room for it.
-    """
-    seen = context.discussions.digest(issue)
+def written_down(context: Context, issue: Issue, worker: str, forced: bool) -> Run:
+    """A new run on an issue, on the disk before anything follows from it. Raises Busy where the day's ceiling
+    has no room for it."""
     run = replace(new_run(context, issue, worker), forced=forced)
     room_for(context, run)
+    return run
+
+
+def claim_issue(
+    context: Context, pick: Pick, issue: Issue, run: Run, seen: str, previous: Claim | None
+) -> tuple[Run, Claim] | None:
+    """Claim the issue, of which `seen` is the digest, for a run that is written down; None where another host
+    was faster."""
     claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
     if claim is None:
         context.store.discard(run.id)

@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 
 from msgspec import Struct
 
-from sprint import assign, capacity, early_imports, follow, publish
+from sprint import assign, capacity, follow, publish
 from sprint.backlog import Backlog
 from sprint.beside import Beside
 from sprint.claim import Board
@@ -15,17 +15,12 @@ from sprint.context import Context
 from sprint.domain import Claim, Issue, Phase, Pick, Purpose, Run, replace
 from sprint.errors import Busy, ConfigError, ForgeError, SprintError
 from sprint.lock import lock, lock_path
-from sprint.new_run import claim_issue
-from sprint.settle import Mirrored, mirroring, settle, settle_task, taken_over
+from sprint.new_run import claim_issue, written_down
+from sprint.settle import Ahead, Mirrored, settle, settle_task, taken_over
 from sprint.settle.lost import look_for_lost
 from sprint.settle.repository import blocked
 from sprint.tick_report import TickReport
 
-# By prompts and policy; importing them takes as long as a claim.
-_NEEDED_BY_RUNS = (
-    *("detect_secrets.core.plugins.util", "detect_secrets.filters", "detect_secrets.plugins.*"),
-    "jinja2",
-)
 _RACES = 20  # how many issues a tick may lose to other hosts before it leaves the rest to them
 
 _log = logging.getLogger(__name__)
@@ -169,8 +164,8 @@ def _with_new_runs(context: Context, report: TickReport, board: Board | None, wa
     if wanted.pull or (report.run and report.run.phase is Phase.SETTLED):
         return report
     claims = board.claims if report.run is None else context.claims.read()
-    with closing(_Mirror(context, mirrored if report.run is None else None)) as mirror:
-        return _begun(context, report, claims, backlog, mirror)
+    with closing(Ahead(context, mirrored if report.run is None else None)) as ahead:
+        return _begun(context, report, claims, backlog, ahead)
 
 
 def _followed(
@@ -200,27 +195,8 @@ def _followed(
     return report, followed.mirrored
 
 
-class _Mirror:
-    """The repository's mirror for the next run, brought up to date beside its claim. `known`: if it is."""
-
-    def __init__(self, context: Context, known: Mirrored | None) -> None:
-        self._context = context
-        self.mirrored = known
-
-    def begin(self) -> None:
-        self.mirrored = self.mirrored or mirroring(self._context, None, self._context.base)
-
-    def forget(self) -> None:
-        """The run after the next one begins at what the base is then."""
-        self.mirrored = None
-
-    def close(self) -> None:
-        if self.mirrored:
-            self.mirrored.stop()
-
-
 def _begun(
-    context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog, mirror: _Mirror
+    context: Context, report: TickReport, claims: dict[int, Claim], backlog: Backlog, ahead: Ahead
 ) -> TickReport:
     own = {run.issue for run in report.waiting}
     lost = 0
@@ -234,7 +210,7 @@ def _begun(
         if pick.issue is None:
             return replace(report, idle=pick.why_none)
         try:
-            made = _claimed(context, pick, pick.issue, claims.get(pick.issue.number), backlog.force, mirror)
+            made = _claimed(context, pick, pick.issue, claims.get(pick.issue.number), backlog.force, ahead)
         except Busy as error:  # each sprite has its run, or other hosts' runs keep what is left for today
             return replace(report, idle=str(error))
         if made is None:
@@ -244,8 +220,7 @@ def _begun(
             if lost == _RACES:
                 return replace(report, idle="other hosts were faster each time")
             continue
-        run = settle(context, *made, is_new=True, mirrored=mirror.mirrored)
-        mirror.forget()
+        run = settle(context, *made, is_new=True, ahead=ahead)
         report = replace(report, run=run)
         if run.phase is Phase.SETTLED or backlog.only:
             return report
@@ -255,12 +230,16 @@ def _begun(
 
 
 def _claimed(
-    context: Context, pick: Pick, issue: Issue, previous: Claim | None, is_forced: bool, mirror: _Mirror
+    context: Context, pick: Pick, issue: Issue, previous: Claim | None, is_forced: bool, ahead: Ahead
 ) -> tuple[Run, Claim] | None:
     """What a run on that issue needs is there, and it is claimed; None where another host was faster."""
     worker = assign.able(context, assign.wanted(context, issue))
-    early_imports.load(*_NEEDED_BY_RUNS)
     context.sandbox.probe()
     publish.check(context.forge, context.repository, context.repo_config.publish)
-    mirror.begin()
-    return claim_issue(context, pick, issue, worker, previous, is_forced)
+    seen = context.discussions.digest(issue)
+    run = written_down(context, issue, worker, is_forced)
+    ahead.begin(run)
+    made = claim_issue(context, pick, issue, run, seen, previous)
+    if made is None:
+        ahead.drop()
+    return made

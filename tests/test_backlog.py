@@ -17,6 +17,7 @@ from sprint.backlog import Backlog
 from sprint.config import load, resolve
 from sprint.context import Context, open_context
 from sprint.domain import Comment, Issue, Pick
+from sprint.errors import SprintError
 from sprint.pick.news import issue_digest
 from sprint.prompts import comment_marker
 from sprint.tick import tick
@@ -25,6 +26,7 @@ from tests.kills import script
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
+from tests.waiting import wait_until
 from tests.widgets import CHECK, FILES, REPO
 
 MANY = 1_000
@@ -196,6 +198,65 @@ def test_a_host_that_loses_a_race_takes_the_next_issue_in_the_same_tick(
     assert len(pulls_read) < 10, "what was read once is not read for each race"
     fetched = [s for s in gitea.requests if s.path.endswith("upload-pack") and b"refs/tags/" in s.body]
     assert len(fetched) == 1, "nor is the mirror fetched for each"
+    assert list(site.workspaces.iterdir()) == [], "nor is a checkout left of any"
+
+
+def checkouts(site: Site) -> list[Path]:
+    return list(site.workspaces.glob("sprint-*/repo/widgets.py"))
+
+
+def test_the_checkout_is_made_while_the_claim_is_on_its_way(gitea: DemoForge, make_site: MakeSite) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    site, there = make_site(gitea), []
+
+    def claiming() -> None:
+        there.append(wait_until(lambda: len(checkouts(site)) == 1))
+
+    gitea.faults.append(Fault("git-receive-pack$", method="POST", call=claiming))
+    assert site.sprint("run", REPO).returncode == 0
+    assert there == [True]
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert list(site.workspaces.iterdir()) == []
+
+
+def test_no_checkout_is_left_of_an_interrupted_claim(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context = context_of(site := make_site(gitea))
+
+    def interrupted(*_: object) -> None:
+        assert wait_until(lambda: len(checkouts(site)) == 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tick(context)
+    assert list(site.workspaces.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["large", "fails"])
+def test_what_is_not_checked_out_so_soon_is_when_the_run_begins(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A large tree may only be shown to the thread that works with it."""
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context = context_of(site := make_site(gitea))
+    made: list[str] = []
+
+    def check_out(*_: object) -> None:
+        made.append(threading.current_thread().name)
+        raise SprintError("cannot make the workspace: the disk is full")
+
+    monkeypatch.setattr("sprint.environment.check_out", check_out)
+    if why == "large":
+        monkeypatch.setattr("sprint.workspace.base_tree._FEWEST", 1)
+    assert tick(context).run is not None
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert made == ([] if why == "large" else ["beside"])
 
 
 def test_an_interrupted_tick_leaves_no_fetch_running(

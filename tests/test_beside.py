@@ -68,6 +68,18 @@ def test_what_it_gave_or_raised_is_had_as_often_as_wanted() -> None:
             failed.result()
 
 
+def test_whoever_waits_for_it_may_leave_it_to_others() -> None:
+    go = threading.Event()
+    working = Beside(lambda _: go.wait(60))
+    leaving = Beside(working.result)
+    leaving.stop()
+    with pytest.raises(Stopped):
+        leaving.result()
+    assert not working.is_done
+    go.set()
+    assert working.result()
+
+
 def test_its_command_is_ended_once_nobody_waits(sleeper: Sleeper) -> None:
     working = Beside(sleeper)
     assert sleeper.is_alive

@@ -41,11 +41,25 @@ class Prepared(Struct, frozen=True):
     is_built: bool = False  # what failed works on the project's own sources, and fetches not only
 
 
+class Fresh(Struct, frozen=True):
+    """A workspace as it was checked out, and what is to be done in it."""
+
+    workspace: Workspace
+    recipe: Recipe
+
+
+def check_out(project: Project, checkout: Checkout) -> Fresh:
+    """The beginning of `prepare`, which runs nothing there. Raises SprintError, leaving nothing."""
+    recipe = recipe_for(project, checkout.commit)
+    return Fresh(_made_of(project, checkout, recipe), recipe)
+
+
 def prepare(
     project: Project,
     checkout: Checkout,
     at_base: EnvironmentUse | None = None,
     *,
+    fresh: Fresh | None = None,
     watching: verify.Watching = verify.UNWATCHED,
 ) -> Prepared:
     """Make a workspace of a commit, with the environment that its manifests ask for.
@@ -54,9 +68,10 @@ def prepare(
     `at_base` is given for the proof of a change: what is made of its sources is never kept, and where its
     manifests are the base's, so is its environment. Commands that were found and fail are done without, and
     `use.note` says so; those that are configured, and all of a proof's, come back as `failed`. Raises
-    SprintError, and leaves nothing, where a workspace cannot be made. `watching` follows set-up and build.
+    SprintError, and leaves nothing, where a workspace cannot be made. `fresh` is the beginning of it, made by
+    `check_out`. `watching` follows set-up and build.
     """
-    wanted = recipe_for(project, checkout.commit)
+    wanted = fresh.recipe if fresh else recipe_for(project, checkout.commit)
     failed = ""
     if at_base is not None and wanted.key == at_base.key:
         failed = at_base.failed
@@ -70,11 +85,11 @@ def prepare(
         note=wanted.note,
         failed=failed,
     )
-    fresh = Prepared(job.workspace(), wanted.checks, use)
+    made = Prepared(fresh.workspace if fresh else job.workspace(), wanted.checks, use)
     try:
-        prepared = _built(job, _set_up(job, fresh) if wanted.setup else fresh)
+        prepared = _built(job, _set_up(job, made) if wanted.setup else made)
     except BaseException:
-        workspace.remove(fresh.workspace.root)
+        workspace.remove(made.workspace.root)
         raise
     _tell(prepared)
     return prepared
@@ -122,21 +137,24 @@ class _Job(Struct, frozen=True):
         return self.project.config.limits.check_minutes * 60
 
     def workspace(self) -> Workspace:
-        checkout = self.checkout
-        return workspace.create(
-            self.project.paths.workspaces,
-            checkout.name,
-            self.project.mirror,
-            checkout.commit,
-            checkout.branch,
-            checkout.new_branch,
-            # What compares times would take what it made of another commit for up to date.
-            may_show=self.project.may_show and COMPILE_RUST not in self.wanted.setup,
-        )
+        return _made_of(self.project, self.checkout, self.wanted)
 
     def anew(self, prepared: Prepared) -> Prepared:
         workspace.remove(prepared.workspace.root)
         return replace(prepared, workspace=self.workspace())
+
+
+def _made_of(project: Project, checkout: Checkout, recipe: Recipe) -> Workspace:
+    return workspace.create(
+        project.paths.workspaces,
+        checkout.name,
+        project.mirror,
+        checkout.commit,
+        checkout.branch,
+        checkout.new_branch,
+        # What compares times would take what it made of another commit for up to date.
+        may_show=project.may_show and COMPILE_RUST not in recipe.setup,
+    )
 
 
 def _set_up(job: _Job, fresh: Prepared) -> Prepared:

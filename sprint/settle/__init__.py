@@ -19,7 +19,8 @@ from sprint.lock import lock
 from sprint.logs import run_log
 from sprint.renewal import Lease
 from sprint.settle import lease as leases
-from sprint.settle.begin import begin, mirroring, start
+from sprint.settle.ahead import Ahead, Mirrored, mirroring
+from sprint.settle.begin import begin, start
 from sprint.settle.conclude import conclude, row_of
 from sprint.settle.early import ended_early, unwanted
 from sprint.settle.pauses import paused, taken_up
@@ -27,13 +28,13 @@ from sprint.settle.propose import propose
 from sprint.settle.prove import prove, prove_update
 from sprint.settle.regained import regained
 from sprint.settle.spending import exceeded, over_limits, record_growth
-from sprint.settle.under_way import NO_PROMPT, Mirrored, UnderWay
+from sprint.settle.under_way import NO_PROMPT, UnderWay
 from sprint.settle.wanted import Wanted
 from sprint.settle.work import job_of
 from sprint.worker import Status
 from sprint.worker.sprite import asked
 
-__all__ = ["Mirrored", "mirroring", "row_of", "settle", "settle_task"]
+__all__ = ["Ahead", "Mirrored", "mirroring", "row_of", "settle", "settle_task"]
 
 _TASK_LOCK = "task.lock"
 
@@ -46,13 +47,13 @@ def settle(
     claim: Claim | None,
     *,
     is_new: bool = False,
-    mirrored: Mirrored | None = None,
+    ahead: Ahead | None = None,
 ) -> Run:
     """Bring a run as far as it can come now; returns it settled, or as it is where work goes on elsewhere.
 
     `claim` is the issue's as the server had it in this tick, None for a task; `is_new`: this process has just
-    begun the run, and perhaps, by `mirroring`, to fetch its base. Raises SprintError where the forge, the
-    sandbox or the model fails, and KeyboardInterrupt: the run rests then, and a later tick goes on with it.
+    begun the run, and perhaps what it begins with. Raises SprintError where the forge, the sandbox or the
+    model fails, and KeyboardInterrupt: the run rests then, and a later tick goes on with it.
     """
     with run_log(context.store.folder(run.id), run):
         if run.issue is not None:
@@ -61,7 +62,7 @@ def settle(
             run = replace(run, attempt=claim.attempt)  # a tick that died right after it took it noted none
         wanted, length = Wanted(context, run), leases.length(context, run)
         with Lease(context.claims, claim, wanted.in_full, length, wanted.at_a_glance) as lease:
-            current = UnderWay(context, lease, run, mirrored=mirrored)
+            current = UnderWay(context, lease, run, ahead=ahead)
             try:
                 current = _brought_on(current if is_new else taken_up(current))
             except (SprintError, KeyboardInterrupt) as error:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sprint import environment, verify, workspace
-from sprint.beside import Beside
-from sprint.context import Context
 from sprint.domain import (
     CheckResult,
     Ending,
@@ -17,16 +15,15 @@ from sprint.domain import (
     Outcome,
     Phase,
     Prompt,
-    Purpose,
-    Run,
     WorkerResult,
     Workspace,
     replace,
 )
 from sprint.settle import merged_base, repository
+from sprint.settle.ahead import Ahead, branch_of
 from sprint.settle.carry import carry
 from sprint.settle.early import ended_early
-from sprint.settle.under_way import Mirrored, UnderWay
+from sprint.settle.under_way import UnderWay
 from sprint.settle.work import job_of
 from sprint.worker import Status
 
@@ -88,13 +85,6 @@ def _at_the_head(current: UnderWay) -> UnderWay:
     return current.advance(Phase.CLAIMED, start_checks=checks, leftovers=leftovers)
 
 
-def mirroring(context: Context, run: Run | None, base: str) -> Mirrored:
-    """A run's mirror brought up to date beside whatever is done meanwhile, and the commit of that branch."""
-    cache, remote = context.config.paths.cache, context.remote
-    forge, repo = (run.forge, run.repo) if run else (context.repo_config.forge, context.repository.name)
-    return Beside(lambda watch: workspace.update_mirror(cache, forge, repo, remote, branch=base, watch=watch))
-
-
 def start(current: UnderWay, prompt: Prompt) -> UnderWay:
     """Have the worker begin; an attached one also ends here."""
     if not current.worker.attached:
@@ -107,18 +97,18 @@ def start(current: UnderWay, prompt: Prompt) -> UnderWay:
 def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     context, run = current.context, current.run
     base = run.base_branch if run.is_follow_up else context.base
-    mirrored = current.mirrored or mirroring(context, run, base)
-    _, base_sha = mirrored.result()
-    workspace.remove_all_of(context.config.paths.workspaces, run.id)
-    branch = run.branch
-    if run.purpose is Purpose.ISSUE:
-        branch = context.repo_config.publish.branch.format(number=run.number)
+    ahead = current.ahead or Ahead(context)
+    base_sha, branch = ahead.base_sha(run, base), branch_of(context, run)
+    fresh = ahead.take()
+    kept = str(fresh.workspace.root) if fresh else ""
+    workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
     current = current.advance(
         Phase.CLAIMED, pid=os.getpid(), base_branch=base, base_sha=base_sha, branch=branch
     )
     prepared = environment.prepare(
         current.project,
         environment.Checkout(run.id, base_sha, base, branch),
+        fresh=fresh,
         watching=current.watching("setup"),
     )
     space = prepared.workspace

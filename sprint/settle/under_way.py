@@ -10,8 +10,6 @@ from typing import Any
 from msgspec import Struct
 
 from sprint import environment, progress, prompts, transcript, verify, workspace
-from sprint.beside import Beside
-from sprint.config import SpriteWorkerConfig
 from sprint.context import Context
 from sprint.domain import (
     CheckResult,
@@ -20,7 +18,6 @@ from sprint.domain import (
     Phase,
     Prompt,
     PullRequest,
-    Purpose,
     Refusal,
     Run,
     Workspace,
@@ -29,11 +26,12 @@ from sprint.domain import replace as changed
 from sprint.errors import Stopped
 from sprint.renewal import Lease
 from sprint.scope import own_task, task_for
+from sprint.settle.ahead import Ahead
+from sprint.settle.run_project import mirror_of, project_of
 from sprint.worker import Status, Worker
 
 _log = logging.getLogger(__name__)
 NO_PROMPT = Prompt("", "")  # what began already knows its prompt
-Mirrored = Beside[tuple[Path, str]]  # `workspace.update_mirror`, under way
 
 
 class Work(Struct, frozen=True):
@@ -58,7 +56,7 @@ class UnderWay(Struct, frozen=True):
     status: Status | None = None
     is_just_proven: bool = False  # by this very process, which has handed nothing in yet
     looks: list[Work] = []  # the last one at what is in the workspace, for its worker; all copies share it
-    mirrored: Mirrored | None = None  # for its base, begun before the claim
+    ahead: Ahead | None = None  # what was begun for it beside its claim
 
     @property
     def space(self) -> Workspace:
@@ -74,8 +72,7 @@ class UnderWay(Struct, frozen=True):
 
     @property
     def mirror(self) -> Path:
-        """By the name that the repository had when the run began: its base is there."""
-        return workspace.mirror_path(self.context.config.paths.cache, self.run.forge, self.run.repo)
+        return mirror_of(self.context, self.run)
 
     @property
     def objects(self) -> Path:
@@ -84,24 +81,7 @@ class UnderWay(Struct, frozen=True):
 
     @property
     def project(self) -> environment.Project:
-        context, run = self.context, self.run
-        return environment.Project(
-            run.forge,
-            run.repo,
-            context.repo_config,
-            context.config.paths,
-            self.mirror,
-            context.sandbox,
-            lambda is_base: context.setup_gateway(self.folder, self.mirror, run.base_sha, at_base=is_base),
-            may_show=self._stays_here,
-        )
-
-    @property
-    def _stays_here(self) -> bool:
-        """Whether only sandboxes of this process see the workspace, which may be shown things then."""
-        section = self.context.config.worker(self.run.worker)
-        is_on_sprite = self.run.purpose is Purpose.TASK or isinstance(section, SpriteWorkerConfig)
-        return not is_on_sprite and not getattr(section, "outside_sandbox", False)
+        return project_of(self.context, self.run)
 
     @property
     def worker(self) -> Worker:

@@ -1,6 +1,6 @@
 """Mirrors, workspaces, and the way what was made in one comes out of it."""
 
-from sprint.workspace.base_tree import write_out
+from sprint.workspace.base_tree import is_large, write_out
 from sprint.workspace.carrying import apply_patch
 from sprint.workspace.checkout import create
 from sprint.workspace.importing import (
@@ -35,6 +35,7 @@ __all__ = [
     "diffstat",
     "drop_objects",
     "import_work",
+    "is_large",
     "leave_out",
     "leftovers",
     "mirror_path",

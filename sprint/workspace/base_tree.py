@@ -33,6 +33,11 @@ def place(mirror: Path) -> Path:
     return mirror.with_suffix(_SUFFIX)
 
 
+def is_large(store: Path, sha: str) -> bool:
+    """Whether a commit has so many files that its tree is kept, and shown or copied."""
+    return len(git.ls_tree(store, sha)) >= _FEWEST
+
+
 def show(space: Workspace, mirror: Path, own: Path, sha: str) -> bool:
     """Put a kept tree into a workspace, with what is different in a commit of `own` written over it.
 
@@ -68,7 +73,7 @@ def keep(space: Workspace, mirror: Path, sha: str) -> None:
     Where there is reason to: nothing is done where trees are not worth it, or cannot be shown to a workspace
     whose files are another user's.
     """
-    if len(git.ls_tree(mirror, sha)) < _FEWEST or not (space.uid is None or _can_be_shown(space, mirror)):
+    if not is_large(mirror, sha) or not (space.uid is None or _can_be_shown(space, mirror)):
         return
     folder = place(mirror)
     folder.mkdir(mode=0o700, exist_ok=True)
