@@ -7,7 +7,8 @@ import logging
 
 from msgspec import Struct
 
-from sprint import progress, prompts, transcript
+from sprint import progress, prompts, transcript, workspace
+from sprint.beside import Beside
 from sprint.domain import Ending, Endpoint, WorkerResult, replace
 from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, Unwanted, inquiry
 from sprint.sprite.detector import Detector, Event
@@ -60,6 +61,7 @@ class Loop:
         self._fixed = len(json.dumps(self._tools.definitions))
         self._detector = Detector()
         self._windows: dict[Endpoint, int] = {}
+        self._inquiries: dict[Endpoint, Beside[int | None]] = {}
         self._last_text = ""
         self._wordless = 0  # answers in a row without a call
         self._empty = 0
@@ -70,8 +72,10 @@ class Loop:
         what was done stays, and the loop goes on from there."""
         end = None
         try:
+            self._inquire(self._models.endpoint)
             # What the next command needs is made meanwhile.
-            with self._job.sandbox.ahead((self._tools.usual_command, self._job.workspace)):
+            likes = (self._tools.usual_command, workspace.USUAL_EXPORT)
+            with self._job.sandbox.ahead(*((like, self._job.workspace) for like in likes)):
                 while end is None:
                     end = self._step()
         finally:
@@ -137,13 +141,19 @@ class Loop:
         evidence.reply(self._job.folder, self._talk.usage.turns, reply)
         return reply
 
+    def _inquire(self, endpoint: Endpoint) -> Beside[int | None]:
+        """Ask how much it takes in, beside what else there is to do; that comes to its end by itself."""
+        ask = inquiry.ollama_window if endpoint.context else inquiry.window
+        self._inquiries[endpoint] = begun = Beside(lambda _watch: ask(endpoint))
+        return begun
+
     def _learn_window(self, endpoint: Endpoint) -> None:
         """Ask once per model, before its first answer."""
         if endpoint in self._windows:
             return
         if not self._talk.window:
             self._talk.window = window.first_guess(endpoint)
-        told = inquiry.ollama_window(endpoint) if endpoint.context else inquiry.window(endpoint)
+        told = (self._inquiries.get(endpoint) or self._inquire(endpoint)).result()
         tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
         self._windows[endpoint] = self._talk.window = tokens
         if tokens < _SMALL_WINDOW:
