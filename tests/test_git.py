@@ -407,6 +407,33 @@ def test_the_same_commit_twice_has_one_id(store: Path) -> None:
     assert "author Ann <ann@example.org> 1767323045 +0000" in text
 
 
+@pytest.mark.parametrize("message", ["one", "two\n\nbody\n", "grüße \u2028 \ud800", "m\0x", ""])
+def test_a_commit_without_files_is_the_one_that_git_would_make(
+    store: Path, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(store)
+    ours = [
+        make(store, message),
+        make(store, message, first),
+        make(store, message, first, make(store, "two")),
+    ]
+    monkeypatch.setattr("sprint.git.objects._are_loose_commits", lambda *_: False)
+    gits = [
+        make(store, message),
+        make(store, message, first),
+        make(store, message, first, make(store, "two")),
+    ]
+    assert ours == gits
+    assert git.git("fsck", "--strict", git_dir=store).ok
+
+
+def test_what_is_not_there_or_no_commit_is_no_parent(store: Path) -> None:
+    blob = git.git("hash-object", "-w", "--stdin", git_dir=store, stdin=b"x").out.strip()
+    for parent in (blob, "1" * 40):
+        with pytest.raises(git.GitError):
+            make(store, "one", parent)
+
+
 def test_names_and_messages_cannot_forge_a_commit_header(store: Path) -> None:
     sha = git.commit_tree(store, git.EMPTY_TREE, [], "m\0x", "A\nparent 0", "a@b>\ncommitter x <", WHEN)
     text = git.git("cat-file", "commit", sha, git_dir=store).out

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import secrets
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from sprint import files
 from sprint.domain import Completed
 from sprint.errors import SprintError
 from sprint.git.process import GitError, git, is_full_hex
@@ -76,6 +79,9 @@ def commit_tree(
     """
     name = _IDENTITY_NOISE.sub(" ", author_name).strip() or "sprint"
     email = _IDENTITY_NOISE.sub("", author_email).strip() or "sprint@localhost"
+    above, text = list(parents), message.replace("\0", "").encode("utf-8", "replace")
+    if sign is None and when is not None and tree == EMPTY_TREE and _are_loose_commits(git_dir, above):
+        return _stored(git_dir, tree, above, f"{name} <{email}> {int(when.timestamp())} +0000", text)
     env = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")
@@ -83,8 +89,7 @@ def commit_tree(
     }
     if when is not None:
         env |= {f"GIT_{role}_DATE": f"{int(when.timestamp())} +0000" for role in ("AUTHOR", "COMMITTER")}
-    options = [option for parent in parents for option in ("-p", parent)]
-    text = message.replace("\0", "").encode("utf-8", "replace")
+    options = [option for parent in above for option in ("-p", parent)]
     made = git(
         *_signing(sign), tree, *options, "-F", "-", git_dir=git_dir, stdin=text, env=env, check=sign is None
     )
@@ -92,6 +97,35 @@ def commit_tree(
         said = server_words(made.err) or made.killed_by
         raise CannotSign(f"{sign} signs no commit ({said}); name an ssh key of your own without a passphrase")
     return _id(made.out)
+
+
+def _stored(git_dir: Path, tree: str, parents: Iterable[str], who: str, text: bytes) -> str:
+    """The same commit without git, which takes ten times as long to start as all this: every state of a claim
+    is one."""
+    lines = [f"tree {tree}", *(f"parent {sha}" for sha in parents), f"author {who}", f"committer {who}"]
+    head = "\n".join(lines).encode("utf-8", "replace")
+    body = b"%s\n\n%s" % (head, text)
+    whole = b"commit %d\0%s" % (len(body), body)
+    sha = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+    path = _loose(git_dir, sha)
+    if not path.exists():
+        with files.refusing("write", path):
+            path.parent.mkdir(exist_ok=True)
+        files.replace(path, zlib.compress(whole, 1), mode=0o444, durable=False)
+    return sha
+
+
+def _are_loose_commits(git_dir: Path, shas: Iterable[str]) -> bool:
+    """Whether each is an object in a file of its own, and a commit."""
+    try:
+        heads = [zlib.decompressobj().decompress(_loose(git_dir, sha).read_bytes(), 7) for sha in shas]
+    except (OSError, zlib.error):
+        return False
+    return all(head == b"commit " for head in heads)
+
+
+def _loose(git_dir: Path, sha: str) -> Path:
+    return git_dir / "objects" / sha[:2] / sha[2:]
 
 
 def _signing(key: Path | None) -> tuple[str, ...]:
