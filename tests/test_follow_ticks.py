@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +13,15 @@ from pathlib import Path
 import pytest
 from git import Repo
 
+from sprint.beside import Beside
+from sprint.context import Context
+from sprint.domain import Run
 from sprint.prompts import shared_rules
+from sprint.settle import Mirrored, mirroring
 from sprint.worker import Job
 from tests.detached import Backend, nothing, plant
 from tests.one_host import Host
-from tests.servers.forge import DemoForge
+from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.widgets import CHECK, FILES, REPO
@@ -417,6 +423,32 @@ def test_an_idle_tick_asks_for_no_more_than_where_the_base_is(
     memory.write_text(json.dumps(known))
     backend.liveness = backend.liveness.RUNNING
     assert "needs work: ann said something" in decisions(host, capsys)
+
+
+def test_what_was_said_is_asked_for_while_the_mirror_is_under_way(
+    backend: Backend, gitea_host: MakeHost, gitea: DemoForge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gitea.add_issue(REPO, "double() is off by one, again", "double(2) must be 4.")
+    host = gitea_host(pick={"at_once": 9, "max_open_prs": 9})
+    settled(host, 2)
+    shutil.rmtree(host.site.path / "cache/follow", ignore_errors=True)  # nothing of them is known
+    (_, second) = gitea.pulls(REPO)
+    is_asked, came_first = threading.Event(), []
+
+    def late(context: Context, run: Run | None, base: str) -> Mirrored:
+        def mirror(_watch: Callable[[], str]) -> tuple[Path, str]:
+            came_first.append(is_asked.wait(60))
+            return mirroring(context, run, base).result()
+
+        return Beside(mirror)
+
+    monkeypatch.setattr("sprint.follow.looks.mirroring", late)
+    gitea.faults.append(Fault(f"/pulls/{second.number}/reviews", call=is_asked.set))
+    gitea.requests.clear()
+    assert host.tick() == 0
+    assert came_first == [True]
+    asked = [seen.path for seen in gitea.requests if seen.path.endswith("/reviews")]
+    assert len(asked) == len(set(asked)) == 2, "once each"
 
 
 @pytest.mark.parametrize("forge_server", ["github"], indirect=True)

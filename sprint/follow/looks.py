@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ import msgspec
 from sprint import git, json_file
 from sprint.context import Context
 from sprint.domain import Claim, PullRequest, Remark, Status, Trigger
-from sprint.errors import SprintError
+from sprint.errors import ForgeError, SprintError
 from sprint.follow.decide import Decision, Seen
 from sprint.settle import Mirrored, mirroring
 
@@ -74,6 +75,7 @@ class Looks:
         self._ci_due: set[int] = set()
         self._reread: int | None = None
         self._read: set[int] = set()
+        self._asked: dict[int, tuple[tuple[Status, ...], tuple[Remark, ...]]] = {}
 
     def begin(self, pulls: Sequence[PullRequest]) -> None:
         """Look at the bases of these, and choose whose CI is asked for."""
@@ -118,9 +120,8 @@ class Looks:
         now = forge.clock()
         if not pull.is_open or (claim.follow.head and pull.head_sha != claim.follow.head):
             return Seen(pull, now, pushers=self._pushers(pull))
-        statuses = tuple(forge.statuses(name, pull.head_sha))
-        # What needs no mirror comes first: that may still be under way.
-        remarks = () if is_calm else self._remarks(pull)
+        asked = self._asked.get(pull.number)
+        statuses, remarks = self._ask(pull, is_calm=is_calm) if asked is None else asked
         is_same = self._has_its_head(pull) and self._is_at_the_same_base(pull)
         has_conflict, is_behind = self._merging(pull, is_same=is_same)
         if is_calm and (is_behind or not is_same):
@@ -142,6 +143,18 @@ class Looks:
             pushers=None if claim.follow.head else self._pushers(pull),
             greens=self._greens(pull, statuses),
         )
+
+    def ask_ahead(self, pull: PullRequest, claim: Claim) -> None:
+        """Ask what needs no mirror, while that is under way. What fails here fails again, in `seen`."""
+        is_calm = self._is_calm(pull, claim)
+        is_wanted = self._mirrors and (not is_calm or pull.number in self._ci_due)
+        if is_wanted and pull.is_open and pull.head_sha == (claim.follow.head or pull.head_sha):
+            with suppress(ForgeError):
+                self._asked[pull.number] = self._ask(pull, is_calm=is_calm)
+
+    def _ask(self, pull: PullRequest, *, is_calm: bool) -> tuple[tuple[Status, ...], tuple[Remark, ...]]:
+        statuses = tuple(self._context.forge.statuses(self._context.repository.name, pull.head_sha))
+        return statuses, () if is_calm else self._remarks(pull)
 
     def keep(self, seen: Seen, claim: Claim, decision: Decision) -> None:
         pull, last = seen.pull, self.last(seen.pull)
@@ -254,10 +267,10 @@ class Looks:
             can_merge = context.forge.pull(context.repository.name, pull.number).mergeable
             return (not can_merge if can_merge or is_same else None), False
         mirror = self._mirror(pull.base)
-        if None in git.resolve_all(mirror, f"{pull.head_sha}^{{commit}}", f"{base}^{{commit}}"):
-            return None, False  # it moved on meanwhile
         if git.is_ancestor(mirror, base, pull.head_sha):
             return False, False
+        if None in git.resolve_all(mirror, f"{pull.head_sha}^{{commit}}", f"{base}^{{commit}}"):
+            return None, False  # it moved on meanwhile
         try:
             return bool(git.merge(mirror, pull.head_sha, base).conflicts), True
         except git.GitError:
