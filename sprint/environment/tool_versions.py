@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from sprint import files
@@ -92,13 +93,27 @@ def _fingerprint(config: SandboxConfig) -> str:
     """Of the files that the programs are. The PATH without a home: nothing that a workspace holds counts."""
     path = environment(config, home="/nonexistent", tmp="/nonexistent")["PATH"]
     seen: list[object] = [_FORMAT, config.kind, path, list(_PROGRAMS.items())]
-    for name in _PROGRAMS:
-        if place := shutil.which(name, path=path):
-            real = os.path.realpath(place)
-            with contextlib.suppress(OSError):
-                found = Path(real).stat()
-                seen.append([place, real, found.st_size, found.st_mtime_ns])
+    for place in _places(tuple(_PROGRAMS), path, _stamps(path)):
+        real = os.path.realpath(place)
+        with contextlib.suppress(OSError):
+            found = Path(real).stat()
+            seen.append([place, real, found.st_size, found.st_mtime_ns])
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=_KEPT)
+def _places(names: tuple[str, ...], path: str, _stamps: tuple[int, ...]) -> tuple[str, ...]:
+    """Where programs are; looked for anew once a folder of the path has changed."""
+    found = (shutil.which(name, path=path) for name in names)
+    return tuple(filter(None, found))
+
+
+def _stamps(path: str) -> tuple[int, ...]:
+    stamps = []
+    for folder in path.split(os.pathsep):
+        with contextlib.suppress(OSError):
+            stamps.append(Path(folder).stat().st_mtime_ns)
+    return tuple(stamps)
 
 
 def _load(cache: Path | None) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ Whether a bug is fixed already, or somebody tried, is looked up by the runner on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,19 +54,30 @@ def _commits(mirror: Path, issue: Issue, base: str, branch: str, *, has_others: 
     """None can be older than the issue, which spares git the long history before it."""
     since = f"--since={(issue.created_at - _BEFORE).isoformat()}"
     names = rf"(#|GH-|\bissues?[-_/ ])0*{issue.number}([^0-9]|$)"
-    elsewhere = [("not in " + branch, ["--branches", "--not", base])] if has_others else []
-    for where, revisions in [(branch, [base]), *elsewhere]:
+
+    def found(watch: Callable[[], str] | None, where: str, *revisions: str) -> Iterator[str]:
         done = git.git(
             *("log", "--no-merges", "-i", "-E", f"--grep={names}", since, f"--max-count={_LOOKED_AT}"),
             *("--format=%h%x00%cs%x00%s", *revisions, "--"),
             git_dir=mirror,
             check=False,
             timeout=_SECONDS,
+            watch=watch,
         )
         for line in done.out.splitlines():
             if line.count("\0") == 2:
                 sha, day, subject = line.split("\0")
                 yield f'{sha} of {day} ({where}) "{safe_line(subject, _LONGEST)}"'
+
+    if not has_others:
+        yield from found(None, branch, base)
+        return
+    elsewhere = Beside(lambda watch: list(found(watch, f"not in {branch}", "--branches", "--not", base)))
+    try:
+        yield from found(None, branch, base)
+        yield from elsewhere.result()
+    finally:
+        elsewhere.stop()
 
 
 def _branches(mirror: Path, number: int, base: str, others: Sequence[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sprint import environment, git, prompts, verify, workspace
+from sprint.beside import Beside
 from sprint.domain import (
     CheckComparison,
     CheckResult,
@@ -68,9 +69,8 @@ def prove(current: UnderWay, resume: Callable[[UnderWay, str, int], UnderWay]) -
             return resume(current, prompts.policy_refused(refusals), rounds)
         detail = _after(unfinished, said, _listed(refusals))
         return current.concluded(unfinished or Outcome.POLICY_REFUSED, detail, tree=work.tree)
-    commit = _commit(current, work, result)
-    current = current.advance(Phase.WORKED, tree=work.tree, commit=commit, diff=_diff(current, commit))
-    proof, no_setup = _checked(current, commit)
+    current = _committed(current, work, result)
+    proof, no_setup = _checked(current)
     current = current.advance(Phase.WORKED, proof=proof)
     if no_setup and may_go_back:
         _log.info("%s: set-up fails; the worker gets round %d", current.run.about, rounds)
@@ -88,9 +88,8 @@ def prove_update(current: UnderWay) -> UnderWay:
     """Phase worked, of an update: nobody has worked on the merge itself, so there is nothing to judge."""
     start = current.run.start_sha
     work = ImportedWork(start, git.resolve(current.objects, start, "tree") or "", ())
-    commit = _commit(current, work, current.run.result or WorkerResult(Ending.IMPLEMENTED))
-    current = current.advance(Phase.WORKED, tree=work.tree, commit=commit, diff=_diff(current, commit))
-    proof, _ = _checked(current, commit)
+    current = _committed(current, work, current.run.result or WorkerResult(Ending.IMPLEMENTED))
+    proof, _ = _checked(current)
     current = current.advance(Phase.WORKED, proof=proof)
     if proof.regressions:
         return current.concluded(Outcome.CHECKS_FAILED, _failures(proof))
@@ -115,11 +114,6 @@ def _proven(current: UnderWay) -> UnderWay:
     if is_repeated(current):
         return current.concluded(Outcome.NO_CHANGE, "the pull request would be as an earlier round had it")
     return replace(current.advance(Phase.VERIFIED), is_just_proven=True)
-
-
-def _diff(current: UnderWay, commit: str) -> str:
-    """A digest of all that the pull request would propose."""
-    return git.patch_id(current.objects, current.run.base_sha, commit)
 
 
 def is_repeated(current: UnderWay) -> bool:
@@ -154,6 +148,17 @@ def _already_fixed(current: UnderWay, result: WorkerResult) -> UnderWay:
     )
 
 
+def _committed(current: UnderWay, work: ImportedWork, result: WorkerResult) -> UnderWay:
+    """With the work's commit, and a digest of all that the pull request would propose."""
+    store, base = current.objects, current.run.base_sha
+    digest = Beside(lambda _watch: git.patch_id(store, base, work.tree))
+    try:
+        commit = _commit(current, work, result)
+        return current.advance(Phase.WORKED, tree=work.tree, commit=commit, diff=digest.result())
+    finally:
+        digest.stop()
+
+
 def _commit(current: UnderWay, work: ImportedWork, result: WorkerResult) -> str:
     publish = current.context.repo_config.publish
     run = current.run
@@ -172,18 +177,18 @@ def _commit(current: UnderWay, work: ImportedWork, result: WorkerResult) -> str:
     )
 
 
-def _checked(current: UnderWay, commit: str) -> tuple[Proof, CheckResult | None]:
+def _checked(current: UnderWay) -> tuple[Proof, CheckResult | None]:
     """The checks in a checkout of the commit itself: nothing that the agent left beside it can help it.
 
     And the command of set-up that fails with the change's manifests, where one does.
     """
     context, repo, run = current.context, current.context.repo_config, current.run
     watching = current.watching("result")
-    checkout = environment.Checkout(f"{run.id}-proof", commit, run.base_branch, run.branch)
+    checkout = environment.Checkout(f"{run.id}-proof", run.commit, run.base_branch, run.branch)
     at_base = run.environment or EnvironmentUse()
     project = replace(current.project, mirror=current.objects)
     had_none = not (run.base_checks or at_base.setup or at_base.build)
-    if had_none and environment.recipe_for(project, commit).is_empty:
+    if had_none and environment.recipe_for(project, run.commit).is_empty:
         return verify.compare((), ()), None
     prepared = environment.prepare(project, checkout, at_base, watching=watching)
     try:

@@ -80,9 +80,12 @@ def test_it_is_asked_once_and_again_when_a_program_changes(
     os.utime(folder / "bin/pnpm", (1, 1))
     assert versions(box, config, cache)["pnpm"] == "10.2.0"  # type: ignore[arg-type]
     assert box.runs == 2
+    (folder / "bin/pnpm").unlink()
+    assert "pnpm" not in versions(box, config, cache)  # type: ignore[arg-type]
+    assert box.runs == 3
     (cache / "tools.json").write_text('{"x": 3')
     versions(box, config, cache)  # type: ignore[arg-type]
-    assert box.runs == 3
+    assert box.runs == 4
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_question(tmp_path: Path) -> None:
