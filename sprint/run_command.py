@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,8 +166,10 @@ def _in_turn(one: Callable[[RepoConfig], int], wanted: Sequence[RepoConfig]) -> 
 def _at_once(
     one: Callable[[RepoConfig], int], wanted: Sequence[RepoConfig], jobs: int, stopping: threading.Event
 ) -> list[int]:
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="tick") as pool:
-        futures: list[Future[int]] = [pool.submit(one, repo) for repo in wanted]
+        futures = [pool.submit(one, repo) for repo in wanted]
         try:
             return [future.result() for future in futures]
         except KeyboardInterrupt:

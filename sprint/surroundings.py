@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True)
-class Surroundings:
+
+class Surroundings(Struct, frozen=True):
     """The environment, which may hold secrets; home and working directory, absolute; where answers go."""
 
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str]
     home: Path
     cwd: Path
-    out: TextIO = field(default_factory=lambda: sys.stdout, repr=False)
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+
+    def __repr__(self) -> str:
+        return f"Surroundings(home={self.home}, cwd={self.cwd})"  # no word of the environment
 
     def get(self, variable: str) -> str:
         """The variable's value without white space around it; "" where it is not set."""

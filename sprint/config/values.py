@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import re
@@ -101,6 +100,8 @@ def _unknown_key(place: str, key: str, kind: object) -> str:
     secret_homes = [name for name in names if name.endswith(("_file", "_env"))]
     if secret_homes and _SECRET_NAME.search(key) and not key.endswith(("_file", "_env")):
         return f"{where}unknown key {key}: no secret belongs in this file; use {' or '.join(secret_homes)}"
+    import difflib
+
     near = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
     return f"{where}unknown key {key}; {hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
@@ -13,5 +12,8 @@ else:
 
     def replace(record: Any, /, **changes: Any) -> Any:
         """A copy of `record` with those fields changed."""
-        replaced = structs.replace if isinstance(record, Struct) else dataclasses.replace
-        return replaced(record, **changes)
+        if isinstance(record, Struct):
+            return structs.replace(record, **changes)
+        import dataclasses  # which takes longer to import than most of a tick's modules together
+
+        return dataclasses.replace(record, **changes)

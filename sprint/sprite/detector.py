@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LONGEST_PERIOD = 4
 _CIRCLES = (3, 5)  # told at, stopped at; the same holds for the pairs below
@@ -21,8 +21,7 @@ _WINDOW = 20  # calls; what is alike further apart than that has another cause
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{7,64}\b|\d+", re.I)
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One thing that an agent did, or that was seen of it. Which fields count depends on `kind`:
 
     began      a call that takes its time; its end comes as `call`
@@ -43,8 +42,7 @@ class Event:
     path: str = ""
 
 
-@dataclass(frozen=True)
-class Silence:
+class Silence(NamedTuple):
     """How many seconds an agent may do nothing: told at `warn`, stopped at `stop`, or, while a call of its
     own runs, at `in_call`."""
 
@@ -53,8 +51,7 @@ class Silence:
     in_call: float = 1200.0
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(NamedTuple):
     """`note` is for the agent, or for whoever watches; `stop` ends the run and says why."""
 
     note: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 
@@ -130,6 +129,8 @@ def _nearest(text: str, old: str) -> str:
     if first in flat:
         at, why = flat.index(first), "It has these lines, with other lines after them"
     else:
+        import difflib
+
         near = difflib.get_close_matches(first, set(flat[:20_000]), n=1, cutoff=0.6)
         if not near:
             return " Read the file again: nothing in it is like it."
