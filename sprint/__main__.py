@@ -19,9 +19,6 @@ import msgspec  # noqa: E402, F401
 if sys.modules["typing_extensions"] is None:
     del sys.modules["typing_extensions"]
 
-# What waited for an answer would else get its turn 5 ms after it came, where another thread imports.
-sys.setswitchinterval(0.0005)
-
 from sprint import deferred  # noqa: E402
 
 # It imports importlib.metadata, a third of all that urllib3 takes, for an HTTP/2 that nobody asks for here.
