@@ -19,7 +19,6 @@ from sprint.sandbox.starter import Started, Starter, attend
 from sprint.sandbox.system_files import SystemFiles
 
 _INSTALL = "install it with `apt-get install bubblewrap`"
-_MOST_WAITING = 2
 TAKEN = ((), ("work",), ("tmp",), ("proc",), ("dev",))
 
 
@@ -42,7 +41,7 @@ class Bwrap:
         self._system = SystemFiles(self._stages)
         self._starter = Starter()
         self._is_ahead = False
-        self._waiting: list[Standing] = []  # for commands to come, the oldest first
+        self._next: Standing | None = None
 
     def inside(self, workspace: Workspace) -> str:
         return profile.REPO
@@ -87,7 +86,9 @@ class Bwrap:
 
     def _ended(self, wanted: Wanted, see_through: Callable[[Standing], Completed]) -> Completed:
         """How a command ended in the sandbox that waits for it, or in one made now."""
-        if ready := self._taken(wanted):
+        ready = self._next if self._next and self._next.wanted == wanted else None
+        if ready:
+            self._next = None
             with contextlib.closing(ready):
                 done = see_through(ready)
                 if done.killed_by or ready.has_begun():
@@ -97,36 +98,29 @@ class Bwrap:
             return made.judged(see_through(made))
 
     @contextlib.contextmanager
-    def ahead(self, *likes: tuple[Command, Workspace]) -> Iterator[None]:
+    def ahead(self, like: tuple[Command, Workspace] | None = None) -> Iterator[None]:
         """With each command the sandbox of another one like it is made, which waits for its words."""
         self._is_ahead = True
         try:
-            for command, workspace in likes:
-                _, fixed = script.settable(command.env)
+            if like:
                 with contextlib.suppress(SandboxError):  # the first command finds out why
-                    self._make_next(self._wanted(command, workspace, fixed))
+                    _, fixed = script.settable(like[0].env)
+                    self._make_next(self._wanted(*like, fixed))
             yield
         finally:
             self._is_ahead = False
-            self._leave(all_but=0)
-
-    def _taken(self, wanted: Wanted) -> Standing | None:
-        """One that waits for such a command, and from now on for nobody else."""
-        for standing in self._waiting:
-            if standing.wanted == wanted:
-                self._waiting.remove(standing)
-                return standing
-        return None
+            self._leave()
 
     def _make_next(self, wanted: Wanted) -> None:
         """Where that cannot be done, the next command finds out why."""
-        self._leave(all_but=_MOST_WAITING - 1)
+        self._leave()
         with contextlib.suppress(SandboxError):
-            self._waiting.append(self._made(wanted))
+            self._next = self._made(wanted)
 
-    def _leave(self, *, all_but: int) -> None:
-        while len(self._waiting) > all_but:
-            self._waiting.pop(0).close()
+    def _leave(self) -> None:
+        if self._next:
+            self._next.close()
+            self._next = None
 
     def _made(self, wanted: Wanted) -> Standing:
         return Standing(wanted, self._config, self._starter, self._stages, self._system)

@@ -49,7 +49,7 @@ class Unconfined:
         verdict.remembered(self._cache, self._config, lambda: probing.probe_commands(self))
         self._starter.begin()
 
-    def ahead(self, *likes: tuple[Command, Workspace]) -> contextlib.AbstractContextManager[None]:
+    def ahead(self, like: tuple[Command, Workspace] | None = None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # nothing of it takes long
 
     def run(self, command: Command, workspace: Workspace) -> Completed:

@@ -63,10 +63,10 @@ class Sandbox(Protocol):
         where that does not work."""
         ...
 
-    def ahead(self, *likes: tuple[Command, Workspace]) -> AbstractContextManager[None]:
+    def ahead(self, like: tuple[Command, Workspace] | None = None) -> AbstractContextManager[None]:
         """While it lasts, what the next command needs may be made before it is asked for. Nothing of that is
-        shared with a command before it, and nothing is left when the block or the runner ends. `likes`: how
-        commands will be, in all but their words and their variables; the first of them comes first."""
+        shared with a command before it, and nothing is left when the block or the runner ends. `like`: how
+        the first command will be, in all but its words and its variables."""
         ...
 
     def run(self, command: Command, workspace: Workspace) -> Completed:

@@ -4,7 +4,6 @@ from sprint.workspace.base_tree import is_large, write_out
 from sprint.workspace.carrying import apply_patch
 from sprint.workspace.checkout import create
 from sprint.workspace.importing import (
-    USUAL_EXPORT,
     HandoverError,
     comes_out_as_it_is,
     commit,
@@ -22,7 +21,6 @@ from sprint.workspace.removal import clean, clean_mirrors, newest_first, remove,
 from sprint.workspace.scratch import Strays, strays
 
 __all__ = [
-    "USUAL_EXPORT",
     "HandoverError",
     "Strays",
     "apply_patch",

@@ -49,12 +49,6 @@ ENVIRONMENT = {
 }
 
 
-# What an export is like, without its words: for a sandbox that is made before there is anything to export.
-USUAL_EXPORT = Command(
-    ["sh", "-c", "", "export"], timeout=_TIMEOUT, stdin=b"index", env=ENVIRONMENT, writable_workspace=False
-)
-
-
 class HandoverError(SprintError):
     """What is in the workspace cannot be handed over."""
 

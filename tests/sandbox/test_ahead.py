@@ -105,22 +105,6 @@ def test_the_next_one_is_made_while_a_command_runs_and_neither_sees_the_other(
     assert {first, second} == stood
 
 
-def test_one_of_each_kind_waits(box: sandbox.Sandbox, space: Workspace) -> None:
-    usual = Command(["bash", "-c", ""], timeout=1)
-    reading = Command(["sh", "-c", "", "zero"], timeout=1, stdin=b"some", writable_workspace=False)
-    with box.ahead((usual, space), (reading, space)):
-        assert wait_until(lambda: len(name_spaces(space)) == 2)
-        stood = name_spaces(space)
-        first = run(box, space, "readlink /proc/self/ns/mnt").strip()
-        script = ["sh", "-c", 'readlink /proc/self/ns/mnt; cat; echo "$0"; touch x', "zero"]
-        done = box.run(Command(script, timeout=20, stdin=b"words\n", writable_workspace=False), space)
-        second, *rest = done.out.splitlines()
-        assert {first, second} == stood
-        assert rest == ["words", "zero"]
-        assert "Read-only" in done.err
-    assert waiting(space) == []
-
-
 def test_one_that_cannot_be_made_is_no_fault_of_the_command_before(
     box: sandbox.Sandbox, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

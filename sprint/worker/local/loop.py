@@ -7,7 +7,7 @@ import logging
 
 from msgspec import Struct
 
-from sprint import progress, prompts, transcript, workspace
+from sprint import progress, prompts, transcript
 from sprint.beside import Beside
 from sprint.domain import Ending, Endpoint, WorkerResult, replace
 from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, Unwanted, inquiry
@@ -74,8 +74,7 @@ class Loop:
         try:
             self._inquire(self._models.endpoint)
             # What the next command needs is made meanwhile.
-            likes = (self._tools.usual_command, workspace.USUAL_EXPORT)
-            with self._job.sandbox.ahead(*((like, self._job.workspace) for like in likes)):
+            with self._job.sandbox.ahead((self._tools.usual_command, self._job.workspace)):
                 while end is None:
                     end = self._step()
         finally:
