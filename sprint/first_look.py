@@ -13,6 +13,7 @@ from sprint.domain import Repository
 from sprint.errors import ConfigError, ForgeError
 from sprint.forge import Forge, connect
 from sprint.forge.http_errors import NO_TOKEN
+from sprint.retries import PATIENCE
 from sprint.runs import RunStore
 from sprint.sharing import Sharing
 from sprint.surroundings import Surroundings
@@ -32,8 +33,11 @@ class Ahead(NamedTuple):
     begins_with_picking: bool = False
 
 
-def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
-    """The client of the forge that a repository is on. Raises ConfigError, asks the server nothing."""
+def forge_of(config: Config, repo: RepoConfig, around: Surroundings, *, patience: float = PATIENCE) -> Forge:
+    """The client of the forge that a repository is on. Raises ConfigError, asks the server nothing.
+
+    `patience`: seconds that one request may take with all its waiting and repeating.
+    """
     forge = config.forges.get(repo.forge)
     if forge is None:
         raise ConfigError(
@@ -43,7 +47,7 @@ def forge_of(config: Config, repo: RepoConfig, around: Surroundings) -> Forge:
     token = credentials.forge_token(repo.forge, forge, around)
     if token is None and (where := credentials.without_address(config, around)):
         raise ConfigError(f"{repo.name}: {where} has a token for a Gitea server, which GITEA_URL has to name")
-    return connect(forge, token)
+    return connect(forge, token, patience=patience)
 
 
 def fit_repository(forge: Forge, repo: RepoConfig) -> Repository:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 5
 PATIENCE = 60.0  # seconds that one request may take with all its waiting
+
+NO_HOST = "no host has this name"
+NO_DNS = "no DNS answers here; check the network and /etc/resolv.conf"
 
 
 class PassingFault(ForgeError):
@@ -118,6 +122,11 @@ def date(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def is_no_host(error: BaseException | None) -> bool:
+    """Whether the DNS says that there is no host of that name. A DNS that does not answer is none of this."""
+    return isinstance(error, socket.gaierror) and error.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 def is_limit(headers: Mapping[str, str], message: str) -> bool:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from sprint.config import load
+from sprint.doctor.repository_findings import examine_repository
+from sprint.surroundings import Surroundings
 from tests.servers import forks
-from tests.servers.forge import DemoForge
+from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, bad_key, call, say
 from tests.servers.store import update_ref
@@ -50,6 +53,21 @@ def test_a_fault_of_a_repository_names_it_once(
     gitea.add_repo(REPO, {})
     done = Site(workspaces / "site", gitea, model_server(able), repos=[REPO]).sprint("doctor")
     assert f"FAIL  {REPO}: it has no commits yet; push a first one" in done.stdout.splitlines()
+
+
+def test_a_forge_that_asks_for_patience_is_told_of_at_once(
+    gitea: DemoForge, tmp_path: Path, slept: list[float]
+) -> None:
+    gitea.faults.append(Fault(status=429, headers={"Retry-After": "30"}, times=None))
+    (tmp_path / "sprint.yaml").write_text(
+        f"forges: {{ours: {{kind: gitea, url: '{gitea.url}'}}}}\nrepos: [{{name: {REPO}}}]\n"
+    )
+    around = Surroundings({"GITEA_TOKEN": gitea.token}, tmp_path, tmp_path)
+    config = load(None, around)
+    (found,) = examine_repository(config, config.repos[0], around, deep=False)
+    assert "limits our requests (429)" in found.says
+    assert "try again after 20" in found.says
+    assert slept == []
 
 
 def test_what_set_up_reaches_is_listed_with_who_said_so(

@@ -364,6 +364,13 @@ def test_nothing_listens() -> None:
     assert caught.value.kind is ModelTrouble.AWAY
 
 
+def test_a_host_that_there_is_not() -> None:
+    with pytest.raises(
+        ModelError, match=r"at http://model\.invalid/v1: no host has this name; set model\.base"
+    ):
+        raw_models("http://model.invalid/v1").complete(MESSAGES, [])
+
+
 @pytest.mark.parametrize(
     ("provider", "window"),
     [

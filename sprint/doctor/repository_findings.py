@@ -21,13 +21,14 @@ from sprint.policy import ci
 from sprint.surroundings import Surroundings
 
 _MOST_CI = 20  # files that are named
+_PATIENCE = 5.0  # seconds: somebody waits to be told
 
 
 def examine_repository(
     config: Config, repo: RepoConfig, around: Surroundings, *, deep: bool
 ) -> Iterator[Finding]:
     try:
-        forge = forge_of(config, repo, around)
+        forge = forge_of(config, repo, around, patience=_PATIENCE)
         repository = fit_repository(forge, repo)
         rights = forge.rights(repository.name)
     except SprintError as error:

@@ -11,7 +11,7 @@ import urllib3.exceptions as faults
 
 from sprint.domain import Secret
 from sprint.errors import ForgeError
-from sprint.retries import PassingFault, is_limit, told_wait
+from sprint.retries import NO_DNS, NO_HOST, PassingFault, is_limit, is_no_host, told_wait
 
 NO_TOKEN = "no token is configured: set token_file or token_env, or $GITEA_TOKEN or $GITHUB_TOKEN"  # noqa: S105
 _PASSING_STATUS = frozenset({408, 500, 502, 503, 504, *range(520, 531)})
@@ -105,7 +105,9 @@ def of_exception(what: str, error: faults.HTTPError, read_timeout: float) -> For
             " check the address, or name the server's CA file in REQUESTS_CA_BUNDLE"
         )
     if isinstance(error, faults.NameResolutionError):
-        return PassingFault(f"{what}: the host's name cannot be resolved; check the url and the DNS")
+        if is_no_host(error.__cause__):
+            return ForgeError(f"{what}: {NO_HOST}; check the forge's url")
+        return PassingFault(f"{what}: {NO_DNS}")
     if isinstance(error, faults.NewConnectionError):
         return PassingFault(f"{what}: no connection ({_os_reason(error)}): check that the server is up")
     if isinstance(error, faults.ConnectTimeoutError):

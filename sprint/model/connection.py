@@ -27,6 +27,7 @@ from sprint.model.faults import (
     status_in,
     text_of,
     wants_reasoning,
+    why_lost,
 )
 from sprint.model.reply import Reply, estimated_usage, usage_of
 from sprint.model.stream import Assembly
@@ -34,7 +35,6 @@ from sprint.model.transport import Line, Transport, pieces
 from sprint.model.watchdog import Wait, Watchdog
 
 _WITHOUT_KEY = "it wants a key, and none is set; set model.api_key_file, model.api_key_env or OPENAI_API_KEY"
-_NOBODY_LISTENS = "connection refused: nothing listens there; start the server or set model.base_url"
 _CUT_OFF = "the answer was cut off half-way"
 _ANSWER_BYTES = 32_000_000  # of one that is no stream
 _ERROR_BYTES = 65_536
@@ -192,11 +192,9 @@ class Connection:
     def _lost(self, error: Exception, watchdog: Watchdog) -> Fault:
         if watchdog.fired:
             return watchdog.fault
-        if isinstance(error, ConnectionRefusedError):
-            return Fault(Remedy.WAIT, _NOBODY_LISTENS)
         if isinstance(error, http.client.IncompleteRead):
             return Fault(Remedy.WAIT, _CUT_OFF)
-        return Fault(Remedy.WAIT, self._scrubbed(str(error) or type(error).__name__))
+        return Fault(Remedy.WAIT, why_lost(error, self._key))
 
     def _refused(self, response: http.client.HTTPResponse) -> Fault:
         status, headers = response.status, response.headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 from sprint.errors import ModelTrouble
+from sprint.retries import NO_DNS, NO_HOST, is_no_host
 
 
 class Remedy(Enum):
@@ -176,6 +178,15 @@ def text_of(body: Any) -> str:
         title = re.search(r"<title>(.*?)</title>", text, re.I | re.S)
         return f"a web page{f' titled {title[1].strip()}' if title else ''}"
     return text
+
+
+def why_lost(error: BaseException, key: str) -> str:
+    """What an error means that left a question without its whole answer."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: nothing listens there; start the server or set model.base_url"
+    if isinstance(error, socket.gaierror):
+        return f"{NO_HOST}; set model.base_url" if is_no_host(error) else NO_DNS
+    return scrubbed(str(error) or type(error).__name__, key)
 
 
 def scrubbed(text: str, key: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from sprint.domain import Endpoint
-from sprint.model.faults import scrubbed, text_of
+from sprint.model.faults import scrubbed, text_of, why_lost
 from sprint.model.transport import trusted
 
 QUICK_SECONDS = 5.0
@@ -187,9 +187,7 @@ def _why(error: Exception, url: str, timeout: float, key: str) -> str:
     bottom: BaseException = error
     while (inner := bottom.__cause__ or bottom.__context__) is not None:
         bottom = inner
-    if isinstance(bottom, ConnectionRefusedError):
-        return "nothing listens there; start the server or set model.base_url"
-    return scrubbed(str(bottom) or type(bottom).__name__, key)
+    return why_lost(bottom, key)
 
 
 def _entries(data: Any, key: str) -> list[dict[str, Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -262,13 +263,26 @@ def test_no_server_no_name_no_tls(serve: Callable[..., LoopbackServer], slept: l
         assert caught.value.status is None
         return str(caught.value)
 
-    assert "name cannot be resolved" in ask("https://git.example.invalid")
-    assert len(slept) == ATTEMPTS - 1
-    slept.clear()
+    assert "no host has this name; check the forge's url" in ask("https://git.example.invalid")
+    assert slept == [], "it is as wrong a minute later"
     assert "no trusted TLS connection" in ask(f"https://127.0.0.1:{port}")
     assert slept == []
     server.stop()
     assert "no connection (Connection refused): check that the server is up; try" in ask(server.url)
+
+
+def test_a_resolver_that_is_away_is_waited_for(
+    serve: Callable[..., LoopbackServer], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object, **kwargs: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    server = serve(fine)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", away)
+        with pytest.raises(ForgeError, match=r"no DNS answers here; check .*resolv\.conf; try again later"):
+            api_of(server).get("user")
+    assert len(slept) == ATTEMPTS - 1
 
 
 # --- what may have been done

@@ -14,7 +14,7 @@ from sprint.gateway.models.provider import Provider
 from sprint.gateway.models.request import Request
 from sprint.model import event_stream
 from sprint.model.event_stream import Event
-from sprint.model.faults import Fault, Remedy, judge, refuses_usage, scrubbed, status_in, text_of
+from sprint.model.faults import Fault, Remedy, judge, refuses_usage, scrubbed, status_in, text_of, why_lost
 from sprint.model.transport import Line, pieces
 from sprint.model.watchdog import Wait, Watchdog
 
@@ -172,10 +172,7 @@ class Asking:
     def _lost(self, error: Exception, watchdog: Watchdog) -> Fault:
         if watchdog.fired:
             return watchdog.fault
-        if isinstance(error, ConnectionRefusedError):
-            reason = "connection refused: nothing listens there; start the server or set model.base_url"
-            return Fault(Remedy.WAIT, reason)
-        return Fault(Remedy.WAIT, scrubbed(str(error) or type(error).__name__, self._key))
+        return Fault(Remedy.WAIT, why_lost(error, self._key))
 
     def _without_key(self, data: bytes) -> bytes:
         """Some servers show what they were sent."""

@@ -21,7 +21,7 @@ from sprint.gateway.models.provider import Provider
 from sprint.gateway.models.route import asked_in
 from sprint.health import ModelHealth
 from sprint.model import readiness
-from sprint.model.faults import Fault, Remedy, judge, scrubbed, text_of
+from sprint.model.faults import Fault, Remedy, judge, scrubbed, text_of, why_lost
 from sprint.model.reply import priced
 from sprint.model.transport import Line
 from sprint.model.watchdog import Wait, Watchdog
@@ -110,10 +110,7 @@ def _heard(provider: Provider, rules: Rules, body: bytes, wait: Wait) -> Heard:
         except (OSError, http.client.HTTPException) as error:
             if watchdog.fired:
                 raise watchdog.fault from None
-            reason = str(error) or type(error).__name__
-            if isinstance(error, ConnectionRefusedError):
-                reason = "connection refused: nothing listens there; start the server or set model.base_url"
-            raise Fault(Remedy.WAIT, reason) from None
+            raise Fault(Remedy.WAIT, why_lost(error, provider.endpoint.key.reveal())) from None
     return _understood(provider.endpoint, rules, response, data)
 
 
