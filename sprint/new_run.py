@@ -57,10 +57,9 @@ def claim_issue(
     context: Context, pick: Pick, issue: Issue, run: Run, seen: str, previous: Claim | None
 ) -> tuple[Run, Claim] | None:
     """Claim the issue, of which `seen` is the digest, for a run that is written down; None where another host
-    was faster."""
+    was faster, and the run is to be discarded."""
     claim = context.claims.take(issue.number, run.id, seen, previous, run.started_at)
     if claim is None:
-        context.store.discard(run.id)
         return None
     run = replace(run, attempt=claim.attempt)
     context.store.save(run)

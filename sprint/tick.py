@@ -241,5 +241,6 @@ def _claimed(
     ahead.begin(run)
     made = claim_issue(context, pick, issue, run, seen, previous)
     if made is None:
-        ahead.drop()
+        ahead.drop()  # first: killed in between, the next tick finds the run, and what was made for it
+        context.store.discard(run.id)
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -16,11 +17,12 @@ import pytest
 from sprint.backlog import Backlog
 from sprint.config import load, resolve
 from sprint.context import Context, open_context
-from sprint.domain import Comment, Issue, Pick
+from sprint.domain import Comment, Issue, Pick, Workspace
 from sprint.errors import SprintError
 from sprint.pick.news import issue_digest
 from sprint.prompts import comment_marker
 from sprint.tick import tick
+from sprint.workspace import checkout
 from tests.around import around
 from tests.kills import script
 from tests.servers.forge import DemoForge, Fault
@@ -234,6 +236,34 @@ def test_no_checkout_is_left_of_an_interrupted_claim(
     monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tick(context)
+    assert list(site.workspaces.iterdir()) == []
+
+
+def test_a_checkout_that_takes_long_ends_with_an_interrupted_claim(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context, copy_repository = context_of(site := make_site(gitea)), checkout._copy_repository
+
+    def with_a_pipe_that_git_waits_for(shared: Path, own: Path, space: Workspace, *more: Any) -> None:
+        copy_repository(shared, own, space, *more)
+        os.mkfifo(space.checkout / ".git/info/attributes")
+        (space.checkout / ".git/info/attributes").chmod(0o666)
+
+    def checking_out() -> list[str]:
+        return [words for words in commands() if f"--work-tree={site.workspaces}" in words]
+
+    def interrupted(*_: object) -> None:
+        assert wait_until(lambda: checking_out() != [])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkout, "_copy_repository", with_a_pipe_that_git_waits_for)
+    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tick(context)
+    assert checking_out() == []
+    assert "beside" not in [thread.name for thread in threading.enumerate()]
     assert list(site.workspaces.iterdir()) == []
 
 

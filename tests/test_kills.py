@@ -17,6 +17,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply
 from tests.site import Site
+from tests.waiting import wait_until
 from tests.widgets import CHECK, FILES, REPO
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,20 @@ def test_the_next_tick_ends_what_a_killed_one_began(gitea: DemoForge, site: Site
     killed_at(site, place)
     after = site.sprint("run", REPO)
     assert after.returncode == 0, after.stderr
+    assert_one_of_each(gitea, site)
+
+
+def test_no_checkout_is_left_of_a_tick_killed_before_its_claim_was_there(
+    gitea: DemoForge, site: Site
+) -> None:
+    def kill() -> None:
+        assert wait_until(lambda: list(site.workspaces.glob("sprint-*/.index")) != [])
+        os.kill(tick.pid, signal.SIGKILL)
+
+    gitea.faults.append(Fault("git-receive-pack$", method="POST", call=kill, status=500))
+    tick = site.start("run", REPO)
+    assert tick.wait(120) == -signal.SIGKILL, tick.err.read_text()
+    assert site.sprint("run", REPO).returncode == 0
     assert_one_of_each(gitea, site)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -48,10 +48,11 @@ class Fresh(Struct, frozen=True):
     recipe: Recipe
 
 
-def check_out(project: Project, checkout: Checkout) -> Fresh:
-    """The beginning of `prepare`, which runs nothing there. Raises SprintError, leaving nothing."""
+def check_out(project: Project, checkout: Checkout, watch: Callable[[], str]) -> Fresh:
+    """The beginning of `prepare`, which runs nothing there, and which `watch` may end by raising. Raises
+    SprintError, leaving nothing."""
     recipe = recipe_for(project, checkout.commit)
-    return Fresh(_made_of(project, checkout, recipe), recipe)
+    return Fresh(_made_of(project, checkout, recipe, watch), recipe)
 
 
 def prepare(
@@ -144,7 +145,9 @@ class _Job(Struct, frozen=True):
         return replace(prepared, workspace=self.workspace())
 
 
-def _made_of(project: Project, checkout: Checkout, recipe: Recipe) -> Workspace:
+def _made_of(
+    project: Project, checkout: Checkout, recipe: Recipe, watch: Callable[[], str] = lambda: ""
+) -> Workspace:
     return workspace.create(
         project.paths.workspaces,
         checkout.name,
@@ -154,6 +157,7 @@ def _made_of(project: Project, checkout: Checkout, recipe: Recipe) -> Workspace:
         checkout.new_branch,
         # What compares times would take what it made of another commit for up to date.
         may_show=project.may_show and COMPILE_RUST not in recipe.setup,
+        watch=watch,
     )
 
 

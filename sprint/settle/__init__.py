@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 
-from sprint import prompts
+from sprint import prompts, workspace
 from sprint.context import Context
 from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Prompt, Run, replace
 from sprint.errors import SprintError
@@ -90,6 +90,7 @@ def settle_task(context: Context, run: Run, *, is_new: bool = False) -> Run:
 def _without_claim(context: Context, run: Run, claim: Claim | None) -> Run:
     """The claim never came to be, was taken over, or was released already by a tick that died after it."""
     if run.phase is Phase.CLAIMED:
+        workspace.remove_all_of(context.config.paths.workspaces, run.id)
         context.store.discard(run.id)
         return replace(run, phase=Phase.SETTLED)
     if run.phase is not Phase.CONCLUDED:

@@ -92,9 +92,9 @@ class Ahead:
             if workspace.is_large(mirror, base_sha):
                 return None
             checkout = environment.Checkout(run.id, base_sha, context.base, branch_of(context, run))
-            fresh = environment.check_out(project_of(context, run), checkout)
+            fresh = environment.check_out(project_of(context, run), checkout, watch)
             watch()
-        except SprintError:
+        except (SprintError, OSError):
             _remove(fresh)
             return None
         return fresh

@@ -8,6 +8,8 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sprint import git
@@ -23,6 +25,7 @@ KEPT_INDEX = ".index"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PARALLEL_FROM = 2000  # below this many files, starting workers costs more than they save
+_PIECE = 1 << 28  # bytes of a pack that are copied at a time
 _SETTINGS = (
     *("-c", "core.fsync=none", "-c", "checkout.workers=0"),
     *("-c", f"checkout.thresholdForParallelism={_PARALLEL_FROM}"),
@@ -52,12 +55,14 @@ def create(
     new_branch: str,
     *,
     may_show: bool = False,
+    watch: Callable[[], str] = lambda: "",
 ) -> Workspace:
     """Make a workspace with `sha` checked out on `new_branch`, and the mirror's branches as origin/*.
 
     `mirror` may be a run's own repository as well: then what the run made is in the checkout too.
 
-    `may_show`: a large tree may be shown below it while this process lives (see `layers`).
+    `may_show`: a large tree may be shown below it while this process lives (see `layers`). `watch` may end
+    what takes long by raising.
 
     A runner that is root gives it to a uid that nothing else has. Raises SprintError, and leaves nothing.
     """
@@ -72,9 +77,9 @@ def create(
         with mirrors.locked(shared):
             if shared == mirror:
                 mirrors.pin(mirror, root.name, "base", sha)
-            _copy_repository(shared, mirror, space, sha, branch, new_branch)
+            _copy_repository(shared, mirror, space, sha, branch, new_branch, watch)
             if not (may_show and base_tree.show(space, shared, mirror, sha)):
-                _check_out(space, shared)
+                _check_out(space, shared, watch)
                 if may_show and shared == mirror:
                     base_tree.keep(space, shared, sha)
         _keep_index(space)
@@ -140,7 +145,13 @@ def _give(space: Workspace, path: Path) -> None:
 
 
 def _copy_repository(
-    mirror: Path, own: Path, space: Workspace, sha: str, branch: str, new_branch: str
+    mirror: Path,
+    own: Path,
+    space: Workspace,
+    sha: str,
+    branch: str,
+    new_branch: str,
+    watch: Callable[[], str],
 ) -> None:
     """Put a .git together from files of the mirror, and of a run's `own` repository where that is another: a
     clone would unpack and pack the same objects again."""
@@ -150,7 +161,7 @@ def _copy_repository(
         _give(space, folder)
     for store in dict.fromkeys((mirror / "objects", own / "objects")):
         for source in _objects(store):
-            _add_object(space, source, target / "objects", source.relative_to(store))
+            _add_object(space, source, target / "objects", source.relative_to(store), watch)
     url = mirrors.origin(mirror)
     files = {
         "HEAD": f"ref: refs/heads/{new_branch}\n",
@@ -164,13 +175,13 @@ def _copy_repository(
         _give(space, target / name)
 
 
-def _add_object(space: Workspace, source: Path, objects: Path, name: Path) -> None:
+def _add_object(space: Workspace, source: Path, objects: Path, name: Path, watch: Callable[[], str]) -> None:
     for parent in reversed(name.parents[:-1]):
         if not (objects / parent).exists():
             (objects / parent).mkdir()
             _give(space, objects / parent)
     if not (objects / name).exists():  # a tree that both stores have
-        _copy(source, objects / name)
+        _copy(source, objects / name, watch)
         _give(space, objects / name)
 
 
@@ -198,21 +209,24 @@ def _refs(mirror: Path, sha: str, branch: str, new_branch: str) -> list[tuple[st
     return sorted(refs.items())
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, watch: Callable[[], str]) -> None:
     """Copy a file; file systems that can share the blocks until one side writes do that."""
     with source.open("rb") as read, target.open("xb") as write:
         left = os.fstat(read.fileno()).st_size
         try:
-            while left and (done := os.copy_file_range(read.fileno(), write.fileno(), left)):
+            while left and (done := os.copy_file_range(read.fileno(), write.fileno(), min(left, _PIECE))):
                 left -= done
+                watch()
         except OSError:
             read.seek(0)
             write.seek(0)
             write.truncate()
-            shutil.copyfileobj(read, write, 1 << 20)
+            for piece in iter(partial(read.read, 1 << 20), b""):
+                write.write(piece)
+                watch()
 
 
-def _check_out(space: Workspace, mirror: Path) -> None:
+def _check_out(space: Workspace, mirror: Path, watch: Callable[[], str]) -> None:
     """Write the files as the one who will own them."""
     try:
         git.git(
@@ -222,6 +236,7 @@ def _check_out(space: Workspace, mirror: Path) -> None:
             work_tree=space.checkout,
             uid=space.uid,
             timeout=900,
+            watch=watch,
         )
     except git.GitError as error:
         if "No space" not in str(error):
