@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from git import Repo
 from sprint.beside import Beside
 from sprint.context import Context
 from sprint.domain import Run
+from sprint.forge.rest import RestForge
 from sprint.prompts import shared_rules
 from sprint.settle import Mirrored, mirroring
 from sprint.worker import Job
@@ -24,6 +25,7 @@ from tests.one_host import Host
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.site import Site
+from tests.waiting import wait_until
 from tests.widgets import CHECK, FILES, REPO
 
 BRANCH = "feat/issue-1"
@@ -449,6 +451,57 @@ def test_what_was_said_is_asked_for_while_the_mirror_is_under_way(
     assert came_first == [True]
     asked = [seen.path for seen in gitea.requests if seen.path.endswith("/reviews")]
     assert len(asked) == len(set(asked)) == 2, "once each"
+
+
+def test_what_is_said_while_the_mirror_is_under_way_is_seen_by_the_next_tick(
+    backend: Backend,
+    gitea_host: MakeHost,
+    gitea: DemoForge,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In the second of the last change: the list of pull requests shows none then."""
+    gitea.add_issue(REPO, "double() is off by one, again", "double(2) must be 4.")
+    host = gitea_host(follow={"debounce_seconds": 0}, pick={"at_once": 9, "max_open_prs": 9})
+    settled(host, 2)
+    shutil.rmtree(host.site.path / "cache/follow", ignore_errors=True)
+    (_, pull) = gitea.pulls(REPO)
+    minutes = [0]
+
+    def late(context: Context, run: Run | None, base: str) -> Mirrored:
+        def mirror(_watch: Callable[[], str]) -> tuple[Path, str]:
+            assert wait_until(lambda: any(last in seen.path for seen in gitea.requests))
+            moved = pull.updated_at
+            gitea.add_comment(REPO, pull.number, "ann", "Write it as a product.")
+            pull.updated_at, minutes[0] = moved, 5
+            return mirroring(context, run, base).result()
+
+        return Beside(mirror)
+
+    last = f"/pulls/{pull.number}/reviews"
+    gitea.requests.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("sprint.follow.looks.mirroring", late)
+        patched.setattr(RestForge, "clock", lambda _: datetime.now(UTC) + timedelta(minutes=minutes[0]))
+        assert host.tick() == 0
+    assert minutes == [5]
+    backend.liveness = backend.liveness.RUNNING
+    assert "needs work: ann said something" in decisions(host, capsys)
+
+
+def test_a_forge_that_fails_is_asked_no_more_ahead(
+    backend: Backend, gitea_host: MakeHost, gitea: DemoForge
+) -> None:
+    for title in ("again", "and again"):
+        gitea.add_issue(REPO, f"double() is off by one, {title}", "double(2) must be 4.")
+    host = gitea_host(pick={"at_once": 9, "max_open_prs": 9})
+    settled(host, 3)
+    shutil.rmtree(host.site.path / "cache/follow", ignore_errors=True)
+    gitea.faults.append(Fault("/status(es)?$|/reviews$", times=None, status=404))
+    gitea.requests.clear()
+    assert host.tick() == 3
+    asked = {seen.path for seen in gitea.requests if seen.status == 404}
+    assert len(asked) == 1, "only of the first"
 
 
 @pytest.mark.parametrize("forge_server", ["github"], indirect=True)

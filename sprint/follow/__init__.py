@@ -77,8 +77,7 @@ def look(
     ours = [one for one in _ours(context, claims, pulls) if only in (None, one[0].number)]
     with closing(Looks(context, is_kept=is_kept, is_fresh=only is not None)) as looks:
         looks.begin([pull for pull, _ in ours])
-        for pull, claim in ours:
-            looks.ask_ahead(pull, claim)
+        looks.ask_ahead(ours)
         config = context.repo_config.follow
         if only is not None:
             config = replace(config, debounce_seconds=0.0)

@@ -54,6 +54,14 @@ class Look(msgspec.Struct):
     read_at: _Moment | None = None  # when what was said at it was read
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What the forge said of a pull request, and the time when it was asked."""
+
+    at: datetime
+    statuses: tuple[Status, ...]
+    remarks: tuple[Remark, ...]
+
+
 class _Memory(msgspec.Struct):
     known: dict[int, Look] = {}
 
@@ -75,7 +83,7 @@ class Looks:
         self._ci_due: set[int] = set()
         self._reread: int | None = None
         self._read: set[int] = set()
-        self._asked: dict[int, tuple[tuple[Status, ...], tuple[Remark, ...]]] = {}
+        self._asked: dict[int, _Asked] = {}
 
     def begin(self, pulls: Sequence[PullRequest]) -> None:
         """Look at the bases of these, and choose whose CI is asked for."""
@@ -117,11 +125,10 @@ class Looks:
         if is_calm and self._is_at_the_same_base(pull) and pull.number not in self._ci_due:
             return None
         forge, name = self._context.forge, self._context.repository.name
-        now = forge.clock()
-        if not pull.is_open or (claim.follow.head and pull.head_sha != claim.follow.head):
-            return Seen(pull, now, pushers=self._pushers(pull))
-        asked = self._asked.get(pull.number)
-        statuses, remarks = self._ask(pull, is_calm=is_calm) if asked is None else asked
+        if _is_out_of_our_hands(pull, claim):
+            return Seen(pull, forge.clock(), pushers=self._pushers(pull))
+        asked = self._asked.get(pull.number) or self._ask(pull, is_calm=is_calm)
+        now, statuses, remarks = asked.at, asked.statuses, asked.remarks
         is_same = self._has_its_head(pull) and self._is_at_the_same_base(pull)
         has_conflict, is_behind = self._merging(pull, is_same=is_same)
         if is_calm and (is_behind or not is_same):
@@ -144,17 +151,21 @@ class Looks:
             greens=self._greens(pull, statuses),
         )
 
-    def ask_ahead(self, pull: PullRequest, claim: Claim) -> None:
-        """Ask what needs no mirror, while that is under way. What fails here fails again, in `seen`."""
-        is_calm = self._is_calm(pull, claim)
-        is_wanted = self._mirrors and (not is_calm or pull.number in self._ci_due)
-        if is_wanted and pull.is_open and pull.head_sha == (claim.follow.head or pull.head_sha):
-            with suppress(ForgeError):
-                self._asked[pull.number] = self._ask(pull, is_calm=is_calm)
+    def ask_ahead(self, ours: Iterable[tuple[PullRequest, Claim]]) -> None:
+        """Ask what needs no mirror, where one is under way. The first that fails is the last; it fails again,
+        and is told, in `seen`."""
+        if not self._mirrors:
+            return
+        with suppress(ForgeError):
+            for pull, claim in ours:
+                is_calm = self._is_calm(pull, claim)
+                if not _is_out_of_our_hands(pull, claim) and (not is_calm or pull.number in self._ci_due):
+                    self._asked[pull.number] = self._ask(pull, is_calm=is_calm)
 
-    def _ask(self, pull: PullRequest, *, is_calm: bool) -> tuple[tuple[Status, ...], tuple[Remark, ...]]:
+    def _ask(self, pull: PullRequest, *, is_calm: bool) -> _Asked:
+        now = self._context.forge.clock()  # before: what is said meanwhile is for the next look
         statuses = tuple(self._context.forge.statuses(self._context.repository.name, pull.head_sha))
-        return statuses, () if is_calm else self._remarks(pull)
+        return _Asked(now, statuses, () if is_calm else self._remarks(pull))
 
     def keep(self, seen: Seen, claim: Claim, decision: Decision) -> None:
         pull, last = seen.pull, self.last(seen.pull)
@@ -291,6 +302,10 @@ class Looks:
     def _begin_mirror(self, base: str) -> None:
         if base not in self._mirrors:
             self._mirrors[base] = mirroring(self._context, None, base)
+
+
+def _is_out_of_our_hands(pull: PullRequest, claim: Claim) -> bool:
+    return not pull.is_open or bool(claim.follow.head and pull.head_sha != claim.follow.head)
 
 
 def _is_past(pull: PullRequest, now: datetime) -> bool:
