@@ -16,8 +16,9 @@ from urllib.parse import quote
 import pytest
 
 from sprint import git
+from sprint.beside import Beside
 from sprint.domain import Completed, Secret
-from sprint.errors import ForgeError, SprintError
+from sprint.errors import ForgeError, SprintError, Stopped
 from sprint.git.server_errors import remote_fault
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.loopback import Answer, LoopbackServer
@@ -425,6 +426,19 @@ def test_a_commit_without_files_is_the_one_that_git_would_make(
     ]
     assert ours == gits
     assert git.git("fsck", "--strict", git_dir=store).ok
+
+
+def test_the_digest_of_a_change_ends_once_nobody_waits_for_it(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("new\n")
+    git.git("add", "new.txt", git_dir=store, work_tree=tmp_path)
+    tree = git.git("write-tree", git_dir=store).out.strip()
+    (store / "info").mkdir(exist_ok=True)
+    os.mkfifo(store / "info/attributes")  # where git waits
+    digest = Beside(lambda watch: git.patch_id(store, git.EMPTY_TREE, tree, watch))
+    digest.stop()
+    assert digest.is_done
+    with pytest.raises(Stopped):
+        digest.result()
 
 
 def test_what_is_not_there_or_no_commit_is_no_parent(store: Path) -> None:

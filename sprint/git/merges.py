@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,7 +35,11 @@ def merge(git_dir: Path, ours: str, theirs: str) -> Merge:
     return Merge(tree, tuple(dict.fromkeys(path for path in rest if path)))
 
 
-def patch_id(git_dir: Path, base: str, tree: str) -> str:
-    """A digest of a change that stays the same where only what is around it moved; "" for none at all."""
-    patch = git("diff-tree", "-r", "-p", *_PLAIN, base, tree, git_dir=git_dir, output_cap=_DIFF_CAP).stdout
-    return git("patch-id", "--stable", git_dir=git_dir, stdin=patch).out.partition(" ")[0].strip()
+def patch_id(git_dir: Path, base: str, tree: str, watch: Callable[[], str]) -> str:
+    """A digest of a change that stays the same where only what is around it moved; "" for none at all.
+    `watch` may end it by raising."""
+    patch = git(
+        *("diff-tree", "-r", "-p", *_PLAIN, base, tree), git_dir=git_dir, output_cap=_DIFF_CAP, watch=watch
+    )
+    done = git("patch-id", "--stable", git_dir=git_dir, stdin=patch.stdout, watch=watch)
+    return done.out.partition(" ")[0].strip()

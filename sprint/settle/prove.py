@@ -151,7 +151,7 @@ def _already_fixed(current: UnderWay, result: WorkerResult) -> UnderWay:
 def _committed(current: UnderWay, work: ImportedWork, result: WorkerResult) -> UnderWay:
     """With the work's commit, and a digest of all that the pull request would propose."""
     store, base = current.objects, current.run.base_sha
-    digest = Beside(lambda _watch: git.patch_id(store, base, work.tree))
+    digest = Beside(lambda watch: git.patch_id(store, base, work.tree, watch))
     try:
         commit = _commit(current, work, result)
         return current.advance(Phase.WORKED, tree=work.tree, commit=commit, diff=digest.result())

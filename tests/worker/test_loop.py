@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from sprint import spend
 from sprint.config import Limits
-from sprint.domain import Ending, Liveness, replace
+from sprint.domain import Ending, Endpoint, Liveness, replace
 from sprint.errors import ModelError, ModelTrouble
 from tests.servers import replies
 from tests.servers.model import OllamaFacts
@@ -286,6 +287,22 @@ def test_an_unknown_price_is_said_once_and_stops_nothing(
 def test_a_reason_to_stop_cancels(bench: Bench) -> None:
     bench.job = replace(bench.job, watch=lambda: "the issue was closed")
     result = bench.run(busy)
+    assert (result.ending, result.detail) == (Ending.CANCELLED, "the issue was closed")
+
+
+def test_nobody_waits_for_a_model_that_is_loaded_once_there_is_a_reason_to_stop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over, waited, said = threading.Event(), list[bool](), iter([""])
+
+    def window(_endpoint: Endpoint) -> None:
+        waited.append(is_over.wait(20))
+
+    monkeypatch.setattr("sprint.model.inquiry.window", window)
+    bench.job = replace(bench.job, watch=lambda: next(said, "the issue was closed"))
+    result = bench.run(busy)
+    assert waited == []
+    is_over.set()
     assert (result.ending, result.detail) == (Ending.CANCELLED, "the issue was closed")
 
 

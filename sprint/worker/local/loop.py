@@ -146,13 +146,18 @@ class Loop:
         self._inquiries[endpoint] = begun = Beside(lambda _watch: ask(endpoint))
         return begun
 
+    def _still_wanted(self) -> str:
+        if reason := self._job.watch():
+            raise Unwanted(reason)
+        return ""
+
     def _learn_window(self, endpoint: Endpoint) -> None:
         """Ask once per model, before its first answer."""
         if endpoint in self._windows:
             return
         if not self._talk.window:
             self._talk.window = window.first_guess(endpoint)
-        told = (self._inquiries.get(endpoint) or self._inquire(endpoint)).result()
+        told = (self._inquiries.get(endpoint) or self._inquire(endpoint)).result(self._still_wanted)
         tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
         self._windows[endpoint] = self._talk.window = tokens
         if tokens < _SMALL_WINDOW:
