@@ -7,12 +7,23 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
-from sprint.errors import Stopped
+from sprint.errors import EndedEarly, Stopped
 
 T = TypeVar("T")
 
 _STOP_SECONDS = 2.0
 _WATCH_SECONDS = 0.1
+
+
+def ending(watch: Callable[[], str]) -> Callable[[], str]:
+    """The same for what can be ended by raising alone: a reason is raised as EndedEarly."""
+
+    def asked() -> str:
+        if reason := watch():
+            raise EndedEarly(reason)
+        return ""
+
+    return asked
 
 
 class Beside(Generic[T]):

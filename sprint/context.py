@@ -15,7 +15,7 @@ from sprint.claim import Claims, copy_path
 from sprint.config import Config, RepoConfig
 from sprint.credentials.endpoints import model_endpoints
 from sprint.domain import Endpoint, Purpose, Repository, Run
-from sprint.errors import ConfigError
+from sprint.errors import ConfigError, Stopped
 from sprint.first_look import Seen, look
 from sprint.forge import Forge
 from sprint.gateway import Gateway
@@ -99,6 +99,12 @@ class Context(Struct, frozen=True):
 
         machine = Machine(self.around, self.config.paths.cache)
         return package_gateway(folder, self.repo_config.gateway, machine, mirror=mirror, base=base_sha)
+
+    def check_going_on(self) -> str:
+        """A `watch` for what is waited for and is no run's: raises Stopped where the runner has to end."""
+        if self.stopping.is_set():
+            raise Stopped("stopped; the next tick goes on from here")
+        return ""
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The models to call, in order. Raises ConfigError where there is none."""

@@ -99,6 +99,10 @@ class Stopped(SprintError):
     exit_code = 130
 
 
+class EndedEarly(SprintError):
+    """Something was ended by whoever watches it; the message is their reason."""
+
+
 class Busy(SprintError):
     """Another tick holds the lock; not a fault."""
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,13 +18,16 @@ _RETRY_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, wait: float = 0, what: str = "") -> Iterator[None]:
+def lock(
+    path: Path, *, wait: float = 0, what: str = "", watch: Callable[[], str] | None = None
+) -> Iterator[None]:
     """Hold `path` alone while the block runs; `what` tells others what for.
 
     Waits up to `wait` seconds. Raises Busy, naming the holder, where somebody else keeps it that long
-    (another thread of this process counts), and SprintError where the file cannot be made.
+    (another thread of this process counts), and SprintError where the file cannot be made. `watch` is asked
+    meanwhile, and may end the wait by raising.
     """
-    fd = _acquire(path, time.monotonic() + wait)
+    fd = _acquire(path, time.monotonic() + wait, watch)
     try:
         _write_holder(fd, what)
         yield
@@ -52,7 +55,7 @@ def lock_path(cache: Path, forge: str, repo: str) -> Path:
     return cache / "locks" / forge / f"{repo}.lock"
 
 
-def _acquire(path: Path, deadline: float) -> int:
+def _acquire(path: Path, deadline: float, watch: Callable[[], str] | None) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +76,8 @@ def _acquire(path: Path, deadline: float) -> int:
         except OSError as error:
             os.close(fd)
             raise SprintError(f"cannot lock {path}: {error.strerror}; is it on a network disk?") from error
+        if watch is not None:
+            watch()
         time.sleep(_RETRY_SECONDS)
 
 

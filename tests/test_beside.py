@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sprint import beside, proc
-from sprint.beside import Beside
+from sprint.beside import Beside, ending
 from sprint.domain import Completed
-from sprint.errors import Stopped
+from sprint.errors import EndedEarly, Stopped
 from tests.waiting import wait_until
 
 
@@ -75,6 +75,8 @@ def test_whoever_waits_for_it_may_leave_it_to_others() -> None:
     leaving.stop()
     with pytest.raises(Stopped):
         leaving.result()
+    with pytest.raises(EndedEarly, match="it is closed"):
+        working.result(ending(lambda: "it is closed"))
     assert not working.is_done
     go.set()
     assert working.result()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sprint.errors import Busy, SprintError
+from sprint.errors import Busy, SprintError, Stopped
 from sprint.lock import lock
 
 HOLD = """
@@ -93,6 +93,18 @@ def test_waiting_ends(tmp_path: Path) -> None:
         with pytest.raises(Busy), lock(path, wait=0.2):
             pass
         assert 0.2 <= time.monotonic() - started < 5
+
+
+def test_whoever_watches_ends_the_wait(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+
+    def stopping() -> str:
+        raise Stopped("stopped")
+
+    with lock(path), pytest.raises(Stopped), lock(path, wait=600, watch=stopping):
+        pass
+    with lock(path, watch=stopping):
+        pass
 
 
 def test_children_do_not_keep_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from sprint import git, heartbeat, proc
 from sprint.claim import Claims
 from sprint.domain import Claim, Secret
 from sprint.git import Remote
+from sprint.lock import lock
+from sprint.workspace.mirror import mirror_path
 from tests.commands import Command
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
+from tests.waiting import wait_until
 from tests.widgets import CHECK, FILES, FIX, REPO
 
 
@@ -204,6 +208,61 @@ def test_a_run_at_work_is_stopped_at_once(make_night: Callable[..., Night]) -> N
     assert "cancelled" in done.stdout
     assert working.wait(30) == 0
     assert [row["outcome"] for row in night.site.rows()] == ["cancelled"]
+
+
+def claimed_by_a_tick_that_waits(night: Night, *more: str) -> Command:
+    """A tick that has claimed its issue, while somebody else has the repository's mirror."""
+    working = night.site.start("run", REPO, *more)
+    remote = Remote(f"{night.forge.url}/{REPO}.git", Secret(night.forge.token))
+    claims = Claims(night.site.path / "judge.git", remote, "judge")
+    assert wait_until(lambda: 1 in claims.read()), working.err.read_text()
+    assert working.poll() is None
+    return working
+
+
+def fetching(night: Night) -> AbstractContextManager[None]:
+    mirror = mirror_path(night.site.path / "cache", "home", REPO)
+    return lock(mirror.with_suffix(".lock"), what="fetches")
+
+
+def test_a_signal_ends_the_wait_for_another_ones_fetch(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    night.forge.add_repo("acme/other", FILES)  # two at a time are in threads of their own
+    with fetching(night):
+        working = claimed_by_a_tick_that_waits(night, "acme/other", "--jobs", "2")
+        working.send_signal(signal.SIGTERM)
+        assert working.wait(60) == 130
+    assert "rests: it was told to stop" in working.err.read_text()
+    assert night.tick()[0] == 0
+    night.assert_one_good_run()
+
+
+@pytest.mark.parametrize("since", ["the start", "the last turn"])
+def test_a_person_ends_a_run_that_waits_for_another_ones_fetch(
+    make_night: Callable[..., Night], since: str
+) -> None:
+    night = make_night()
+    with ExitStack() as held:
+        if since == "the start":
+            held.enter_context(fetching(night))
+            working = claimed_by_a_tick_that_waits(night)
+        else:
+
+            def last(request: dict[str, Any], number: int) -> Reply:
+                if number == 1:
+                    held.enter_context(fetching(night))
+                return night.sensible(request, number)
+
+            night.replies = last
+            working = night.site.start("run", REPO)
+            assert wait_until(lambda: [run["phase"] for run in night.site.runs()] == ["worked"])
+        done = night.site.sprint("stop", f"{REPO}#1")
+        assert "cancelled" in done.stdout
+        assert working.wait(60) == 0
+    assert [(row["outcome"], row["detail"]) for row in night.site.rows()] == [
+        ("cancelled", "stopped by a person")
+    ]
+    assert night.claim().state == "released"
 
 
 def test_set_up_that_fails_at_the_base_is_the_repositorys_and_costs_no_issue_anything(

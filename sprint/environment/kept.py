@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -83,9 +83,10 @@ def place(cache: Path, forge: str, repo: str, key: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, *, wait: float) -> Iterator[None]:
-    """Nobody else makes, reads or removes this environment while the block runs. Raises Busy."""
-    with lock(folder.with_suffix(".lock"), wait=wait, what="environment"):
+def alone(folder: Path, *, wait: float, watch: Callable[[], str] | None = None) -> Iterator[None]:
+    """Nobody else makes, reads or removes this environment while the block runs. Raises Busy, and what
+    `watch` ends the wait with."""
+    with lock(folder.with_suffix(".lock"), wait=wait, what="environment", watch=watch):
         yield
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from sprint import verify, workspace
+from sprint.beside import ending
 from sprint.clean_text import safe_line
 from sprint.domain import CheckResult, CheckStatus, EnvironmentUse, Workspace, replace
 from sprint.environment import kept
@@ -70,7 +71,7 @@ def prepare(
     manifests are the base's, so is its environment. Commands that were found and fail are done without, and
     `use.note` says so; those that are configured, and all of a proof's, come back as `failed`. Raises
     SprintError, and leaves nothing, where a workspace cannot be made. `fresh` is the beginning of it, made by
-    `check_out`. `watching` follows set-up and build.
+    `check_out`. `watching` follows set-up and build; its reason to end anything else comes as EndedEarly.
     """
     wanted = fresh.recipe if fresh else recipe_for(project, checkout.commit)
     failed = ""
@@ -138,16 +139,14 @@ class _Job(Struct, frozen=True):
         return self.project.config.limits.check_minutes * 60
 
     def workspace(self) -> Workspace:
-        return _made_of(self.project, self.checkout, self.wanted)
+        return _made_of(self.project, self.checkout, self.wanted, ending(self.watching.watch))
 
     def anew(self, prepared: Prepared) -> Prepared:
         workspace.remove(prepared.workspace.root)
         return replace(prepared, workspace=self.workspace())
 
 
-def _made_of(
-    project: Project, checkout: Checkout, recipe: Recipe, watch: Callable[[], str] = lambda: ""
-) -> Workspace:
+def _made_of(project: Project, checkout: Checkout, recipe: Recipe, watch: Callable[[], str]) -> Workspace:
     return workspace.create(
         project.paths.workspaces,
         checkout.name,
@@ -168,7 +167,8 @@ def _set_up(job: _Job, fresh: Prepared) -> Prepared:
     with contextlib.ExitStack() as stack:
         try:
             # Whoever makes the same one now may take as long as we would.
-            stack.enter_context(kept.alone(job.folder, wait=job.seconds * (len(job.wanted.setup) + 1)))
+            patience = job.seconds * (len(job.wanted.setup) + 1)
+            stack.enter_context(kept.alone(job.folder, wait=patience, watch=ending(job.watching.watch)))
         except Busy as error:
             note = f"not kept: {error}"
             return _made(job, replace(fresh, use=replace(fresh.use, note=note)))

@@ -230,7 +230,7 @@ class Looks:
 
     def _base_of(self, pull: PullRequest) -> str:
         if pull.base not in self._bases and pull.base in self._mirrors:
-            self._bases[pull.base] = self._mirrors[pull.base].result()[1]
+            self._bases[pull.base] = self._mirrors[pull.base].result(self._context.check_going_on)[1]
         return self._bases.get(pull.base, "")
 
     def _pushers(self, pull: PullRequest) -> frozenset[str] | None:
@@ -297,7 +297,7 @@ class Looks:
     def _mirror(self, base: str) -> Path:
         """With the branches as they were at the first question about one that is proposed for that base."""
         self._begin_mirror(base)
-        return self._mirrors[base].result()[0]
+        return self._mirrors[base].result(self._context.check_going_on)[0]
 
     def _begin_mirror(self, base: str) -> None:
         if base not in self._mirrors:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sprint import prompts, workspace
 from sprint.context import Context
 from sprint.domain import Claim, Ending, Liveness, Outcome, Phase, Prompt, Run, replace
-from sprint.errors import SprintError
+from sprint.errors import EndedEarly, SprintError
 from sprint.lock import lock
 from sprint.logs import run_log
 from sprint.renewal import Lease
@@ -102,7 +102,11 @@ def _without_claim(context: Context, run: Run, claim: Claim | None) -> Run:
 def _brought_on(current: UnderWay) -> UnderWay:
     while current.run.phase is not Phase.CONCLUDED:
         before = current
-        current = _step(current)
+        try:
+            current = _step(current)
+        except EndedEarly as ended:
+            run = current.context.store.load(current.run.id)
+            current = ended_early(replace(current, run=run), str(ended))
         if current.run is before.run and current.status is before.status:
             break  # work goes on elsewhere
     return current

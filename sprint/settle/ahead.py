@@ -56,9 +56,14 @@ class Ahead:
         mirrored = self._mirroring(run, self._context.base)
         self._checked_out = Beside(lambda watch: self._check_out(run, mirrored, watch))
 
-    def base_sha(self, run: Run, base: str) -> str:
-        """The commit that a run begins at. Raises SprintError."""
-        return self._mirroring(run, base).result()[1]
+    def base_sha(self, run: Run, base: str, watch: Callable[[], str]) -> str:
+        """The commit that a run begins at. Raises SprintError; what `watch` says ends it for all."""
+        mirrored = self._mirroring(run, base)
+        try:
+            return mirrored.result(watch)[1]
+        except BaseException:
+            mirrored.stop()
+            raise
 
     def take(self) -> environment.Fresh | None:
         """The checkout, which is the run's own from now on; None where none was made. The run after it begins

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sprint import environment, verify, workspace
+from sprint.beside import ending
 from sprint.domain import (
     CheckResult,
     Ending,
@@ -98,7 +99,7 @@ def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     context, run = current.context, current.run
     base = run.base_branch if run.is_follow_up else context.base
     ahead = current.ahead or Ahead(context)
-    base_sha, branch = ahead.base_sha(run, base), branch_of(context, run)
+    base_sha, branch = ahead.base_sha(run, base, ending(current.reason_to_stop)), branch_of(context, run)
     fresh = ahead.take()
     kept = str(fresh.workspace.root) if fresh else ""
     workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)

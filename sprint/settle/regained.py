@@ -20,6 +20,7 @@ def regained(current: UnderWay) -> UnderWay:
         run.base_sha,
         run.base_branch,
         run.branch,
+        watch=current.context.check_going_on,
     )
     run = replace(run, workspace=str(space.root), uid=space.uid)
     current.context.store.save(run)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from sprint import files, workspace
 from sprint.context import Context
 from sprint.domain import Claim, Phase, Purpose, Run, replace
-from sprint.errors import ConfigError, SprintError
+from sprint.errors import ConfigError, SprintError, Stopped
 from sprint.settle import lease as leases
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ def take_over(context: Context) -> None:
     for run, beside in wanted:
         try:
             _take(context, run, claims.get(run.number), beside)
+        except Stopped:
+            raise
         except SprintError as error:
             _log.warning("run %s of host %s cannot be taken over: %s", run.id, run.host, error)
 
@@ -46,7 +48,9 @@ def _take(context: Context, run: Run, claim: Claim | None, beside: dict[str, str
         return
     if run.base_sha:  # first, for it may take minutes, in which the claim must not speak for two
         workspace.update_mirror(
-            context.config.paths.cache, run.forge, run.repo, context.remote, branch=run.base_branch
+            *(context.config.paths.cache, run.forge, run.repo, context.remote),
+            branch=run.base_branch,
+            watch=context.check_going_on,
         )
     known = context.store.exists(run.id)  # it was begun here, or this was tried before
     if known and claim.host == context.host_id:

@@ -23,7 +23,6 @@ from sprint.domain import (
     Workspace,
 )
 from sprint.domain import replace as changed
-from sprint.errors import Stopped
 from sprint.renewal import Lease
 from sprint.scope import own_task, task_for
 from sprint.settle.ahead import Ahead
@@ -125,8 +124,7 @@ class UnderWay(Struct, frozen=True):
 
     def reason_to_stop(self) -> str:
         """Why the work shall end now, or "". Raises Stopped where the runner itself has to."""
-        if self.context.stopping.is_set():
-            raise Stopped("stopped; the next tick goes on from here")
+        self.context.check_going_on()
         request = self.context.store.asked_to_stop(self.run.id)
         # What is to be handed in has to be proven first: that ends the worker, not the checks.
         if request and not (request.hand_in and self.run.phase is Phase.WORKED):

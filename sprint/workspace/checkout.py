@@ -74,7 +74,7 @@ def create(
         space = Workspace(root, free_uid(workspaces) if os.geteuid() == 0 else None)
         _furnish(space, run_id)
         shared = mirror_of(mirror)
-        with mirrors.locked(shared):
+        with mirrors.locked(shared, watch):
             if shared == mirror:
                 mirrors.pin(mirror, root.name, "base", sha)
             _copy_repository(shared, mirror, space, sha, branch, new_branch, watch)

@@ -53,7 +53,7 @@ def update_mirror(
     """
     path = mirror_path(cache, forge, repo)
     try:
-        with locked(path):
+        with locked(path, watch):
             return path, _update(path, remote, branch, watch)
     except OSError as error:
         raise SprintError(f"cannot keep a mirror at {path}: {error.strerror or error}") from error
@@ -76,9 +76,10 @@ def _update(path: Path, remote: git.Remote, branch: str, watch: Callable[[], str
 
 
 @contextlib.contextmanager
-def locked(mirror: Path) -> Iterator[None]:
-    """Nothing is removed from the mirror, and nobody else fetches into it, while the block runs."""
-    with lock(mirror.with_suffix(".lock"), wait=_PATIENCE_SECONDS, what="mirror"):
+def locked(mirror: Path, watch: Callable[[], str] | None = None) -> Iterator[None]:
+    """Nothing is removed from the mirror, and nobody else fetches into it, while the block runs. `watch` may
+    end the wait for others."""
+    with lock(mirror.with_suffix(".lock"), wait=_PATIENCE_SECONDS, what="mirror", watch=watch):
         yield
 
 
