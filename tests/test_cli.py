@@ -121,6 +121,9 @@ def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--jobs", "0"], "argument --jobs: '0' is not a number, 1 or more"),
         (["monitor", "--watch", "x"], "argument --watch: 'x' is not a number between 0.1 and 86400"),
         (["run", "--no\x1b[31m\nsuch"], "unrecognized arguments"),
+        (["run", "--nope"], "unrecognized arguments: --nope; see `sprint run --help`"),
+        (["fleet", "status", "--nope"], "--nope; see `sprint fleet status --help`"),
+        (["sprite", "list", "--nope"], "--nope; see `sprint sprite list --help`"),
     ],
 )
 def test_wrong_usage_is_one_line(args: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from sprint import defects
 from sprint.clean_text import safe_line
@@ -27,7 +27,14 @@ class AddCommand(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """Says wrong usage in one line."""
+    """Says wrong usage in one line, and where the right one is told."""
+
+    def parse_known_args(self, *given: Any, **more: Any) -> Any:
+        """A command's own parser speaks of what it does not know, not that of the whole program."""
+        parsed, unknown = super().parse_known_args(*given, **more)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(ConfigError.exit_code, f"sprint: {safe_line(message, 400)}; see `{self.prog} --help`\n")

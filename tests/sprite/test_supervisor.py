@@ -492,3 +492,26 @@ def test_it_travels_as_one_file(tmp_path: Path) -> None:
     there = [PYTHON, "-I", "-S", "supervisor.pyz", "start", "--help"]
     shown = subprocess.run(there, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "BB_STALL_TIMEOUT" in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("status", "--nope"), "unrecognized arguments: --nope; see `{} status --help`"),
+        (("status", "--no\x1b[31m\npe"), "unrecognized arguments: --no pe; see `{} status --help`"),
+        (("stop", "--timeout"), "argument --timeout: expected one argument; see `{} stop --help`"),
+        (("start", "--env", "KEY=s3cret"), "--agent-env is for what is no secret; see `{} start --help`"),
+    ],
+)
+def test_wrong_usage_is_one_line(machine: Machine, args: tuple[str, ...], says: str) -> None:
+    here = [sys.executable, "-m", "sprint", "agent", *args]
+    for program, told in (
+        ("python3 supervisor.pyz", machine.call(*args)),
+        ("sprint agent", subprocess.run(here, cwd=machine.repo, capture_output=True, text=True)),
+    ):
+        assert told.returncode == 2
+        assert told.stdout == ""
+        assert told.stderr.startswith("agent: ")
+        assert told.stderr.endswith(says.format(program) + "\n")
+        assert told.stderr.count("\n") == 1
+        assert "s3cret" not in told.stderr

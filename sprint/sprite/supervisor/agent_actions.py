@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sprint.sprite.supervisor.agent_settings import Settings, duration, settings_of
 from sprint.sprite.supervisor.fault import Fault
@@ -190,8 +190,26 @@ def _pid_file(args: argparse.Namespace, environ: Mapping[str, str]) -> Path:
     return _path(args, environ, "BB_PID_FILE", ".bb-agent/supervisor.pid")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says wrong usage in one line, and which command tells the right one."""
+
+    def parse_known_args(self, *given: Any, **more: Any) -> Any:
+        parsed, unknown = super().parse_known_args(*given, **more)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(_NOT_TEXT.sub("", message).split())
+        self.exit(2, f"agent: {line}; see `{self.prog} --help`\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="agent", description="Supervise a coding agent on this machine.")
+    program = Path(sys.argv[0]).name
+    whole = _Parser(
+        prog="sprint agent" if program == "__main__.py" else f"python3 {program}",
+        description="Supervise a coding agent on this machine.",
+    )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     began = commands.add_parser("start", help="start the agent and watch it")
     add_start_flags(began)
