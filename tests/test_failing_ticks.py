@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from msgspec.structs import replace
 
 from sprint import first_look, health, heartbeat, run_command
-from sprint.config import Config, load
+from sprint.config import Config, ModelConfig, load
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ForgeError, ModelError, ModelTrouble, SandboxError, Stopped
 from sprint.heartbeat import Heartbeat
@@ -82,7 +83,7 @@ def failing(
 ) -> Callable[..., tuple[int, int]]:
     """Ticks that fail with an error: the exit code, and how many lines went to stderr."""
 
-    def ticks(error: BaseException, *repos: str, **options: bool) -> tuple[int, int]:
+    def ticks(error: BaseException, *repos: str, config: Config = config, **options: bool) -> tuple[int, int]:
         def fail(*_: object, **__: object) -> NoReturn:
             raise error
 
@@ -123,6 +124,18 @@ def test_each_kind_of_failure_is_counted_and_told_once(
     assert beat.failing_since is not None
     assert beat.failing_since <= beat.ticked_at - timedelta(0)
     assert failing(error, by_hand=True) == (code, 1), "a person looks on"
+
+
+def test_a_model_that_nobody_names_any_more_is_not_what_a_tick_fails_of(
+    config: Config, failing: Callable[..., tuple[int, int]]
+) -> None:
+    results, told = config.paths.results, config.paths.results / "alarms.json"
+    for name in ("mistyped", "mended"):
+        endpoint = Endpoint(name, "http://127.0.0.1:9/v1", Secret("k"))
+        health.note_model(results, endpoint, ModelTrouble.UNKNOWN, "no such model")
+    named = replace(config, model=ModelConfig(name="mended"))
+    assert failing(ModelError("no usable model"), config=named) == (5, 1)
+    assert list(json.loads(told.read_text())) == ["model mended"]
 
 
 def test_an_interrupted_tick_has_failed(config: Config, failing: Callable[..., tuple[int, int]]) -> None:

@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from sprint import health
-from sprint.config import Limits, RepoConfig
+from sprint.config import FleetConfig, Limits, ModelConfig, RepoConfig, load
 from sprint.domain import Endpoint, Secret
 from sprint.errors import ModelTrouble
 from sprint.health import RepositoryTrouble
+from tests.around import around
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 ONE = Endpoint("one", "https://models.example/v1", Secret("sk-secret"))
@@ -52,6 +53,14 @@ def test_refusals_are_good_for_longer_and_longer_until_a_yes(tmp_path: Path) -> 
     health.note_model(tmp_path, ONE, now=now)
     again = health.note_model(tmp_path, ONE, ModelTrouble.AWAY, "gone", now=now)
     assert (again.until - now, again.since, again.refusals) == (minutes(10), now, 1)
+
+
+def test_a_fleets_other_hosts_may_name_what_this_one_does_not(tmp_path: Path) -> None:
+    health.note_model(tmp_path, ONE, ModelTrouble.UNKNOWN, "no such model", now=NOON)
+    models = health.read(tmp_path).models
+    config = replace(load(None, around(tmp_path)), model=ModelConfig(name="two"))
+    assert health.in_use(config, models) == ()
+    assert health.in_use(replace(config, fleet=FleetConfig()), models) == models
 
 
 def test_two_ticks_that_asked_at_once_count_once(tmp_path: Path) -> None:

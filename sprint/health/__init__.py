@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from sprint.health.model_health import ModelHealth, ask_again, model, note_model, refusing_last
+from sprint.health.model_health import ModelHealth, ask_again, in_use, model, note_model, refusing_last
 from sprint.health.records import every
 from sprint.health.repository_health import (
     RepositoryHealth,
@@ -30,6 +30,7 @@ __all__ = [
     "ask_again",
     "clear_repository",
     "config_hash",
+    "in_use",
     "model",
     "note_model",
     "note_repository_fault",

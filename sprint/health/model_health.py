@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sprint import json_file
+from sprint.config import Config, ModelConfig
 from sprint.domain import Endpoint
 from sprint.errors import ModelTrouble
 from sprint.health.records import Moment, every, key_of, keyed, path_of, update
@@ -43,6 +44,24 @@ def model(results: Path, endpoint: Endpoint, now: datetime | None = None) -> Mod
     """What is known of an endpoint and still good; None: it has to be asked."""
     known = json_file.read_if_sound(_path(results, endpoint), ModelHealth)
     return known if known is not None and (now or datetime.now(UTC)) < known.until else None
+
+
+def in_use(config: Config, models: Sequence[ModelHealth]) -> tuple[ModelHealth, ...]:
+    """Those that this configuration names. All, where others may be in use: a model without a name is found,
+    and other hosts of a fleet have their own configuration."""
+    names = _names(config.model)
+    if names is None or config.fleet is not None:
+        return tuple(models)
+    own = {getattr(worker, "model", "") for worker in config.workers.values()}
+    return tuple(model for model in models if model.name in names | own)
+
+
+def _names(model: ModelConfig | None) -> set[str] | None:
+    """Of a model and its fallbacks; None where one has no name."""
+    if model is None or not model.name:
+        return None
+    below = [_names(fallback) for fallback in model.fallbacks]
+    return None if None in below else {model.name}.union(*filter(None, below))
 
 
 def refusing_last(results: Path, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:

@@ -80,7 +80,7 @@ def gather(
         services=live.services,
         spent_today_usd=spent,
         ceiling_usd=ceiling(config),
-        health=_health(results, scope),
+        health=_health(config, results, scope),
         workspaces=_workspaces(config.paths.workspaces, runs),
         hosts=together.hosts,
         fleet_problem=together.problem,
@@ -114,9 +114,10 @@ def _active_runs(results: Path) -> list[Run]:
         return []
 
 
-def _health(results: Path, scope: Scope) -> Health:
+def _health(config: Config, results: Path, scope: Scope) -> Health:
     known = health.read(results)
-    return Health(known.models, tuple(one for one in known.repositories if _in(one.repo, scope)))
+    models = health.in_use(config, known.models)
+    return Health(models, tuple(one for one in known.repositories if _in(one.repo, scope)))
 
 
 def _workspaces(folder: Path, runs: list[Run]) -> Workspaces:

@@ -170,6 +170,33 @@ def test_a_model_that_refuses_is_one_alarm_for_all_repositories(tmp_path: Path) 
     assert (code, text.count("\n"), text[:12]) == (0, 1, "over, after ")
 
 
+def test_a_model_that_nobody_names_any_more_is_none(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    refused(config, ModelTrouble.UNKNOWN, 5, "no such model")
+    assert monitor(config, quiet=True)[0] == 1
+    text = (tmp_path / "sprint.yaml").read_text()
+    named = configured(tmp_path, text.replace("name: qwen3-coder", "name: qwen3-coder-next"))
+    code, said = monitor(named, quiet=True)
+    assert (code, said[:12]) == (0, "over, after ")
+    assert "refuses" not in monitor(named)[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {name: other, base_url: 'http://127.0.0.1:9/v1', fallbacks: [{name: qwen3-coder}]}",
+        "model: {name: other, fallbacks: [{base_url: 'http://127.0.0.1:9/v1'}]}",  # which may have any
+        "model: {name: other}\nworkers: {mine: {kind: claude, model: qwen3-coder}}",
+        "model: {base_url: 'http://127.0.0.1:9/v1'}",
+        "defaults: {worker: local}",
+    ],
+)
+def test_a_model_that_may_be_in_use_is_one(tmp_path: Path, text: str) -> None:
+    refused(configured(tmp_path), ModelTrouble.UNKNOWN, 5, "no such model")
+    quiet = "repos: [octo/widgets]\nmonitor: {hermes_server: ''}\n"
+    assert "the model qwen3-coder has refused" in monitor(configured(tmp_path, quiet + text), quiet=True)[1]
+
+
 def test_a_busy_model_is_no_alarm_for_an_hour(tmp_path: Path) -> None:
     config = configured(tmp_path)
     refused(config, ModelTrouble.BUSY, 30, "busy")
