@@ -229,14 +229,18 @@ def _first_request(machine: Machine, program: str) -> str:
         listening = threading.Thread(target=lambda: heard.extend(_one_request(door)), daemon=True)
         listening.start()
         proxy = f"http://127.0.0.1:{door.getsockname()[1]}"
-        with contextlib.suppress(NotTold):  # it must fail: its proxy hangs up
+        why = "cargo asked for no index"
+        try:
             home = str(folder / "home")
             machine.run(program, "generate-lockfile", cwd=folder,
                         CARGO_HTTP_PROXY=proxy, CARGO_NET_RETRY="0", CARGO_HOME=home)  # fmt: skip
-        listening.join(_SECONDS)
+        except NotTold as error:  # as it must: its proxy hangs up
+            why = str(error)
+        door.shutdown(socket.SHUT_RDWR)  # who has not come by now does not come any more
+        listening.join()
     found = re.match(rb"CONNECT ([a-z0-9.-]+):443 ", b"".join(heard))
     if found is None:
-        raise NotTold("cargo asked for no index")
+        raise NotTold(why)
     return f"https://{found[1].decode()}"
 
 

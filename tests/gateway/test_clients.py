@@ -153,6 +153,18 @@ def test_an_index_of_cargos_that_cannot_be_passed_on(machine: Callable[..., Mach
         told_by(CLIENTS["crates"], here)
 
 
+def test_a_cargo_that_cannot_begin_says_why(
+    machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As rustup's does without a toolchain; nothing is waited for that it would have asked."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cargo").write_text("#!/bin/sh\necho 'no default toolchain' >&2; exit 1\n")
+    (tmp_path / "bin" / "cargo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{_PATH}")
+    with pytest.raises(NotTold, match="cargo generate-lockfile` failed: no default toolchain"):
+        told_by(CLIENTS["crates"], machine())
+
+
 def test_go_is_found_where_sandboxes_have_it(
     machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
