@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -244,10 +245,17 @@ def test_who_follows_the_readme_has_a_cron_that_works(
     assert [pull.title for pull in gitea.pulls("acme/widgets")] == [f"fix: Say two (closes #{first})"]
     assert cron.crontab is not None
     assert b"\n*/10 * * * * " in cron.crontab
+    results = folder / "results"
+
+    def is_settled() -> bool:
+        return len(gitea.pulls("acme/widgets")) == 2 and not list((results / "active").iterdir())
+
     with cron.daemon("2026-03-01 11:49:56") as daemon:
-        wait_until(lambda: len(gitea.pulls("acme/widgets")) == 2 or daemon.poll() is not None, 60)
+        wait_until(lambda: is_settled() or daemon.poll() is not None, 60)
     titles = {pull.title for pull in gitea.pulls("acme/widgets")}
     assert f"fix: Say three (closes #{second})" in titles
+    left = {path.name.removeprefix("sprint-") for path in Path(tempfile.gettempdir()).glob("sprint-*")}
+    assert not left & {run.name for run in (results / "runs").iterdir()}
 
 
 def test_what_outlives_a_tick_outlives_cron_s_job(
