@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sprint.domain import Run
+from sprint.domain import Outcome, Phase, Run, replace
 from sprint.runs import new_id
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -28,3 +28,12 @@ def some_run(**given: Any) -> Run:
         "worker": "local",
     }
     return Run(**{**usual, **given})
+
+
+def a_run(minute: int = 0, repo: str = "octo/widgets", issue: int = 12, **changes: Any) -> Run:
+    """The same with what tells it from others; so many minutes after noon."""
+    return some_run(started_at=NOON + timedelta(minutes=minute), repo=repo, issue=issue, **changes)
+
+
+def settled(run: Run) -> Run:
+    return replace(run, phase=Phase.SETTLED, outcome=Outcome.NO_CHANGE, finished_at=NOON)

@@ -8,7 +8,7 @@ import pytest
 
 from sprint import git
 from sprint.policy import ci
-from tests.test_policy import Store
+from tests.tree_store import Store
 
 ALL = ("GitHub Actions", "Gitea Actions", "Forgejo Actions")
 

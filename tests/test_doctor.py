@@ -14,22 +14,14 @@ from sprint.config import load
 from sprint.doctor.repository_findings import examine_repository
 from sprint.surroundings import Surroundings
 from tests.servers import forks
+from tests.servers.able import able
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
-from tests.servers.replies import Reply, bad_key, call, say
+from tests.servers.replies import bad_key
 from tests.servers.store import update_ref
 from tests.site import PRICE, Site
 
 REPO = "acme/widgets"
-
-
-def able(request: dict[str, Any], _number: int) -> Reply:
-    """Calls the tool with the number it is told, and finds the needle."""
-    text = str(request["messages"])
-    if request.get("tools"):
-        number = next(word for word in text.replace(".", " ").split() if word.isdigit() and len(word) == 4)
-        return call("report_number", {"number": int(number)})
-    return say(text.split("password is ")[1].split(".")[0].split("\\n")[0].strip())
 
 
 def site_of(

@@ -12,11 +12,11 @@ from sprint.config import load
 from sprint.domain import Liveness
 from sprint.run_command import Options, run_command
 from sprint.worker.agents import way
+from tests.agents.claude_stream import INIT, RESULT, use
+from tests.agents.claude_stream import result as answered
 from tests.agents.conftest import serve as serve  # a fixture
 from tests.agents.model import ScriptedModel
 from tests.agents.standin import HostRoute
-from tests.agents.test_performer import INIT, RESULT, use
-from tests.agents.test_performer import result as answered
 from tests.around import around
 from tests.detached import fix, plant
 from tests.servers.forge import DemoForge

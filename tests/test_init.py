@@ -21,10 +21,10 @@ from sprint.forge import connect
 from sprint.init import Named, init
 from sprint.init.remotes import found_repos
 from tests.around import around
+from tests.servers.able import able
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel, OllamaFacts
 from tests.site import Site
-from tests.test_model_probe import able
 
 SECRETS = {
     "GITEA_TOKEN": "gitea-SECRET-1",

@@ -18,32 +18,7 @@ from sprint.domain import LedgerRow, Outcome
 from sprint.errors import SprintError
 from sprint.ledger import BadLine, OldRow
 from sprint.ledger.rows import COLUMNS
-
-NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-ROW = LedgerRow(
-    finished_at=NOON,
-    run_id="20261121T115000Z-octo-widgets-12-3f9c21aa",
-    repo="octo/widgets",
-    issue=12,
-    outcome=Outcome.PR_OPENED,
-    exit_code=0,
-    pr_url="https://git.example.org/octo/widgets/pulls/13",
-    branch="feat/issue-12",
-    worker="local",
-    model="qwen3-coder",
-    attempt=2,
-    duration_s=312.5,
-    turns=41,
-    prompt_tokens=912345,
-    completion_tokens=8123,
-    cost_usd=0.425,
-    host="burner",
-    detail="all checks pass",
-)
-
-
-def row(run_id: str, **changes: object) -> LedgerRow:
-    return LedgerRow(**{**{name: getattr(ROW, name) for name in COLUMNS}, "run_id": run_id, **changes})
+from tests.some_row import ROW, row
 
 
 def lines(results: Path) -> list[str]:
@@ -242,7 +217,7 @@ import resource, sys
 from pathlib import Path
 from sprint import ledger
 from sprint.errors import SprintError
-from tests.test_ledger import row
+from tests.some_row import row
 results = Path(sys.argv[1])
 size = ledger.path_of(results).stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, size + 40))
@@ -282,7 +257,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from sprint import ledger
-from tests.test_ledger import row
+from tests.some_row import row
 results, name = Path(sys.argv[1]), sys.argv[2]
 with (results / f"acks-{name}").open("ab", buffering=0) as acks:
     for n in range(1000000):

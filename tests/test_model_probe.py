@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sprint.domain import Endpoint, Finding, Grade, Secret, replace
 from sprint.errors import ModelTrouble
 from sprint.model.probe import examine
 from tests.servers import replies
+from tests.servers.able import able
 from tests.servers.model import DemoModel, OllamaFacts
 
 Serve = Callable[..., DemoModel]
@@ -30,17 +30,6 @@ def model_server(model_server: Serve) -> Serve:
 def findings(server: DemoModel, *, deep: bool = True, **more: Any) -> list[Finding]:
     endpoint = Endpoint(server.name, server.base_url, Secret(server.key), **more)
     return list(examine(endpoint, "model", None, seconds=5, deep=deep))
-
-
-def able(asked: dict[str, Any], number: int) -> replies.Reply:
-    """A model that does what it is asked and answers from what reached it."""
-    text = "\n".join(str(message["content"]) for message in asked["messages"])
-    if asked.get("tools"):
-        wanted = re.search(r"number (\d+)", text)
-        assert wanted
-        return replies.call("report_number", {"number": int(wanted[1])})
-    password = re.search(r"password is ([\w-]+)", text)
-    return replies.say(password[1] if password else "I do not know.")
 
 
 def test_a_fit_model_has_no_fault(model_server: Serve) -> None:

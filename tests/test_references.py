@@ -13,7 +13,7 @@ from sprint.errors import ConfigError, SprintError
 from sprint.references import Reference
 from sprint.runs import RunStore
 from tests.around import around
-from tests.test_runs import a_run
+from tests.some_run import a_run
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,22 +16,16 @@ from sprint.domain import (
     CheckResult,
     CheckStatus,
     Ending,
-    Outcome,
     Phase,
     Proof,
     Purpose,
-    Run,
     Usage,
     WorkerResult,
     replace,
 )
 from sprint.errors import SprintError
 from sprint.runs import RunStore, new_id
-from tests.some_run import NOON, some_run
-
-
-def a_run(minute: int = 0, repo: str = "octo/widgets", issue: int = 12, **changes: Any) -> Run:
-    return some_run(started_at=NOON + timedelta(minutes=minute), repo=repo, issue=issue, **changes)
+from tests.some_run import NOON, a_run, settled
 
 
 def test_a_task_is_under_way_as_any_run_is(tmp_path: Path) -> None:
@@ -41,10 +34,6 @@ def test_a_task_is_under_way_as_any_run_is(tmp_path: Path) -> None:
     store.create(replace(a_run(1), id=new_id(NOON, "octo/widgets", None), issue=None, purpose=Purpose.TASK))
     assert {run.issue for run in store.under_way("home", "burner")} == {12, None}
     assert {run.purpose for run in store.active()} == {Purpose.ISSUE, Purpose.TASK}
-
-
-def settled(run: Run) -> Run:
-    return replace(run, phase=Phase.SETTLED, outcome=Outcome.NO_CHANGE, finished_at=NOON)
 
 
 def test_names_sort_by_time_and_are_safe_as_file_names() -> None:

@@ -33,7 +33,7 @@ from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish, say
 from tests.site import Site
-from tests.widgets import CHECK, CHECKED, FILES, FIX, FIXED, OLD_TEST, REPO, WORKFLOW
+from tests.widgets import CHECK, CHECKED, FILES, FIX, FIXED, OLD_TEST, REPO, WORKFLOW, backlog
 
 MakeSite = Callable[..., Site]
 
@@ -45,13 +45,6 @@ def make_site(workspaces: Path, model_server: Callable[..., DemoModel]) -> MakeS
         return Site(workspaces / "site", forge, model_server(script), **{**defaults, **settings})
 
     return make
-
-
-def backlog(forge: DemoForge) -> int:
-    """A repository with an epic and then a bug; returns the bug's number."""
-    forge.add_repo(REPO, FILES)
-    forge.add_issue(REPO, "Widgets everywhere", "All of it.", labels=["epic"])
-    return forge.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
 
 
 def test_a_tick_turns_the_oldest_fit_issue_into_a_pull_request(

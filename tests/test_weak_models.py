@@ -14,8 +14,7 @@ from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.servers.store import StoredIssue
 from tests.site import Site
-from tests.test_tick import backlog
-from tests.widgets import CHECK, CHECKED, FIX, REPO, WORKFLOW
+from tests.widgets import CHECK, CHECKED, FIX, REPO, WORKFLOW, backlog
 
 PROVEN = "**Proven**: one check passes at the base and with this change (1 test)."
 REPRODUCTION = call("write_file", {"path": "reproduce_issue.py", "content": "import widgets\n"})

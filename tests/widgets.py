@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.servers.forge import DemoForge
 from tests.servers.replies import call, finish
 
 REPO = "acme/widgets"
@@ -21,3 +22,10 @@ FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n
 WORKFLOW = call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"})
 CHECKED = call("run_command", {"command": CHECK})
 FIXED = [FIX, CHECKED, finish("implemented", "double() no longer adds one.")]
+
+
+def backlog(forge: DemoForge) -> int:
+    """A repository with an epic and then a bug; returns the bug's number."""
+    forge.add_repo(REPO, FILES)
+    forge.add_issue(REPO, "Widgets everywhere", "All of it.", labels=["epic"])
+    return forge.add_issue(REPO, "double() is off by one", "double(2) must be 4.")

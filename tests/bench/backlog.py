@@ -11,10 +11,11 @@ from sprint.claim import Claims
 from sprint.domain import Secret
 from sprint.git import Remote
 from tests.bench import measure
+from tests.parked import MANY, park_all, released, write_claims
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_backlog import FILES, MANY, REPO, park_all, released, write_claims
+from tests.widgets import FILES, REPO
 
 CLAIMS = 10_000
 

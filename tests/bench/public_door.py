@@ -22,7 +22,7 @@ from sprint.gateway.own_process import FOLDER, KEY, SOCKET
 from sprint.runs import RunStore
 from tests.bench.viewers import cpu
 from tests.serve.serving import a_configuration
-from tests.test_runs import a_run
+from tests.some_run import a_run
 
 REQUESTS = 300
 KILOBYTES = 100  # of one request: an agent's conversation after some turns

@@ -6,7 +6,7 @@ import pytest
 
 from sprint.environment import propose
 from sprint.environment.dependencies_only import are_dependencies_only
-from tests.environment.test_propose import _PROJECT, _TEST, TOOLS, of, package
+from tests.environment.manifests import PROJECT, TEST, TOOLS, of, package
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_what_may_hold_the_sources(command: str) -> None:
 
 def test_what_is_proposed_only_fetches() -> None:
     projects = [
-        {"tests/test_a.py": _TEST},
-        {"tests/test_a.py": _TEST, "requirements.txt": "x", "requirements-dev.txt": "pytest"},
-        {"tests/test_a.py": _TEST, "setup.py": "extras_require={'dev': []}"},
+        {"tests/test_a.py": TEST},
+        {"tests/test_a.py": TEST, "requirements.txt": "x", "requirements-dev.txt": "pytest"},
+        {"tests/test_a.py": TEST, "setup.py": "extras_require={'dev': []}"},
         *(
-            {"tests/test_a.py": _TEST, "pyproject.toml": _PROJECT, lock: ""}
+            {"tests/test_a.py": TEST, "pyproject.toml": PROJECT, lock: ""}
             for lock in ("uv.lock", "poetry.lock", "pdm.lock")
         ),
-        {"tests/test_a.py": _TEST, "pyproject.toml": "[project]\nname = 'x'\n"},
+        {"tests/test_a.py": TEST, "pyproject.toml": "[project]\nname = 'x'\n"},
         *(
             {"package.json": package(), lock: ""}
             for lock in ("pnpm-lock.yaml", "yarn.lock", "bun.lock", "package-lock.json")

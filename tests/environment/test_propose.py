@@ -14,27 +14,16 @@ import pytest
 
 from sprint.environment import propose, snapshot
 from sprint.environment.proposal import COMPILE_GO, COMPILE_RUST, YARN_BY_REGISTRY, Proposal
-from sprint.environment.snapshot import Snapshot
+from tests.environment.manifests import PROJECT, TEST, TOOLS, of, package
 
-_TEST = "def test_one(): pass\n"
 _UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test_one(self): pass\n"
 _GO = "module example.org/m\n"
 _VENV = "python3 -m venv ~/.venv"
 _PYTEST = "python3 -m pytest -q"
-_PROJECT = "[project]\nname = 'x'\n[build-system]\nrequires = ['flit_core']\n"
-TOOLS = {"python3": "3.11.2", "node": "20.1.0", "npm": "10.2.0", "go": "1.22", "cargo": "1.80"}
-
-
-def of(files: Mapping[str, str]) -> Snapshot:
-    return Snapshot(frozenset(files), files)
 
 
 def found(files: Mapping[str, str], **more: str) -> Proposal:
     return propose(of(files), {**TOOLS, **more})
-
-
-def package(**fields: object) -> str:
-    return json.dumps({"scripts": {"test": "jest"}, "devDependencies": {"jest": "29"}, **fields})
 
 
 @pytest.mark.parametrize(
@@ -42,10 +31,10 @@ def package(**fields: object) -> str:
     [
         ({}, ()),
         ({"README.md": "pytest", "test.txt": "no"}, ()),
-        ({"tests/test_a.py": _TEST}, (_PYTEST,)),
-        ({"tests/unit/test_a.py": _TEST}, (_PYTEST,)),
-        ({"tests/deep/in/it/test_a.py": _TEST}, ()),
-        ({"test_a.py": _TEST}, (_PYTEST,)),
+        ({"tests/test_a.py": TEST}, (_PYTEST,)),
+        ({"tests/unit/test_a.py": TEST}, (_PYTEST,)),
+        ({"tests/deep/in/it/test_a.py": TEST}, ()),
+        ({"test_a.py": TEST}, (_PYTEST,)),
         ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, (_PYTEST,)),
         ({"pyproject.toml": "[project]\nname='x'\n", "tests/data.json": "{}"}, ()),
         ({"tests/test_a.py": _UNITTEST}, ("python3 -m unittest discover -s tests",)),
@@ -74,7 +63,7 @@ def package(**fields: object) -> str:
         ({"Makefile": "TESTS := a\ntest := b\nlatest: x\n\ttest: y\n"}, ()),
         ({"Makefile": "test:\n\tgo test ./...\n", "go.mod": _GO}, ("go test ./...",)),
         ({"Makefile": "test:\n\t./more\n", "go.mod": _GO}, ("go test ./...", "make test")),
-        ({"tox.ini": "[testenv]\ncommands = pytest\n", "tests/test_a.py": _TEST}, (_PYTEST,)),
+        ({"tox.ini": "[testenv]\ncommands = pytest\n", "tests/test_a.py": TEST}, (_PYTEST,)),
         ({"tox.ini": "[testenv]\ncommands = true\n"}, ("python3 -m tox",)),
         ({"pom.xml": "<project/>"}, ("mvn -B test",)),
         ({"build.gradle.kts": "", "gradlew": ""}, ("./gradlew test",)),
@@ -85,7 +74,7 @@ def package(**fields: object) -> str:
         ({"Rakefile": "Rake::TestTask.new"}, ("rake test",)),
         ({"phpunit.xml.dist": ""}, ("vendor/bin/phpunit",)),
         ({"composer.json": '{"scripts": {"test": "phpunit"}}'}, ("composer test",)),
-        ({"tests/test_a.py": _TEST, "package.json": package()}, (_PYTEST, "npm test")),
+        ({"tests/test_a.py": TEST, "package.json": package()}, (_PYTEST, "npm test")),
     ],
 )  # fmt: skip
 def test_checks(files: dict[str, str], expected: tuple[str, ...]) -> None:
@@ -110,25 +99,25 @@ _OLD_SETUP = (
          (_VENV, "pip install -r requirements.txt -r requirements-dev.txt")),
         ({"requirements/base.txt": "attrs\n", "requirements/test.txt": "-r base.txt\npytest\n"},
          (_VENV, "pip install -r requirements/base.txt -r requirements/test.txt")),
-        ({"pyproject.toml": _PROJECT}, (_VENV, "pip install -e .", "pip install pytest")),
-        ({"pyproject.toml": _PROJECT, "requirements.txt": "attrs\n"},
+        ({"pyproject.toml": PROJECT}, (_VENV, "pip install -e .", "pip install pytest")),
+        ({"pyproject.toml": PROJECT, "requirements.txt": "attrs\n"},
          (_VENV, "pip install -e .", "pip install pytest")),
-        ({"pyproject.toml": _PROJECT, "requirements.txt": "-e .[cli]\npytest==8\ntrio\n"},
+        ({"pyproject.toml": PROJECT, "requirements.txt": "-e .[cli]\npytest==8\ntrio\n"},
          (_VENV, "pip install -e . -r requirements.txt")),
-        ({"pyproject.toml": _PROJECT + _EXTRAS + "tests = ['pytest']\ndev = ['tox']\ndocs = ['sphinx']\n"},
+        ({"pyproject.toml": PROJECT + _EXTRAS + "tests = ['pytest']\ndev = ['tox']\ndocs = ['sphinx']\n"},
          (_VENV, "pip install -e '.[tests]'")),
-        ({"pyproject.toml": _PROJECT + _EXTRAS + "test = ['mock']\ndev = ['pytest']\n"},
+        ({"pyproject.toml": PROJECT + _EXTRAS + "test = ['mock']\ndev = ['pytest']\n"},
          (_VENV, "pip install -e '.[test,dev]'")),
-        ({"pyproject.toml": _PROJECT + _EXTRAS + "Unit_Tests = ['pytest']\n"},
+        ({"pyproject.toml": PROJECT + _EXTRAS + "Unit_Tests = ['pytest']\n"},
          (_VENV, "pip install -e '.[unit-tests]'")),
-        ({"pyproject.toml": _PROJECT + _GROUPS + "test = ['pytest']\nlint = ['ruff']\n"},
+        ({"pyproject.toml": PROJECT + _GROUPS + "test = ['pytest']\nlint = ['ruff']\n"},
          (_VENV, "pip install --upgrade pip", "pip install -e . --group test")),
         ({"setup.py": _OLD_SETUP}, (_VENV, "pip install -e '.[tests]'")),
         ({"setup.cfg": "[metadata]\n[options.extras_require]\ntest =\n  pytest\n  mock\ndocs = sphinx\n"},
          (_VENV, "pip install -e '.[test]'")),
         ({"pyproject.toml": "[project]\ndependencies = ['attrs']\n" + _GROUPS + "dev = ['pytest']\n"},
          (_VENV, "pip install uv", "uv pip install --python ~/.venv -r pyproject.toml --group dev")),
-        ({"pyproject.toml": _PROJECT + _GROUPS + "dev = ['pytest']\n", "uv.lock": ""},
+        ({"pyproject.toml": PROJECT + _GROUPS + "dev = ['pytest']\n", "uv.lock": ""},
          ("python3 -m venv ~/.uv && ~/.uv/bin/pip install uv",
           "mkdir -p ~/.local/bin && ln -sf ~/.uv/bin/uv ~/.local/bin/uv",
           "uv venv --python python3",
@@ -141,15 +130,15 @@ _OLD_SETUP = (
     ],
 )  # fmt: skip
 def test_what_python_tests_need(files: dict[str, str], expected: tuple[str, ...]) -> None:
-    proposal = found({"tests/test_a.py": _TEST, **files})
+    proposal = found({"tests/test_a.py": TEST, **files})
     assert proposal.setup == expected
     assert proposal.checks == (_PYTEST,)
 
 
 def test_a_tool_that_is_there_is_not_fetched() -> None:
     files = {
-        "tests/test_a.py": _TEST,
-        "pyproject.toml": _PROJECT + _EXTRAS + "test = ['pytest']",
+        "tests/test_a.py": TEST,
+        "pyproject.toml": PROJECT + _EXTRAS + "test = ['pytest']",
         "uv.lock": "",
     }
     assert found(files, uv="0.9").setup == (
@@ -172,15 +161,15 @@ def test_a_tool_that_is_there_is_not_fetched() -> None:
 )
 def test_the_interpreter_that_a_project_asks_for(requires: str, there: dict[str, str], expected: str) -> None:
     pyproject = f"[project]\nname = 'x'\nrequires-python = '{requires}'\n[build-system]\nrequires = []\n"
-    setup = found({"tests/test_a.py": _TEST, "pyproject.toml": pyproject}, **there).setup
+    setup = found({"tests/test_a.py": TEST, "pyproject.toml": pyproject}, **there).setup
     assert setup[0] == f"{expected} -m venv ~/.venv"
 
 
 def test_tests_that_need_nothing_are_set_up_with_nothing() -> None:
     assert found({"tests/test_a.py": _UNITTEST}).setup == ()
-    assert found({"tests/test_a.py": _UNITTEST, "pyproject.toml": _PROJECT, "x.py": ""}).setup == ()
+    assert found({"tests/test_a.py": _UNITTEST, "pyproject.toml": PROJECT, "x.py": ""}).setup == ()
     assert found({"tests/test_a.py": _UNITTEST, "requirements.txt": "# none\n\n"}).setup == ()
-    with_source = {"tests/test_a.py": _UNITTEST, "pyproject.toml": _PROJECT, "src/x.py": ""}
+    with_source = {"tests/test_a.py": _UNITTEST, "pyproject.toml": PROJECT, "src/x.py": ""}
     assert found(with_source).setup == (_VENV, "pip install -e .")
     assert found({"package.json": json.dumps({"scripts": {"test": "node --test"}})}).setup == ()
     assert found({"go.mod": _GO}).setup == (COMPILE_GO,)
@@ -190,8 +179,8 @@ def test_tests_that_need_nothing_are_set_up_with_nothing() -> None:
 
 def test_a_compiled_project_is_built_each_time() -> None:
     text = "[project]\nname = 'x'\n[build-system]\nrequires = ['maturin']\n"
-    assert found({"tests/test_a.py": _TEST, "pyproject.toml": text}).build == ("pip install --no-deps -e .",)
-    assert found({"tests/test_a.py": _TEST, "pyproject.toml": _PROJECT}).build == ()
+    assert found({"tests/test_a.py": TEST, "pyproject.toml": text}).build == ("pip install --no-deps -e .",)
+    assert found({"tests/test_a.py": TEST, "pyproject.toml": PROJECT}).build == ()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +256,7 @@ def test_commands_are_made_of_fixed_words_only() -> None:
     )
     files = {
         "tests/test_a.py": evil,
-        f"tests/test_{evil}.py": _TEST,
+        f"tests/test_{evil}.py": TEST,
         "pyproject.toml": pyproject,
         "setup.cfg": f"[options.extras_require]\n{evil} = pytest\n",
         "setup.py": f"extras_require={{'{evil}': ['pytest']}}",
@@ -334,7 +323,7 @@ def test_a_commit_is_read_without_its_links(tmp_path: Path) -> None:
     (checkout / "pkg/deep/deeper/requirements").mkdir(parents=True)
     (checkout / "package.json").symlink_to(tmp_path / "secret")
     (checkout / "go.mod").write_text(_GO)
-    (checkout / "tests/test_ä.py").write_text(_TEST)
+    (checkout / "tests/test_ä.py").write_text(TEST)
     (checkout / "pkg/deep/deeper/requirements/x.txt").write_text("attrs")
     (checkout / "big.json").write_text("x")
     git("init", "-q", ".")
@@ -350,7 +339,7 @@ def test_a_commit_is_read_without_its_links(tmp_path: Path) -> None:
 
 def test_a_folder_is_read_without_its_links(tmp_path: Path) -> None:
     (tmp_path / "else").mkdir()
-    (tmp_path / "else/test_a.py").write_text(_TEST)
+    (tmp_path / "else/test_a.py").write_text(TEST)
     folder = tmp_path / "checkout"
     folder.mkdir()
     (folder / "package.json").symlink_to(tmp_path / "else")

@@ -14,12 +14,11 @@ from sprint.config import ForgeConfig
 from sprint.domain import Issue, Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
+from tests.forge.gitea_answers import REPO, issue, pull
 from tests.servers.forge import DemoForge
 
 SITE = "https://git.example.org"
 API = f"{SITE}/api/v1"
-REPO = "octo/widgets"
-AT = "2026-01-02T03:04:05+02:00"
 
 
 @pytest.fixture
@@ -31,18 +30,6 @@ def server() -> Iterator[responses.RequestsMock]:
 @pytest.fixture
 def forge() -> Forge:
     return connect(ForgeConfig(kind="gitea", url=SITE), Secret("t0ken"))
-
-
-def issue(number: int, **more: Any) -> dict[str, Any]:
-    return {"number": number, "title": f"Issue {number}", "created_at": AT, "updated_at": AT, **more}
-
-
-def pull(number: int, **more: Any) -> dict[str, Any]:
-    branches = {
-        "head": {"ref": "feature", "label": "feature", "sha": "abc", "repo": {"full_name": REPO}},
-        "base": {"ref": "main", "label": "main", "repo": {"full_name": REPO}},
-    }
-    return {"number": number, "title": "t", "created_at": AT, "state": "open", **branches, **more}
 
 
 def backlog(

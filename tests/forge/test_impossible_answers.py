@@ -12,7 +12,7 @@ from sprint.config import ForgeConfig
 from sprint.domain import Repository, Secret
 from sprint.errors import ForgeError
 from sprint.forge import Forge, connect
-from tests.forge.test_gitea import issue, pull
+from tests.forge.gitea_answers import issue, pull
 
 SITE = "https://git.example.org"
 REPO = "octo/widgets"

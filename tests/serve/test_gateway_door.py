@@ -25,9 +25,9 @@ from sprint.runs import RunStore
 from sprint.serve import gateway_door, public_site
 from sprint.serve.public_site import PublicSite
 from tests.around import around
+from tests.serve.asked_ticks import Asked, asked_of
 from tests.serve.serving import Served, a_configuration, serving
-from tests.serve.test_public import Asked, asked_of
-from tests.test_runs import a_run
+from tests.some_run import a_run
 from tests.waiting import wait_until
 
 MODEL_KEY = "run-0123456789"

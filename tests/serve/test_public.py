@@ -27,8 +27,9 @@ from sprint.serve.public_site import PublicSite
 from sprint.serve.tick_starter import TickStarter
 from tests.around import around
 from tests.serve import signed
+from tests.serve.asked_ticks import Asked, asked_of
 from tests.serve.serving import Served, serving
-from tests.test_runs import a_run, settled
+from tests.some_run import a_run, settled
 
 LOGIN = forge_hooks.ForgeHooks._login  # as it is, while the whole site's is another
 FORGE_SECRET = "of-the-forge-0123456789"
@@ -54,17 +55,6 @@ def root(tmp_path: Path) -> Path:
     return a_root(tmp_path)
 
 
-class Asked(TickStarter):
-    """Only writes down what was asked."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.asked: list[tuple[str, ...]] = []
-
-    def ask(self, *asked: str) -> None:
-        self.asked.append(asked)
-
-
 @pytest.fixture(scope="module")
 def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served[PublicSite], Path]]:
     """Of an account called sprint-bot."""
@@ -80,11 +70,6 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
 def site(whole_site: tuple[Served[PublicSite], Path]) -> Served[PublicSite]:
     asked_of(whole_site[0].site).clear()
     return whole_site[0]
-
-
-def asked_of(site: PublicSite) -> list[tuple[str, ...]]:
-    assert isinstance(site.ticks, Asked)
-    return site.ticks.asked
 
 
 class Caller:

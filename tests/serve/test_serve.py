@@ -36,7 +36,7 @@ from tests.monitor.ledgers import a_row
 from tests.monitor.sample import HOSTILE, a_month
 from tests.serve.serving import Served, a_configuration, served
 from tests.serve.serving import quick as quick  # a fixture
-from tests.test_runs import a_run
+from tests.some_run import a_run
 from tests.waiting import wait_until
 
 TOKEN = "0123456789abcdef-of-the-test"

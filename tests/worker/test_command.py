@@ -19,7 +19,7 @@ from sprint.worker.command import CommandPerformer
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.test_prompts import a_task
+from tests.some_task import a_task
 from tests.widgets import CHECK, FILES, REPO
 from tests.worker.conftest import Bench
 

@@ -9,7 +9,7 @@ import pytest
 from sprint.domain import Endpoint, Prompt, Secret
 from sprint.scope.layout import drawn
 from sprint.worker.local import offer
-from tests.test_prompts import PASSED, a_run, a_task, an_issue
+from tests.some_task import PASSED, a_run, a_task, an_issue
 
 BODY = """\
 `line_total(3, 1000, discount=10)` should be 2700: ten per cent off 3000.
