@@ -531,6 +531,12 @@ def test_what_comes_out_as_it_is_need_not_be_listed(bench: Bench) -> None:
     assert not workspace.comes_out_as_it_is(mirror, git.commit_tree(mirror, tree, [sha], "x", "x", "x@x"))
 
 
+def test_what_lies_behind_a_link_is_not_counted(bench: Bench) -> None:
+    script = "mkdir build; truncate -s 80M build/a.py build/b.py; rm -r lib; ln -s build lib"
+    changes, _, _ = bench.imported(script)
+    assert changes == {"lib": "A", "lib/a.py": "D", "lib/b.py": "D"}
+
+
 def test_unreadable_files_are_opened_not_lost(bench: Bench) -> None:
     changes, _, _ = bench.imported(
         "mkdir shut; echo s > shut/s; chmod 000 shut; echo 'A = 2' > lib/a.py; chmod 0 lib/a.py"
