@@ -441,6 +441,18 @@ def test_the_digest_of_a_change_ends_once_nobody_waits_for_it(store: Path, tmp_p
         digest.result()
 
 
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [("Ann B.", "a@b"), ("'Ann', \"B\" ", ".a@b;"), ("\\ann\\", "a b"), (" . ", "@"), ("\x85B", ",,")],
+)
+def test_an_author_without_files_is_the_one_that_git_would_write(
+    store: Path, name: str, email: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = git.commit_tree(store, git.EMPTY_TREE, [], "m", name, email, WHEN)
+    monkeypatch.setattr("sprint.git.objects._are_loose_commits", lambda *_: False)
+    assert git.commit_tree(store, git.EMPTY_TREE, [], "m", name, email, WHEN) == ours
+
+
 def test_what_is_not_there_or_no_commit_is_no_parent(store: Path) -> None:
     blob = git.git("hash-object", "-w", "--stdin", git_dir=store, stdin=b"x").out.strip()
     for parent in (blob, "1" * 40):

@@ -25,8 +25,10 @@ from sprint.git.server_errors import server_words
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git knows it without its being stored
 _MOST_AT_ONCE = 400_000_000  # bytes of blobs in one answer
 _USUALLY = 16_000_000  # bytes that the blobs of one question are, unless somebody means harm
+_HEAD = 1_000  # bytes of an object's file, by which it has begun to unpack
 _BARE_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _IDENTITY_NOISE = re.compile(r"[\x00-\x1f<>]")
+_CRUD = " .,:;\"'\\"  # git itself takes these off both ends
 
 
 class CannotSign(GitError):
@@ -77,8 +79,8 @@ def commit_tree(
 
     `sign`: the file of an ssh key to sign it with. Raises CannotSign where that key does not.
     """
-    name = _IDENTITY_NOISE.sub(" ", author_name).strip() or "sprint"
-    email = _IDENTITY_NOISE.sub("", author_email).strip() or "sprint@localhost"
+    name = _IDENTITY_NOISE.sub(" ", author_name).strip(_CRUD) or "sprint"
+    email = _IDENTITY_NOISE.sub("", author_email).strip(_CRUD) or "sprint@localhost"
     above, text = list(parents), message.replace("\0", "").encode("utf-8", "replace")
     if sign is None and when is not None and tree == EMPTY_TREE and _are_loose_commits(git_dir, above):
         return _stored(git_dir, tree, above, f"{name} <{email}> {int(when.timestamp())} +0000", text)
@@ -117,11 +119,15 @@ def _stored(git_dir: Path, tree: str, parents: Iterable[str], who: str, text: by
 
 def _are_loose_commits(git_dir: Path, shas: Iterable[str]) -> bool:
     """Whether each is an object in a file of its own, and a commit."""
-    try:
-        heads = [zlib.decompressobj().decompress(_loose(git_dir, sha).read_bytes(), 7) for sha in shas]
-    except (OSError, zlib.error):
-        return False
-    return all(head == b"commit " for head in heads)
+    with contextlib.suppress(OSError, zlib.error):
+        return all(_first_of(_loose(git_dir, sha)) == b"commit " for sha in shas)
+    return False
+
+
+def _first_of(path: Path) -> bytes:
+    """Seven bytes of an object: others can push a big one where a claim is due."""
+    with path.open("rb") as file:
+        return zlib.decompressobj().decompress(file.read(_HEAD), 7)
 
 
 def _loose(git_dir: Path, sha: str) -> Path:
