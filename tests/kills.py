@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sprint.claim import Claims
 from sprint.domain import Secret
 from sprint.git import Remote
 from tests.servers.forge import DemoForge
+from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
-from tests.widgets import CHECK, FIX, REPO
+from tests.widgets import CHECK, FILES, FIX, REPO
 
 
 def script(request: dict[str, Any], _number: int) -> Reply:
@@ -40,3 +45,11 @@ def assert_one_of_each(gitea: DemoForge, site: Site) -> None:
 def killed_at(site: Site, place: str) -> None:
     tick = site.start("run", REPO, killed_at=place)
     assert tick.wait() == -signal.SIGKILL, tick.err.read_text()
+
+
+@pytest.fixture
+def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Site:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    repos = [{"name": REPO, "checks": [CHECK]}]
+    return Site(workspaces / "site", gitea, model_server(script), repos=repos)

@@ -13,8 +13,7 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, call, finish
 from tests.site import Site
-from tests.widgets import CHECK, FILES, FIX, REPO
-from tests.worker.test_command import FIX as FIX_COMMAND
+from tests.widgets import CHECK, FILES, FIX, FIX_COMMAND, REPO
 
 MakeSite = Callable[..., Site]
 # A fix that makes the only test fail, for `double` returns a text then.

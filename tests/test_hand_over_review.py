@@ -22,8 +22,7 @@ from tests.detached import fix, plant
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
-from tests.widgets import CHECK, FILES, REPO
-from tests.worker.test_command import FIX
+from tests.widgets import CHECK, FILES, FIX_COMMAND, REPO
 
 SCRATCH = "echo 'print(1)' >reproduce_issue.py"
 REVIEW = "this is what a reviewer would see"
@@ -65,7 +64,7 @@ def test_a_command_is_shown_its_scratch(
     make_site: MakeSite, gitea: DemoForge, second: str, left_out: bool
 ) -> None:
     """What it leaves all the same is left out, and said; a second time that fails takes nothing back."""
-    first = f"{FIX}; {SCRATCH}"
+    first = f"{FIX_COMMAND}; {SCRATCH}"
     site = make_site(kind="command", command=f"if grep -q '{REVIEW}'; then {second}; else {first}; fi")
     assert site.sprint("run", REPO).returncode == 0
     (review,) = told(site)
@@ -81,7 +80,7 @@ def test_a_command_is_shown_its_scratch(
 
 
 def test_a_command_whose_work_holds_no_surprise_is_not_run_again(make_site: MakeSite) -> None:
-    site = make_site(kind="command", command=FIX)
+    site = make_site(kind="command", command=FIX_COMMAND)
     assert site.sprint("run", REPO).returncode == 0
     assert told(site) == []
 
@@ -100,7 +99,7 @@ def test_an_agent_is_shown_it_in_its_own_session(
     program.parent.mkdir(mode=0o755)
     program.write_text(
         "#!/bin/sh\ncat >../tmp/told\n"
-        f'case "$*" in *--resume*) rm reproduce_issue.py;; *) {FIX}; {SCRATCH};; esac\n'
+        f'case "$*" in *--resume*) rm reproduce_issue.py;; *) {FIX_COMMAND}; {SCRATCH};; esac\n'
         f"cat <<'STREAM_ENDS'\n{said}\nSTREAM_ENDS\n"
     )
     program.chmod(0o755)

@@ -13,6 +13,7 @@ import pytest
 from tests.commands import Command
 from tests.killed_at import ON_SPRITES, PLACES
 from tests.kills import assert_one_of_each, killed_at, script
+from tests.kills import site as site  # a fixture
 from tests.servers.forge import DemoForge, Fault
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply
@@ -21,14 +22,6 @@ from tests.waiting import wait_until
 from tests.widgets import CHECK, FILES, REPO
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Site:
-    gitea.add_repo(REPO, FILES)
-    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
-    repos = [{"name": REPO, "checks": [CHECK]}]
-    return Site(workspaces / "site", gitea, model_server(script), repos=repos)
 
 
 @pytest.mark.parametrize("place", sorted(set(PLACES) - {"fork made", "pushed again"} - ON_SPRITES))

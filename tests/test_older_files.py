@@ -22,9 +22,9 @@ from sprint.git import Remote
 from sprint.runs import RunStore
 from tests.around import around
 from tests.kills import assert_one_of_each, killed_at
+from tests.kills import site as site  # a fixture
 from tests.servers.forge import DemoForge
 from tests.site import Site
-from tests.test_kills import site
 from tests.widgets import REPO
 
 __all__ = ["site"]

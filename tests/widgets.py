@@ -19,6 +19,8 @@ OLD_TEST = (
 )
 CHECK = "python3 -m unittest -v"
 FIX = call("edit_file", {"path": "widgets.py", "old": "n + n + 1", "new": "n + n"})
+# The same by a shell, with its summary.
+FIX_COMMAND = "sed -i 's/n + n + 1/n + n/' widgets.py && echo Fixed it. >$SPRINT_SUMMARY"
 WORKFLOW = call("write_file", {"path": ".github/workflows/x.yml", "content": "on: push"})
 CHECKED = call("run_command", {"command": CHECK})
 FIXED = [FIX, CHECKED, finish("implemented", "double() no longer adds one.")]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agents.bed import bed as bed  # a fixture
 from tests.agents.model import ScriptedModel
 from tests.worker.conftest import bench as bench  # a fixture
 

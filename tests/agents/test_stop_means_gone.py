@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from sprint import proc
+from tests.agents.bed import Bed, shell
 from tests.agents.model import ScriptedModel
-from tests.agents.test_real_agents import Bed, shell
-from tests.agents.test_real_agents import bed as bed  # a fixture
 from tests.servers.replies import Reply
 from tests.waiting import is_open, wait_until
 

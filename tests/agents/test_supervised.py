@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from sprint.domain import Phase
+from tests.agents.bed import shell
 from tests.agents.model import ScriptedModel
-from tests.agents.test_real_agents import shell
 from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.servers.replies import Reply, say
 from tests.site import Site
-from tests.sprite.test_sprite_ticks import ticked_to_the_end
-from tests.sprite.test_supervisor import Machine
+from tests.sprite.far_work import ticked_to_the_end
+from tests.sprite.machine import Machine
 from tests.widgets import CHECK, FILES, REPO
 
 CODEX = """

@@ -20,7 +20,8 @@ from tests.fleet.sites import host
 from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
-from tests.sprite.test_sprite_ticks import OF_ITS_OWN, backend_of, ticked_to_the_end
+from tests.sprite.far_work import OF_ITS_OWN, ticked_to_the_end
+from tests.sprite.some_backend import backend_of
 from tests.widgets import FILES, REPO
 
 pytestmark = pytest.mark.machine

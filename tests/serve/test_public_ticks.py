@@ -22,8 +22,8 @@ from tests.serve.serving import Served, serving
 from tests.servers.forge import DemoForge
 from tests.servers.replies import say
 from tests.servers.sprites_dev import SpritesDev
-from tests.sprite.test_sprite_ticks import CLAUDE, FIX
-from tests.sprite.test_sprite_ticks import make_host as make_host
+from tests.sprite.conftest import make_host as make_host  # a fixture
+from tests.sprite.far_work import CLAUDE, FIX
 from tests.waiting import wait_until
 from tests.widgets import REPO
 

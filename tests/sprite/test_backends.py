@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,21 +29,9 @@ from sprint.sprite.sprites_dev import SpritesBackend
 from tests.around import around
 from tests.servers.sprites_dev import SpritesDev
 from tests.servers.sshd import sshd
+from tests.sprite.some_backend import made
 from tests.waiting import wait_until
 from tests.worker.conftest import NO_CONFIG
-
-
-@contextmanager
-def made(kind: str, root: Path) -> Iterator[Backend]:
-    if kind == "local":
-        yield folders.local("here", LocalBackendConfig(path=str(root / "sprites")))
-    elif kind == "ssh":
-        with sshd(root / "ssh") as server:
-            yield folders.ssh("there", server.config)
-    else:
-        with SpritesDev(root) as service:
-            config = SpritesBackendConfig(base_url=service.url)
-            yield SpritesBackend("cloud", config, Secret(service.token))
 
 
 @pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.machine), "sprites"])

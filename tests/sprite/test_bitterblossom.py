@@ -32,10 +32,10 @@ from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.sprites_dev import SpritesDev
 from tests.site import Site
-from tests.sprite.test_dispatch import Make, make, said  # noqa: F401 - a fixture
-from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
-from tests.sprite.test_sprite_ticks import ticked_to_the_end
-from tests.sprite.test_supervisor import LONG, Machine
+from tests.sprite.dispatched import Make, said
+from tests.sprite.dispatched import make as make  # a fixture
+from tests.sprite.far_work import ticked_to_the_end
+from tests.sprite.machine import LONG, Machine
 from tests.waiting import wait_until
 from tests.widgets import REPO
 
@@ -97,7 +97,7 @@ def test_04_always_running(machine: Machine) -> None:
         bystander.wait()
 
 
-def test_05_work_that_could_not_be_pushed(make: Make, gitea: DemoForge, workspaces: Path) -> None:  # noqa: F811
+def test_05_work_that_could_not_be_pushed(make: Make, gitea: DemoForge, workspaces: Path) -> None:
     """Who pushes is the runner, and whether it may is asked first: not even a sprite is made."""
     site = make()
     gitea.grant(REPO, "sprint-bot", "read")
@@ -142,7 +142,7 @@ def test_07_empty_diagnostics() -> None:
     assert backend.asked == 1
 
 
-def test_08_exit_0_with_nothing_done(make: Make) -> None:  # noqa: F811
+def test_08_exit_0_with_nothing_done(make: Make) -> None:
     site = make(command="exit 0")
     told = site.sprint("sprite", "dispatch", "bramble", "Do it.", "--repo", REPO, "--wait", "--execute")
     assert (told.returncode, ": no_change" in told.stdout) == (1, True)
@@ -168,7 +168,7 @@ def cloud(workspaces: Path) -> Any:
         yield service
 
 
-def test_10_minutes_until_a_dead_sprite_is_noticed(make: Make, cloud: SpritesDev) -> None:  # noqa: F811
+def test_10_minutes_until_a_dead_sprite_is_noticed(make: Make, cloud: SpritesDev) -> None:
     """It is asked before anything is sent to it: nothing is left of the attempt."""
     site: Site = make(backend={"kind": "sprites", "base_url": cloud.url, "token_file": "sprite.token"})
     site._secret("sprite.token", cloud.token)
@@ -235,7 +235,7 @@ def test_16_twenty_dispatches_of_one_issue(make_host: Callable[..., Host], gitea
     assert len(gitea.pulls(REPO)) == 1
 
 
-def test_17_agents_merge_their_own_pull_requests(make: Make, gitea: DemoForge, workspaces: Path) -> None:  # noqa: F811
+def test_17_agents_merge_their_own_pull_requests(make: Make, gitea: DemoForge, workspaces: Path) -> None:
     """No prompt keeps them from it: there is nothing on the sprite that a forge would take."""
     site = make(command="env >env.txt; git remote -v >remote.txt; git config -l >config.txt; echo x >x.txt")
     said(site, "dispatch", "bramble", "x", "--repo", REPO, "--wait", "--execute")

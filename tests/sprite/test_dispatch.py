@@ -6,10 +6,8 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,45 +18,13 @@ from sprint.worker.agents import claude
 from sprint.worker.sprite import installing
 from tests.servers.forge import DemoForge
 from tests.servers.loopback import Answer, LoopbackServer, Request
-from tests.servers.model import DemoModel
 from tests.servers.sprites_dev import SpritesDev
 from tests.servers.store import update_ref
-from tests.site import Site
-from tests.sprite.test_sprite_ticks import backend_of
+from tests.sprite.dispatched import Make, said
+from tests.sprite.dispatched import make as make  # a fixture
+from tests.sprite.some_backend import backend_of
 from tests.waiting import until_agents_ended, wait_until
-from tests.widgets import CHECK, FILES, REPO
-
-FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo 'double() adds once.' >\"$SPRINT_SUMMARY\""
-
-Make = Callable[..., Site]
-
-
-@pytest.fixture
-def make(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]) -> Make:
-    gitea.add_repo(REPO, FILES)
-    gitea.add_issue(
-        REPO, "double() is off by one", "double(2) must be 4.\n\n- [ ] a test shows that it is, too"
-    )
-    model = model_server([])
-
-    def at(*, backend: dict[str, Any] | None = None, command: str = FIX, **worker: Any) -> Site:
-        section = {"kind": "sprite", "agent": "command", "command": command, **worker}
-        return Site(
-            workspaces / "one",
-            gitea,
-            model,
-            backends={"here": backend or {"kind": "local", "path": str(workspaces / "sprites")}},
-            workers={"far": section},
-            repos=[{"name": REPO, "checks": [CHECK]}],
-        )
-
-    return at
-
-
-def said(site: Site, *args: str, code: int = 0) -> str:
-    done = site.sprint("sprite", *args)
-    assert done.returncode == code, done.stderr
-    return done.stdout if code == 0 else done.stderr
+from tests.widgets import REPO
 
 
 def test_a_task_becomes_a_pull_request(make: Make, gitea: DemoForge, workspaces: Path) -> None:

@@ -17,7 +17,7 @@ from sprint.sprite.backend import Backend, Failed, Refused
 from sprint.sprite.visit import Visit
 from sprint.workspace.importing import ENVIRONMENT, EXPORT
 from tests.servers.sshd import sshd
-from tests.sprite.test_backends import made
+from tests.sprite.some_backend import made
 from tests.waiting import wait_until
 
 RUN, SLUG = "20261127T100000Z-acme-widgets-1-0000abcd", "acme--widgets"

@@ -20,7 +20,7 @@ from sprint.worker.sprite import forward
 from sprint.worker.sprite.forward import Way
 from tests.around import around
 from tests.servers.sshd import sshd
-from tests.sprite.test_sprite_worker import run_of
+from tests.sprite.far_work import run_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.machine

@@ -25,7 +25,6 @@ from tests.detached import Clock
 from tests.one_host import Host
 from tests.servers.forge import DemoForge
 from tests.servers.sprites_dev import SpritesDev
-from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.waiting import wait_until
 from tests.widgets import CHECK, REPO
 from tests.worker.conftest import Bench

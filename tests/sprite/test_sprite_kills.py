@@ -13,7 +13,6 @@ from sprint.domain import Phase
 from tests.killed_at import ON_SPRITES
 from tests.one_host import Host
 from tests.servers.forge import DemoForge
-from tests.sprite.test_sprite_ticks import make_host as make_host  # a fixture
 from tests.waiting import until_agents_ended, wait_until
 from tests.widgets import CHECK, REPO
 

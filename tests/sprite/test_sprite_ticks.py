@@ -4,82 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from sprint.domain import Phase
 from sprint.sandbox import elsewhere
 from tests.agents.model import ScriptedModel
 from tests.one_host import Host
 from tests.servers.forge import DemoForge
-from tests.servers.model import DemoModel
 from tests.servers.replies import say
-from tests.servers.sprites_dev import SpritesDev
-from tests.servers.sshd import sshd
-from tests.site import Site
-from tests.waiting import until_agents_ended, wait_until
-from tests.widgets import CHECK, FILES, REPO
+from tests.sprite.far_work import CLAUDE, FIX, OF_ITS_OWN, ticked_to_the_end
+from tests.sprite.some_backend import backend_of
+from tests.waiting import wait_until
+from tests.widgets import REPO
 
-FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo 'double() no longer adds one.' >\"$SPRINT_SUMMARY\""
 TOOL = "mkdir -p ~/.local/bin && printf '#!/bin/sh\n' >~/.local/bin/made && chmod +x ~/.local/bin/made"
-
-
-@pytest.fixture
-def make_host(
-    gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoModel]
-) -> Callable[..., Host]:
-    gitea.add_repo(REPO, FILES)
-    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
-    model = model_server([])
-
-    def make(name: str = "one", *, backend: dict[str, Any] | None = None, **worker: Any) -> Host:
-        repo = worker.pop("repo", {})
-        section = {"kind": "sprite", "agent": "command", "command": FIX, **worker}
-        return Host(
-            Site(
-                workspaces / name,
-                gitea,
-                model,
-                backends={"here": backend or {"kind": "local", "path": str(workspaces / "sprites")}},
-                workers={"far": section},
-                repos=[{"name": REPO, "checks": [CHECK], "worker": "far", **repo}],
-            )
-        )
-
-    return make
-
-
-def ticked_to_the_end(host: Host, *, while_at_work: bool = False) -> None:
-    """Tick until the run is settled: whenever its agent has ended, or all the time as cron does."""
-
-    def settled() -> bool:
-        if not while_at_work:
-            until_agents_ended(host.site.path.parent)
-        assert host.tick() == 0
-        return host.run().phase is Phase.SETTLED
-
-    wait_until(settled, seconds=60)
-
-
-@contextmanager
-def backend_of(kind: str, root: Path) -> Iterator[dict[str, Any]]:
-    """The section of a backend that is there."""
-    if kind == "local":
-        yield {"kind": "local", "path": str(root / "sprites")}
-    elif kind == "ssh":
-        with sshd(root / "ssh") as server:
-            known = {key: value for key, value in structs.asdict(server.config).items() if value}
-            yield {"kind": "ssh", **known}
-    else:
-        with SpritesDev(root) as service:
-            (root / "sprite.token").write_text(service.token)
-            (root / "sprite.token").chmod(0o600)
-            yield {"kind": "sprites", "base_url": service.url, "token_file": str(root / "sprite.token")}
 
 
 @pytest.mark.machine
@@ -128,40 +70,6 @@ def test_a_sprite_fetches_by_itself_where_it_is_given_a_token(
         assert host.outcomes() == ["pr_opened"], host.run()
         for path in (workspaces / "sprint-1").rglob("*"):
             assert not path.is_file() or gitea.token.encode() not in path.read_bytes(), path
-
-
-# Looks around, asks its model twice, as its environment says, and does what issue #1 wants.
-CLAUDE = r"""#!/usr/bin/python3
-import http.client, json, os, pathlib, re, shutil, sys
-from urllib.parse import urlsplit
-seen = {"made": bool(shutil.which("made"))}
-if os.environ["HOME"] == "/work/home":
-    network = pathlib.Path("/proc/net/dev").read_text().splitlines()[2:]
-    seen["network"] = [line.split()[0] for line in network]
-    seen["homes"] = [name for home in ("/home", "/root") for _, _, names in os.walk(home) for name in names]
-    seen["work"] = sorted(os.listdir("/work"))
-pathlib.Path("seen.json").write_text(json.dumps(seen))
-told = sys.stdin.read()
-address = urlsplit(os.environ["ANTHROPIC_BASE_URL"])
-for _ in range(2):
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
-    body = {"model": sys.argv[sys.argv.index("--model") + 1], "max_tokens": 50, "messages": [],
-            "tools": [{"name": "x", "input_schema": {}}]}
-    key = os.environ["ANTHROPIC_AUTH_TOKEN"]
-    path, headers = address.path + "/v1/messages", {"Authorization": "Bearer " + key}
-    connection.request("POST", path, json.dumps(body), headers)
-    answer = connection.getresponse()
-    said = json.loads(answer.read())
-    assert answer.status == 200, said
-    message = {"id": "m%d" % _, "content": said["content"]}
-    print(json.dumps({"type": "assistant", "message": message}), flush=True)
-path = pathlib.Path("widgets.py")
-path.write_text(path.read_text().replace("n + n + 1", "n + n"))
-summary = re.search(r"`(\S+/summary\.md)`", told)[1]
-pathlib.Path(summary).write_text("double() no longer adds one.")
-usage = {"input_tokens": 1000, "output_tokens": 100}
-print(json.dumps({"type": "result", "subtype": "success", "result": "done", "usage": usage}), flush=True)
-"""
 
 
 @pytest.fixture
@@ -223,25 +131,6 @@ def test_an_agent_on_a_sprite_becomes_a_pull_request_and_is_counted_once(
     if kind == "ssh":
         held["homes"] = ["claude"]
     assert seen == (held if kind != "sprites" else {}), "the sandbox holds it"
-
-
-# Asks no model: one is away, and the other works and says what it used; "slow" goes on until it is ended.
-OF_ITS_OWN = r"""#!/usr/bin/python3
-import json, os, pathlib, sys, time
-sys.stdin.read()
-model = sys.argv[sys.argv.index("--model") + 1]
-assert os.environ["ANTHROPIC_MODEL"] == model and "ANTHROPIC_API_KEY" not in os.environ
-used = {"input_tokens": 500, "cache_read_input_tokens": 500, "output_tokens": 100}
-if model == "away":
-    print(json.dumps({"type": "result", "is_error": True, "result": "API Error: 529 overloaded"}), flush=True)
-    sys.exit(1)
-path = pathlib.Path("widgets.py")
-path.write_text(path.read_text().replace("n + n + 1", "n + n"))
-print(json.dumps({"type": "assistant", "message": {"id": "m1", "usage": used, "content": []}}), flush=True)
-if model == "slow":
-    time.sleep(600)
-print(json.dumps({"type": "result", "subtype": "success", "result": "Mended.", "usage": used}), flush=True)
-"""
 
 
 @pytest.mark.parametrize("model", ["away", "slow"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +28,10 @@ from sprint.worker.sprite.ground import is_confined
 from sprint.worker.sprite.note import Note
 from sprint.worker.sprite.sprite_worker import SpriteWorker
 from tests.around import around
-from tests.some_run import some_run
+from tests.sprite.far_work import run_of
 from tests.worker.conftest import NO_CONFIG
 
 CONFIG = SpriteWorkerConfig(agent="command", command="true", sprites=("bramble", "willow"))
-
-
-def run_of(number: int) -> Run:
-    now = datetime.now(UTC)
-    return some_run(
-        id=f"20261127T100000Z-acme-widgets-{number}-0000abc{number}",
-        repo="acme/widgets",
-        issue=number,
-        host="here",
-        started_at=now,
-        worker="far",
-    )
 
 
 @pytest.fixture

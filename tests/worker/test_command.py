@@ -20,10 +20,8 @@ from tests.servers.forge import DemoForge
 from tests.servers.model import DemoModel
 from tests.site import Site
 from tests.some_task import a_task
-from tests.widgets import CHECK, FILES, REPO
+from tests.widgets import CHECK, FILES, FIX_COMMAND, REPO
 from tests.worker.conftest import Bench
-
-FIX = "sed -i 's/n + n + 1/n + n/' widgets.py && echo Fixed it. >$SPRINT_SUMMARY"
 
 
 def worker(bench: Bench, command: str, **more: str) -> Attached:
@@ -130,7 +128,7 @@ def site(gitea: DemoForge, workspaces: Path, model_server: Callable[..., DemoMod
         workspaces / "site",
         gitea,
         model_server([]),
-        workers={"script": {"kind": "command", "command": FIX}},
+        workers={"script": {"kind": "command", "command": FIX_COMMAND}},
         repos=[{"name": REPO, "checks": [CHECK], "worker": "script"}],
     )
 
@@ -145,7 +143,7 @@ def test_a_whole_tick_to_a_pull_request(site: Site, gitea: DemoForge) -> None:
 
 
 def test_killed_with_its_runner_it_is_begun_again(site: Site, gitea: DemoForge) -> None:
-    begun_before = f"test -e going && {{ rm going; {FIX}; }}"
+    begun_before = f"test -e going && {{ rm going; {FIX_COMMAND}; }}"
     site.settings["workers"]["script"]["command"] = f"{begun_before} || {{ touch going; sleep 4322; }}"
     site.write()
     working = site.start("run", REPO)
