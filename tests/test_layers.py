@@ -198,3 +198,11 @@ def test_a_tick_imports_nothing_that_it_does_not_need(needed: str, spared: set[s
     heavy = HEAVY if spared is not None else HEAVY - {"requests", "tenacity"}
     assert not (heavy | own) & set(loaded)
     assert "sprint.run_command" in loaded
+
+
+def test_no_test_module_is_imported() -> None:
+    """What tests share has modules of its own, so that a test can be changed without a look at all others."""
+    imports = re.compile(r"^\s*(from|import) tests\b.*\btest_\w", re.M)
+    folder = Path(__file__).parent
+    found = [path.relative_to(folder) for path in folder.rglob("*.py") if imports.search(path.read_text())]
+    assert found == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +14,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from sprint import sandbox
+from sprint import proc, sandbox
 from sprint.config import SandboxConfig
 from sprint.domain import Completed, Workspace
-from sprint.sandbox import Command
+from sprint.sandbox import Command, elsewhere
+from sprint.sprite import errands
 from tests.waiting import wait_until
 
 IS_ROOT = os.getuid() == 0
@@ -31,6 +34,16 @@ RUNNER: dict[str, Any] = {
     "env": {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
 }
 _numbers = itertools.count(1)
+# As errands.py comes to a machine: by stdin, to a Python that knows nothing of sprint.
+_RUN = """\
+import json, sys
+given, errands = json.load(sys.stdin), {"__name__": "errands"}
+exec(given["source"], errands)
+env = {"PATH": given["path"]}
+command = errands["_confined"](given["confine"], given["argv"], env=env, stdout=-1, stderr=-1)
+out, err = command.communicate(timeout=given["seconds"])
+print(json.dumps([command.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")]))
+"""
 
 
 @pytest.fixture(params=["bwrap", "none"])
@@ -124,6 +137,44 @@ def attack(
 ) -> Completed:
     box = sandbox.make(SandboxConfig(**config))  # type: ignore[arg-type]
     return box.run(Command(["bash", "-c", script], timeout=timeout, network=network), space)
+
+
+def attack_elsewhere(
+    space: Workspace, script: str, *, timeout: float = 20, network: bool = False
+) -> Completed:
+    given = {
+        "source": Path(errands.__file__).read_text(),
+        "confine": elsewhere.box(SandboxConfig(), str(space.root), network=network),
+        "argv": ["bash", "-c", script],
+        "path": proc.SEARCH_PATH,
+        "seconds": timeout,
+    }
+    python = shutil.which("python3", path=proc.SEARCH_PATH)
+    assert python, "install python3"
+    done = subprocess.run(
+        [python, "-I", "-c", _RUN],
+        input=json.dumps(given).encode(),
+        capture_output=True,
+        cwd="/",
+        env={"PATH": proc.SEARCH_PATH},
+        **as_uid(),
+    )
+    assert done.returncode == 0, done.stderr
+    code, out, err = json.loads(done.stdout)
+    return Completed(code, out.encode(), err.encode())
+
+
+class Inside(NamedTuple):
+    """Where commands are confined: what runs a script there, and as whom."""
+
+    attack: Callable[..., Completed]
+    uid: int
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def inside(request: pytest.FixtureRequest) -> Inside:
+    """The sandbox of this machine, and the one that is made for others: what fails in one fails in both."""
+    return Inside(attack, UID) if request.param == "here" else Inside(attack_elsewhere, elsewhere.UID)
 
 
 def end(pids: list[int]) -> None:

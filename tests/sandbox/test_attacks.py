@@ -17,7 +17,7 @@ import pytest
 from sprint import sandbox
 from sprint.domain import Workspace
 from sprint.sandbox import Command
-from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Outside, as_uid, attack, end, sleepers
+from tests.sandbox.conftest import IS_ROOT, RUNNER, UID, Inside, Outside, as_uid, attack, end, sleepers
 from tests.waiting import wait_until
 
 DECOY = "decoy-5ad1f0c2"
@@ -27,7 +27,7 @@ DECOY = "decoy-5ad1f0c2"
 
 
 def test_the_environment_of_every_visible_process(
-    space: Workspace, outside: Outside, marker: str, monkeypatch: pytest.MonkeyPatch
+    inside: Inside, space: Workspace, outside: Outside, marker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DECOY_TOKEN", DECOY)
     script = f"cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep {DECOY[:5]}"
@@ -35,18 +35,19 @@ def test_the_environment_of_every_visible_process(
     try:
         assert wait_until(lambda: bool(sleepers(marker)))
         assert DECOY in outside(script)
-        assert DECOY not in attack(space, script).out
+        assert DECOY not in inside.attack(space, script).out
     finally:
         victim.kill()
         victim.wait()
-    assert set(attack(space, "tr '\\0' '\\n' </proc/1/environ | cut -d= -f1").out.split()) <= {"PATH", "PWD"}
-    assert attack(space, "tr '\\0' '\\n' </proc/1/environ | grep ^PWD").out in ("", "PWD=/\n")
+    names = inside.attack(space, "tr '\\0' '\\n' </proc/1/environ | cut -d= -f1").out.split()
+    assert set(names) <= {"PATH", "PWD"}
+    assert inside.attack(space, "tr '\\0' '\\n' </proc/1/environ | grep ^PWD").out in ("", "PWD=/\n")
 
 
-def test_the_arguments_and_memory_of_the_runner(space: Workspace, outside: Outside) -> None:
+def test_the_arguments_and_memory_of_the_runner(inside: Inside, space: Workspace, outside: Outside) -> None:
     script = f"tr '\\0' ' ' </proc/{os.getpid()}/cmdline; ls -d /proc/[0-9]*"
     assert "python" in outside(script)
-    seen = attack(space, script).out.split()
+    seen = inside.attack(space, script).out.split()
     assert len(seen) < 8
     assert not any("python" in word for word in seen)
 
@@ -105,12 +106,14 @@ def test_files_of_others(
     assert attack(space, "ls /run").out.split() == ["sprint"]
 
 
-def test_links_that_the_agent_put_in_the_place_of_its_folders(space: Workspace, workspaces: Path) -> None:
+def test_links_that_the_agent_put_in_the_place_of_its_folders(
+    inside: Inside, space: Workspace, workspaces: Path
+) -> None:
     (workspaces / "token").write_text(DECOY)
     planted = (
         "rm -rf /work/repo /work/home /work/tmp; ln -s / /work/repo; ln -s / /work/home; ln -s / /work/tmp"
     )
-    assert attack(space, planted).ok
+    assert inside.attack(space, planted).ok
     assert DECOY in (space.checkout / str(workspaces / "token")[1:]).read_text(), "the link does lead there"
     for script in (
         "ls",
@@ -118,14 +121,14 @@ def test_links_that_the_agent_put_in_the_place_of_its_folders(space: Workspace, 
         f"cat /tmp{workspaces}/token",
         "echo >x; echo >/tmp/x",
     ):
-        done = attack(space, script)
+        done = inside.attack(space, script)
         assert DECOY not in done.out
         assert "root" not in done.out.split()
     assert not Path("/x").exists()
 
 
-def test_the_workspaces_mount_cannot_be_moved_away(space: Workspace) -> None:
-    done = attack(
+def test_the_workspaces_mount_cannot_be_moved_away(inside: Inside, space: Workspace) -> None:
+    done = inside.attack(
         space,
         "mv /work /gone || mv /work/repo/.. /tmp/gone || rmdir /work; mv ../tmp ../moved && ls -d /work/*",
     )
@@ -133,7 +136,9 @@ def test_the_workspaces_mount_cannot_be_moved_away(space: Workspace) -> None:
     assert sorted(path.name for path in space.root.iterdir()) == ["home", "moved", "repo"]
 
 
-def test_descriptors_of_the_runner(space: Workspace, workspaces: Path, outside: Outside) -> None:
+def test_descriptors_of_the_runner(
+    inside: Inside, space: Workspace, workspaces: Path, outside: Outside
+) -> None:
     (workspaces / "token").write_text(DECOY)
     descriptor = os.open(workspaces / "token", os.O_RDONLY)
     os.set_inheritable(descriptor, True)
@@ -143,7 +148,7 @@ def test_descriptors_of_the_runner(space: Workspace, workspaces: Path, outside: 
             ["bash", "-c", script], pass_fds=[descriptor], capture_output=True, text=True
         )
         assert DECOY in with_it.stdout
-        done = attack(space, f"{script}; ls -l /proc/self/fd /proc/1/fd")
+        done = inside.attack(space, f"{script}; ls -l /proc/self/fd /proc/1/fd")
     finally:
         os.close(descriptor)
     assert DECOY not in done.out
@@ -183,14 +188,14 @@ def test_the_kernels_keyring(box: sandbox.Sandbox, space: Workspace, tmp_path: P
     assert shown.stdout.split() == [f"b'{DECOY}'", "False"], shown.stderr
 
 
-def test_calls_that_namespaces_do_not_cover(space: Workspace, outside: Outside) -> None:
+def test_calls_that_namespaces_do_not_cover(inside: Inside, space: Workspace, outside: Outside) -> None:
     io_uring_setup = 425
     script = (
         "python3 -c 'import ctypes, errno; c = ctypes.CDLL(None, use_errno=True); "
         f"c.syscall({io_uring_setup}, 1, None); print(errno.errorcode[ctypes.get_errno()])'"
     )
     assert outside(script) in ("EFAULT\n", "EPERM\n")  # EPERM where the host forbids it to all
-    assert attack(space, script).out == "ENOSYS\n"
+    assert inside.attack(space, script).out == "ENOSYS\n"
 
 
 # --- reaching others ---------------------------------------------------------------------------
@@ -251,13 +256,15 @@ print(s.recv(99))'"""
     assert DECOY not in attack(space, script).out
 
 
-def test_signals_and_traces_of_processes_outside(space: Workspace, outside: Outside, marker: str) -> None:
+def test_signals_and_traces_of_processes_outside(
+    inside: Inside, space: Workspace, outside: Outside, marker: str
+) -> None:
     victim = subprocess.Popen(["sleep", marker], **as_uid())
     try:
         assert wait_until(lambda: bool(sleepers(marker)))
         look = f"kill -0 {victim.pid} && cat /proc/{victim.pid}/maps | grep -c sleep"
         assert int(outside(look)) > 0
-        done = attack(space, f"{look}; kill -9 -1; kill -9 {victim.pid}")
+        done = inside.attack(space, f"{look}; kill -9 -1; kill -9 {victim.pid}")
         assert done.out == ""
         assert victim.poll() is None
     finally:
@@ -268,14 +275,14 @@ def test_signals_and_traces_of_processes_outside(space: Workspace, outside: Outs
 # --- writing outside ---------------------------------------------------------------------------
 
 
-def test_writes_outside(space: Workspace, workspaces: Path, outside: Outside) -> None:
+def test_writes_outside(inside: Inside, space: Workspace, workspaces: Path, outside: Outside) -> None:
     open_to_all = workspaces / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     script = f"echo GOT >{open_to_all}/"
     outside(f"{script}control")
     assert (open_to_all / "control").read_text() == "GOT\n"
-    attack(space, f"mkdir -p {open_to_all}; {script}attack")
+    inside.attack(space, f"mkdir -p {open_to_all}; {script}attack")
     assert not (open_to_all / "attack").exists()
 
 
@@ -342,13 +349,13 @@ def test_user_namespaces_work_outside(outside: Outside) -> None:
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can make a program setuid root")
-def test_setuid_programs(space: Workspace, outside: Outside) -> None:
+def test_setuid_programs(inside: Inside, space: Workspace, outside: Outside) -> None:
     program = space.checkout / "id"
     program.write_bytes(Path("/usr/bin/id").read_bytes())
     program.chmod(0o4755)
     assert outside(f"{program} -u") == "0\n"
-    assert attack(space, "./id -u; grep NoNewPrivs /proc/self/status").out.split() == [
-        str(UID),
+    assert inside.attack(space, "./id -u; grep NoNewPrivs /proc/self/status").out.split() == [
+        str(inside.uid),
         "NoNewPrivs:",
         "1",
     ]
