@@ -143,7 +143,10 @@ def _wanted(config: Config, options: Options) -> Sequence[RepoConfig]:
         raise ConfigError("--pr goes without --issue")
     wanted = [resolve(config, name) for name in options.repos] or list(config.repos)
     if not wanted:
-        raise ConfigError("no repository: name one as OWNER/REPO, or list some under repos: in sprint.yaml")
+        raise ConfigError(
+            "no repository: name one as OWNER/REPO, or list some under repos: in a sprint.yaml; "
+            "`sprint init` writes one"
+        )
     return [_with_worker(config, repo, options.worker) for repo in wanted] if options.worker else wanted
 
 

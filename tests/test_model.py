@@ -366,7 +366,7 @@ def test_nothing_listens() -> None:
 
 def test_a_host_that_there_is_not() -> None:
     with pytest.raises(
-        ModelError, match=r"at http://model\.invalid/v1: no host has this name; set model\.base"
+        ModelError, match=r"at http://model\.invalid/v1: no host has this name; check model\.base"
     ):
         raw_models("http://model.invalid/v1").complete(MESSAGES, [])
 

@@ -77,23 +77,25 @@ def _between(text: str, least: float, most: float) -> float:
 
 
 def add_global_options(parser: argparse.ArgumentParser) -> None:
-    """On the program and on each command; there without defaults, which would hide what was said before."""
+    """On the program and on each command; there after the command's own, and without defaults, which would
+    hide what was said before."""
     has_defaults = parser.argument_default is not argparse.SUPPRESS
-    parser.add_argument(
+    place = parser if has_defaults else parser.add_argument_group("options of every command")
+    place.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
         default=None if has_defaults else argparse.SUPPRESS,
         help="default: $SPRINT_CONFIG, ./sprint.yaml, then the user's configuration directory",
     )
-    parser.add_argument(
+    place.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         default=False if has_defaults else argparse.SUPPRESS,
         help="say everything, and where errors come from",
     )
-    parser.add_argument(
+    place.add_argument(
         "--log-format",
         choices=["text", "json"],
         default="text" if has_defaults else argparse.SUPPRESS,

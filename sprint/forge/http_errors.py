@@ -106,7 +106,7 @@ def of_exception(what: str, error: faults.HTTPError, read_timeout: float) -> For
         )
     if isinstance(error, faults.NameResolutionError):
         if is_no_host(error.__cause__):
-            return ForgeError(f"{what}: {NO_HOST}; check the forge's url")
+            return ForgeError(f"{what}: {NO_HOST}; check the forge's url and the network")
         return PassingFault(f"{what}: {NO_DNS}")
     if isinstance(error, faults.NewConnectionError):
         return PassingFault(f"{what}: no connection ({_os_reason(error)}): check that the server is up")

@@ -185,7 +185,7 @@ def why_lost(error: BaseException, key: str) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there; start the server or set model.base_url"
     if isinstance(error, socket.gaierror):
-        return f"{NO_HOST}; set model.base_url" if is_no_host(error) else NO_DNS
+        return f"{NO_HOST}; check model.base_url and the network" if is_no_host(error) else NO_DNS
     return scrubbed(str(error) or type(error).__name__, key)
 
 
