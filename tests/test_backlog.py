@@ -245,6 +245,20 @@ def test_what_is_not_checked_out_so_soon_is_when_the_run_begins(
     assert made == ([] if why == "large" else ["beside"])
 
 
+def test_a_place_for_workspaces_that_is_none_is_told_in_a_sentence(
+    gitea: DemoForge, make_site: MakeSite
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    site = make_site(gitea)
+    site.workspaces.rmdir()
+    site.workspaces.write_text("a file")
+    done = site.sprint("run", REPO)
+    assert done.returncode == 2
+    assert done.stderr.count(f"cannot use {site.workspaces} for workspaces: File exists") == 1
+    assert "defect" not in done.stderr
+
+
 def test_an_interrupted_tick_leaves_no_fetch_running(
     gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,13 +75,18 @@ def remove(workspace: Path) -> None:
 
 
 def remove_all_of(workspaces: Path, run_id: str, *, keep: str = "") -> None:
-    """Remove a run's workspaces but `keep` (a path): also those for its proof, and what killed ticks left."""
+    """Remove a run's workspaces but `keep` (a path): also those for its proof, and what killed ticks left.
+
+    None where the folder cannot be read: whoever makes one there says so.
+    """
     named = re.compile(rf"{_PREFIX}{re.escape(run_id)}(-proof)?(-[0-9a-f]{{8}})?")
-    with contextlib.suppress(FileNotFoundError):
-        for entry in list(os.scandir(workspaces)):
-            path = workspaces / entry.name
-            if named.fullmatch(entry.name) and str(path) != keep and _is_our_directory(entry):
-                remove(path)
+    entries: list[os.DirEntry[str]] = []
+    with contextlib.suppress(OSError):
+        entries += os.scandir(workspaces)
+    for entry in entries:
+        path = workspaces / entry.name
+        if named.fullmatch(entry.name) and str(path) != keep and _is_our_directory(entry):
+            remove(path)
 
 
 def clean(
