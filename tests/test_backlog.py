@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -195,31 +195,74 @@ def test_no_checkout_is_left_of_an_interrupted_claim(
     assert list(site.workspaces.iterdir()) == []
 
 
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Pipes that git waits for, in each checkout that is made."""
+    pipes: list[Path] = []
+    copy_repository = checkout._copy_repository
+
+    def with_a_pipe(shared: Path, own: Path, space: Workspace, *more: Any) -> None:
+        copy_repository(shared, own, space, *more)
+        pipes.append(space.checkout / ".git/info/attributes")
+        os.mkfifo(pipes[-1])
+        pipes[-1].chmod(0o666)
+
+    monkeypatch.setattr(checkout, "_copy_repository", with_a_pipe)
+    yield pipes
+    for pipe in pipes:
+        with contextlib.suppress(OSError):
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def checking_out(site: Site) -> list[str]:
+    return [words for words in commands() if f"--work-tree={site.workspaces}" in words]
+
+
+@pytest.mark.usefixtures("slow")
 def test_a_checkout_that_takes_long_ends_with_an_interrupted_claim(
     gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gitea.add_repo(REPO, FILES)
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
-    context, copy_repository = context_of(site := make_site(gitea)), checkout._copy_repository
-
-    def with_a_pipe_that_git_waits_for(shared: Path, own: Path, space: Workspace, *more: Any) -> None:
-        copy_repository(shared, own, space, *more)
-        os.mkfifo(space.checkout / ".git/info/attributes")
-        (space.checkout / ".git/info/attributes").chmod(0o666)
-
-    def checking_out() -> list[str]:
-        return [words for words in commands() if f"--work-tree={site.workspaces}" in words]
+    context = context_of(site := make_site(gitea))
 
     def interrupted(*_: object) -> None:
-        assert wait_until(lambda: checking_out() != [])
+        assert wait_until(lambda: checking_out(site) != [])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkout, "_copy_repository", with_a_pipe_that_git_waits_for)
     monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tick(context)
-    assert checking_out() == []
+    assert checking_out(site) == []
     assert "beside" not in [thread.name for thread in threading.enumerate()]
+    assert list(site.workspaces.iterdir()) == []
+
+
+def test_a_checkout_that_takes_long_ends_with_its_run(
+    gitea: DemoForge, make_site: MakeSite, slow: list[Path]
+) -> None:
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context = context_of(site := make_site(gitea))
+    is_over, was_in_time = threading.Event(), []
+
+    def stop() -> None:
+        assert wait_until(lambda: checking_out(site) != [] and context.claims.read() != {})
+        (run,) = context.store.active()
+        context.store.ask_to_stop(run.id, "ann changed her mind")
+        was_in_time.append(is_over.wait(20))
+        if not was_in_time[0]:
+            os.close(os.open(slow[0], os.O_WRONLY))
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    report = tick(context)
+    is_over.set()
+    stopping.join()
+    assert was_in_time == [True]
+    assert report.run is not None
+    assert [(row["outcome"], row["detail"]) for row in site.rows()] == [("cancelled", "ann changed her mind")]
+    assert checking_out(site) == []
     assert list(site.workspaces.iterdir()) == []
 
 

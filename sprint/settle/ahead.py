@@ -65,11 +65,16 @@ class Ahead:
             mirrored.stop()
             raise
 
-    def take(self) -> environment.Fresh | None:
+    def take(self, watch: Callable[[], str]) -> environment.Fresh | None:
         """The checkout, which is the run's own from now on; None where none was made. The run after it begins
-        at what the base is then."""
-        taken, self._checked_out, self._mirrored = self._checked_out, None, None
-        return taken.result() if taken else None
+        at what the base is then. What `watch` raises ends it."""
+        try:
+            fresh = self._checked_out.result(watch) if self._checked_out else None
+        except BaseException:
+            self.drop()
+            raise
+        self._checked_out = self._mirrored = None
+        return fresh
 
     def drop(self) -> None:
         """Its issue is another host's: what was checked out for it goes."""
