@@ -102,7 +102,7 @@ def _fingerprint(config: SandboxConfig) -> str:
 
 
 @lru_cache(maxsize=_KEPT)
-def _places(names: tuple[str, ...], path: str, _stamps: tuple[int, ...]) -> tuple[str, ...]:
+def _places(names: tuple[str, ...], path: str, _as_of: tuple[int, ...]) -> tuple[str, ...]:
     """Where programs are; looked for anew once a folder of the path has changed."""
     found = (shutil.which(name, path=path) for name in names)
     return tuple(filter(None, found))
