@@ -21,7 +21,7 @@ from tests.agents.model import ScriptedModel
 from tests.servers.replies import Reply
 from tests.waiting import is_open, wait_until
 
-MARK = f"4331.{os.getpid()}"  # of this process alone: tests run beside each other
+MARK = f"4331.{os.getpid():08}"  # of this process alone, and no beginning of another one's
 WAY = "results/runs/*/gateway-*/inside/socket"
 Script = Callable[[dict[str, Any], int], Reply]
 LEAVES_CHILDREN = f"setsid sleep {MARK} & (setsid sleep {MARK} &) ; sleep {MARK}"

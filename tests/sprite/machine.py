@@ -13,7 +13,8 @@ from typing import Any
 from sprint.sprite import on_machine
 
 PYTHON = shutil.which("python3") or sys.executable
-LONG = f"sleep 4711.{os.getpid()}"  # of these tests alone, also beside others of the same file
+# Of these tests alone, also beside others of the same file; of one length, for its beginning is looked for.
+LONG = f"sleep 4711.{os.getpid():08}"
 QUICK = ("--progress-interval", "100ms", "--heartbeat-interval", "200ms", "--restart-delay", "10ms")
 
 
