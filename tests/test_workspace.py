@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -529,6 +530,22 @@ def test_what_comes_out_as_it_is_need_not_be_listed(bench: Bench) -> None:
     link = f"160000 commit {sha}\tmodule\n".encode()
     tree = git.git("mktree", "--missing", stdin=link, git_dir=mirror).out.strip()
     assert not workspace.comes_out_as_it_is(mirror, git.commit_tree(mirror, tree, [sha], "x", "x", "x@x"))
+
+
+def test_a_full_disk_is_not_the_mirrors_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = git.git
+
+    def on_a_full_disk(*args: str, **options: Any) -> Completed:
+        if "read-tree" in args:
+            raise git.GitError("git read-tree failed: error: unable to write file 'big.txt'")
+        return run(*args, **options)
+
+    mirror, _ = bench.update()
+    monkeypatch.setattr("sprint.git.git", on_a_full_disk)
+    with pytest.raises(SprintError, match=r"'big\.txt'; see that there is space in"):
+        bench.create()
+    assert not (mirror / "sprint-broken").exists()
+    assert list(bench.workspaces.iterdir()) == []
 
 
 def test_what_lies_behind_a_link_is_not_counted(bench: Bench) -> None:

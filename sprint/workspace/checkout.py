@@ -23,6 +23,7 @@ from sprint.workspace.uids import free_uid
 
 KEPT_INDEX = ".index"
 
+_DISK_IS_FULL = ("No space", "unable to write")  # as git says it
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PARALLEL_FROM = 2000  # below this many files, starting workers costs more than they save
 _PIECE = 1 << 28  # bytes of a pack that are copied at a time
@@ -239,8 +240,9 @@ def _check_out(space: Workspace, mirror: Path, watch: Callable[[], str]) -> None
             watch=watch,
         )
     except git.GitError as error:
-        if "No space" not in str(error):
-            mirrors.declare_broken(mirror)
+        if any(words in str(error) for words in _DISK_IS_FULL):
+            raise git.GitError(f"{error}; see that there is space in {space.root.parent}") from error
+        mirrors.declare_broken(mirror)
         raise git.GitError(f"{error}; the next tick clones the repository anew") from error
 
 
