@@ -157,6 +157,9 @@ def test_a_host_that_loses_a_race_takes_the_next_issue_in_the_same_tick(
     fetched = [s for s in gitea.requests if s.path.endswith("upload-pack") and b"refs/tags/" in s.body]
     assert len(fetched) == 1, "nor is the mirror fetched for each"
     assert list(site.workspaces.iterdir()) == [], "nor is a checkout left of any"
+    (pins,) = (site.path / "cache").glob("mirrors/**/refs/sprint-work")
+    kept = {pin.name.partition("-proof")[0] for pin in pins.iterdir()}
+    assert kept == {f"sprint-{site.rows()[0]['run_id']}"}, "nor anything kept for it in the mirror"
 
 
 def checkouts(site: Site) -> list[Path]:

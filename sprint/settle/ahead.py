@@ -81,8 +81,8 @@ class Ahead:
         left, self._checked_out = self._checked_out, None
         if left is not None:
             left.stop()
-            if left.is_done and (fresh := left.result()):
-                _remove(fresh)
+            if left.is_done:
+                self._remove(left.result())
 
     def close(self) -> None:
         self.drop()
@@ -105,13 +105,14 @@ class Ahead:
             fresh = environment.check_out(project_of(context, run), checkout, watch)
             watch()
         except (SprintError, OSError):
-            _remove(fresh)
+            self._remove(fresh)
             return None
         return fresh
 
-
-def _remove(fresh: environment.Fresh | None) -> None:
-    """Where that fails, it is one of the workspaces that are cleaned away later."""
-    if fresh is not None:
-        with contextlib.suppress(SprintError):
-            workspace.remove(fresh.workspace.root)
+    def _remove(self, fresh: environment.Fresh | None) -> None:
+        """Where that fails, it is one of the workspaces that are cleaned away later."""
+        if fresh is not None:
+            cache, forge = self._context.config.paths.cache, self._context.repo_config.forge
+            with contextlib.suppress(SprintError):
+                mirror = workspace.mirror_path(cache, forge, self._context.repository.name)
+                workspace.undo(fresh.workspace.root, mirror)

@@ -2,7 +2,7 @@
 
 from sprint.workspace.base_tree import is_large, write_out
 from sprint.workspace.carrying import apply_patch
-from sprint.workspace.checkout import create
+from sprint.workspace.checkout import create, undo
 from sprint.workspace.importing import (
     HandoverError,
     comes_out_as_it_is,
@@ -45,6 +45,7 @@ __all__ = [
     "remove_all_of",
     "strays",
     "uncover",
+    "undo",
     "update_mirror",
     "write_out",
 ]

@@ -70,11 +70,10 @@ def create(
     if not _RUN_ID.fullmatch(run_id):
         raise SprintError(f"{run_id!r} cannot name a workspace")
     _check(workspaces)
-    root = _make_root(workspaces, run_id)
+    shared, root = mirror_of(mirror), _make_root(workspaces, run_id)
     try:
         space = Workspace(root, free_uid(workspaces) if os.geteuid() == 0 else None)
         _furnish(space, run_id)
-        shared = mirror_of(mirror)
         with mirrors.locked(shared, watch):
             if shared == mirror:
                 mirrors.pin(mirror, root.name, "base", sha)
@@ -85,12 +84,18 @@ def create(
                     base_tree.keep(space, shared, sha)
         _keep_index(space)
     except OSError as error:
-        removal.remove(root)
+        undo(root, shared)
         raise SprintError(f"cannot make the workspace {root}: {error.strerror or error}") from error
     except BaseException:
-        removal.remove(root)
+        undo(root, shared)
         raise
     return space
+
+
+def undo(root: Path, mirror: Path) -> None:
+    """Remove a workspace that was just made, and what the mirror keeps for it. Raises SprintError."""
+    removal.remove(root)
+    mirrors.take_pins_back(mirror, root.name)
 
 
 def _check(workspaces: Path) -> None:

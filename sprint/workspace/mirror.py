@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,6 +175,13 @@ def pin(path: Path, run: str, role: str, sha: str) -> None:
     ref = path / PINS / run / role
     ref.parent.mkdir(parents=True, exist_ok=True)
     files.replace(ref, f"{sha}\n".encode(), durable=False)
+
+
+def take_pins_back(path: Path, run: str) -> None:
+    """Of a run that never began. They are files still: git, which locks all refs for it, is left alone."""
+    if (path / PINS / run).is_dir():
+        shutil.rmtree(path / PINS / run, ignore_errors=True)
+        (path / _RUNS / run).unlink(missing_ok=True)
 
 
 def _unpin(path: Path, run: str) -> None:
