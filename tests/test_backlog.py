@@ -305,6 +305,23 @@ def test_a_place_for_workspaces_that_is_none_is_told_in_a_sentence(
     assert "defect" not in done.stderr
 
 
+def test_what_is_checked_out_beside_a_claim_is_never_shown(
+    gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree that was large and is small now may fit one that is kept."""
+    gitea.add_repo(REPO, FILES)
+    gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
+    context = context_of(site := make_site(gitea))
+    shown: list[str] = []
+    monkeypatch.setattr(
+        "sprint.workspace.base_tree.show",
+        lambda *_: bool(shown.append(threading.current_thread().name)),  # type: ignore[func-returns-value]
+    )
+    assert tick(context).run is not None
+    assert [row["outcome"] for row in site.rows()] == ["pr_opened"]
+    assert "beside" not in shown
+
+
 def test_an_interrupted_tick_leaves_no_fetch_running(
     gitea: DemoForge, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

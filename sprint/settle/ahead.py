@@ -9,7 +9,7 @@ from pathlib import Path
 from sprint import early_imports, environment, workspace
 from sprint.beside import Beside
 from sprint.context import Context
-from sprint.domain import Purpose, Run
+from sprint.domain import Purpose, Run, replace
 from sprint.errors import SprintError
 from sprint.settle.run_project import project_of
 
@@ -102,7 +102,8 @@ class Ahead:
             if workspace.is_large(mirror, base_sha):
                 return None
             checkout = environment.Checkout(run.id, base_sha, context.base, branch_of(context, run))
-            fresh = environment.check_out(project_of(context, run), checkout, watch)
+            project = replace(project_of(context, run), may_show=False)
+            fresh = environment.check_out(project, checkout, watch)
             watch()
         except (SprintError, OSError):
             self._remove(fresh)
