@@ -162,6 +162,18 @@ def test_a_host_that_loses_a_race_takes_the_next_issue_in_the_same_tick(
     assert kept == {f"sprint-{site.rows()[0]['run_id']}"}, "nor anything kept for it in the mirror"
 
 
+def tick_interrupted(context: Context, monkeypatch: pytest.MonkeyPatch, when: Callable[[], bool]) -> None:
+    """A tick that Ctrl-C ends in place of its claim, once it is time."""
+
+    def interrupted(*_: object) -> None:
+        assert wait_until(when)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tick(context)
+
+
 def checkouts(site: Site) -> list[Path]:
     return list(site.workspaces.glob("sprint-*/repo/widgets.py"))
 
@@ -187,14 +199,7 @@ def test_no_checkout_is_left_of_an_interrupted_claim(
     gitea.add_repo(REPO, FILES)
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
     context = context_of(site := make_site(gitea))
-
-    def interrupted(*_: object) -> None:
-        assert wait_until(lambda: len(checkouts(site)) == 1)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tick(context)
+    tick_interrupted(context, monkeypatch, lambda: len(checkouts(site)) == 1)
     assert list(site.workspaces.iterdir()) == []
 
 
@@ -228,14 +233,7 @@ def test_a_checkout_that_takes_long_ends_with_an_interrupted_claim(
     gitea.add_repo(REPO, FILES)
     gitea.add_issue(REPO, "double() is off by one", "double(2) must be 4.")
     context = context_of(site := make_site(gitea))
-
-    def interrupted(*_: object) -> None:
-        assert wait_until(lambda: checking_out(site) != [])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tick(context)
+    tick_interrupted(context, monkeypatch, lambda: checking_out(site) != [])
     assert checking_out(site) == []
     assert "beside" not in [thread.name for thread in threading.enumerate()]
     assert list(site.workspaces.iterdir()) == []
@@ -330,13 +328,6 @@ def test_an_interrupted_tick_leaves_no_fetch_running(
     context, mirror = context_of(site := make_site(gitea)), threading.Event()
     # Asked for before: how many claims there are, the claims and, as there are none, the branches.
     gitea.faults.append(Fault("git-upload-pack$", method="POST", skip=3, hang=60, call=mirror.set))
-
-    def interrupted(*_: object) -> None:
-        assert mirror.wait(60)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sprint.tick.claim_issue", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tick(context)
+    tick_interrupted(context, monkeypatch, mirror.is_set)
     assert [words for words in commands() if f"{site.path}/cache/mirrors" in words] == []
     assert "beside" not in [thread.name for thread in threading.enumerate()]
