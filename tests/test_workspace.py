@@ -294,7 +294,7 @@ def test_hurting_a_checkout_does_not_hurt_the_mirror(bench: Bench) -> None:
 def test_an_ordinary_user_copies_a_kept_tree_and_writes_what_is_different(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 1000)
     monkeypatch.setattr(base_tree, "_FEWEST", 1)
     monkeypatch.setattr(base_tree, "_SHARE", 1)
 
