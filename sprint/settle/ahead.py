@@ -56,25 +56,20 @@ class Ahead:
         mirrored = self._mirroring(run, self._context.base)
         self._checked_out = Beside(lambda watch: self._check_out(run, mirrored, watch))
 
-    def base_sha(self, run: Run, base: str, watch: Callable[[], str]) -> str:
-        """The commit that a run begins at. Raises SprintError; what `watch` says ends it for all."""
-        mirrored = self._mirroring(run, base)
-        try:
-            return mirrored.result(watch)[1]
-        except BaseException:
-            mirrored.stop()
-            raise
+    def take(self, run: Run, base: str, watch: Callable[[], str]) -> tuple[str, environment.Fresh | None]:
+        """The commit that a run begins at, and its checkout, which is the run's own from now on; None where
+        none was made. The run after it begins at what the base is then.
 
-    def take(self, watch: Callable[[], str]) -> environment.Fresh | None:
-        """The checkout, which is the run's own from now on; None where none was made. The run after it begins
-        at what the base is then. What `watch` raises ends it."""
+        Raises SprintError; what `watch` raises ends both.
+        """
         try:
+            _, base_sha = self._mirroring(run, base).result(watch)
             fresh = self._checked_out.result(watch) if self._checked_out else None
         except BaseException:
-            self.drop()
+            self.close()
             raise
         self._checked_out = self._mirrored = None
-        return fresh
+        return base_sha, fresh
 
     def drop(self) -> None:
         """Its issue is another host's: what was checked out for it goes."""

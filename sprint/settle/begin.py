@@ -99,9 +99,8 @@ def _prepared(current: UnderWay) -> tuple[UnderWay, environment.Prepared]:
     context, run = current.context, current.run
     base = run.base_branch if run.is_follow_up else context.base
     ahead = current.ahead or Ahead(context)
-    watch = ending(current.reason_to_stop)
-    base_sha, branch = ahead.base_sha(run, base, watch), branch_of(context, run)
-    fresh = ahead.take(watch)
+    base_sha, fresh = ahead.take(run, base, ending(current.reason_to_stop))
+    branch = branch_of(context, run)
     kept = str(fresh.workspace.root) if fresh else ""
     workspace.remove_all_of(context.config.paths.workspaces, run.id, keep=kept)
     current = current.advance(
