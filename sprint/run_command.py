@@ -277,8 +277,8 @@ def _beat_failed(config: Config, repo: RepoConfig, options: Options, exit_code: 
 
 def _alarms_of(config: Config, repo: RepoConfig, error: SprintError) -> list[str]:
     """The keys of the monitor's alarms for what a tick failed of: a model that refuses is one for all."""
-    models = health.read(config.paths.results).models if isinstance(error, ModelError) else ()
-    models = health.in_use(config, models)
+    known = health.read(config.paths.results).models if isinstance(error, ModelError) else ()
+    models = health.in_use(config, known)
     keys = [standing_alarms.model_key(model.name) for model in models if model.kind is not None]
     return keys or [standing_alarms.ticks_key(repo.forge, repo.name)]
 

@@ -82,15 +82,16 @@ def commit_tree(
     name = _IDENTITY_NOISE.sub(" ", author_name).strip(_CRUD) or "sprint"
     email = _IDENTITY_NOISE.sub("", author_email).strip(_CRUD) or "sprint@localhost"
     above, text = list(parents), message.replace("\0", "").encode("utf-8", "replace")
-    if sign is None and when is not None and tree == EMPTY_TREE and _are_loose_commits(git_dir, above):
-        return _stored(git_dir, tree, above, f"{name} <{email}> {int(when.timestamp())} +0000", text)
+    date = f"{int(when.timestamp())} +0000" if when is not None else ""
+    if sign is None and date and tree == EMPTY_TREE and _are_loose_commits(git_dir, above):
+        return _stored(git_dir, tree, above, f"{name} <{email}> {date}", text)
     env = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", name), ("EMAIL", email))
     }
-    if when is not None:
-        env |= {f"GIT_{role}_DATE": f"{int(when.timestamp())} +0000" for role in ("AUTHOR", "COMMITTER")}
+    if date:
+        env |= {f"GIT_{role}_DATE": date for role in ("AUTHOR", "COMMITTER")}
     options = [option for parent in above for option in ("-p", parent)]
     made = git(
         *_signing(sign), tree, *options, "-F", "-", git_dir=git_dir, stdin=text, env=env, check=sign is None

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from sprint import health
 from sprint.domain import Endpoint
-from sprint.errors import ModelError, ModelTrouble, Stopped
+from sprint.errors import EndedEarly, ModelError, ModelTrouble, Stopped
 from sprint.model.connection import Connection
 from sprint.model.cutting import CutDetector
 from sprint.model.faults import Fault, Remedy
@@ -27,7 +27,6 @@ __all__ = [
     "OutOfTime",
     "Reply",
     "ToolCall",
-    "Unwanted",
 ]
 
 TRIES = 6  # with one endpoint: about half a minute of an outage
@@ -54,10 +53,6 @@ class ContextCut(ModelError):
     def __init__(self, message: str, window: int) -> None:
         super().__init__(message, ModelTrouble.WINDOW)
         self.window = window
-
-
-class Unwanted(ModelError):
-    """Nobody waits for the answer any more."""
 
 
 class OutOfTime(ModelError):
@@ -117,8 +112,9 @@ class Models:
         """Ask for the next assistant message; `tools` in the shape of the API, possibly none.
 
         `max_tokens` bounds the answer further than the endpoint's own does. Raises ContextOverflow where the
-        messages are too long, ContextCut where the server cuts them, OutOfTime at the deadline, and
-        ModelError, naming each endpoint and why, where none is usable. A refused one is not asked again.
+        messages are too long, ContextCut where the server cuts them, OutOfTime at the deadline, EndedEarly
+        where nobody waits any more, and ModelError, naming each endpoint and why, where none is usable. A
+        refused one is not asked again.
         """
         for connection in list(self._connections):
             if connection.is_refused:
@@ -237,7 +233,7 @@ class Models:
 
     def _check_wanted(self) -> None:
         if reason := self._watch():
-            raise Unwanted(reason)
+            raise EndedEarly(reason)
         if time.monotonic() >= self._wait.deadline:
             _out_of_time()
 

@@ -8,9 +8,10 @@ import logging
 from msgspec import Struct
 
 from sprint import progress, prompts, transcript
-from sprint.beside import Beside
+from sprint.beside import Beside, ending
 from sprint.domain import Ending, Endpoint, WorkerResult, replace
-from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, Unwanted, inquiry
+from sprint.errors import EndedEarly
+from sprint.model import ContextCut, ContextOverflow, Models, OutOfTime, Reply, ToolCall, inquiry
 from sprint.sprite.detector import Detector, Event
 from sprint.worker import Job
 from sprint.worker.local import dialects, evidence, offer, window
@@ -60,7 +61,7 @@ class Loop:
         )
         self._fixed = len(json.dumps(self._tools.definitions))
         self._detector = Detector()
-        self._windows: dict[Endpoint, int] = {}
+        self._learned: set[Endpoint] = set()  # whose windows are known
         self._inquiries: dict[Endpoint, Beside[int | None]] = {}
         self._last_text = ""
         self._wordless = 0  # answers in a row without a call
@@ -103,7 +104,7 @@ class Loop:
         except ContextCut as cut:
             self._talk.window = cut.window  # so that it is kept within that when it goes on
             raise
-        except Unwanted:
+        except EndedEarly:
             return self._must_stop()
         except OutOfTime as error:
             return End(Ending.LIMIT, f"limits.minutes: {error}")
@@ -146,20 +147,16 @@ class Loop:
         self._inquiries[endpoint] = begun = Beside(lambda _watch: ask(endpoint))
         return begun
 
-    def _still_wanted(self) -> str:
-        if reason := self._job.watch():
-            raise Unwanted(reason)
-        return ""
-
     def _learn_window(self, endpoint: Endpoint) -> None:
         """Ask once per model, before its first answer."""
-        if endpoint in self._windows:
+        if endpoint in self._learned:
             return
         if not self._talk.window:
             self._talk.window = window.first_guess(endpoint)
-        told = (self._inquiries.get(endpoint) or self._inquire(endpoint)).result(self._still_wanted)
+        told = (self._inquiries.get(endpoint) or self._inquire(endpoint)).result(ending(self._job.watch))
         tokens = min(filter(None, (endpoint.context, told)), default=self._talk.window)
-        self._windows[endpoint] = self._talk.window = tokens
+        self._learned.add(endpoint)
+        self._talk.window = tokens
         if tokens < _SMALL_WINDOW:
             self._note(
                 f"{endpoint.name} runs with a context of {tokens} tokens only; with Ollama, set "
